@@ -1,0 +1,163 @@
+"""What the training scripts have in common: the command line, the progress, and the last line."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import inspect
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+import models
+from minibp import Epoch, backend, save, train
+from minibp.data import Splits
+from minibp.errors import ArgumentError, MinibpError, MissingExtraError
+from minibp.optimizers import OPTIMIZERS, by_name
+
+COLUMNS = ("epoch", "loss", "test_loss", "test_accuracy", "seconds")
+
+
+def parser(dataset: str) -> argparse.ArgumentParser:
+    """The options of the script of this data set."""
+    p = argparse.ArgumentParser(
+        prog=f"python -m datasets.{dataset}",
+        description=f"Train a network on {dataset} and report its accuracy on the test set, after the last epoch.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    recipe = "the model's own"
+    p.add_argument("--model", default="mlp", metavar="NAME", help=f"one of {', '.join(models.MODELS)}")
+    p.add_argument("--hidden", type=int, nargs="*", metavar="UNITS", help="units of the hidden layers of --model mlp")
+    p.add_argument("--epochs", type=int, metavar="N", help=f"passes over the data; {recipe}")
+    p.add_argument("--batch-size", type=int, metavar="N", help=f"samples a step; {recipe}")
+    p.add_argument("--optimizer", metavar="NAME", help=f"one of {', '.join(OPTIMIZERS)}; {recipe}")
+    p.add_argument("--lr", type=float, help=f"learning rate; {recipe}, or the optimizer's where that is given")
+    p.add_argument("--weight-decay", type=float, metavar="LAMBDA", help=f"weight decay; {recipe}")
+    p.add_argument("--seed", type=int, default=0, help="draws the weights, the order, and the split of digits")
+    p.add_argument("--backend", default="numpy", help=f"one of {', '.join(backend.NAMES)}")
+    p.add_argument("--data", metavar="DIR", help="folder with the files of the data set")
+    p.add_argument("--save", metavar="FILE", help="write the trained network to this safetensors file")
+    p.add_argument("--log", metavar="FILE", help="write a line for each epoch to this CSV file")
+    p.add_argument("--plot", metavar="FILE", help="draw the curves of loss and accuracy (png, svg, pdf)")
+    p.add_argument("--quiet", action="store_true", help="only the last line")
+    return p
+
+
+def main(dataset: str, loader: Callable[..., Splits], arguments: Sequence[str] | None = None) -> int:
+    """Run the script of a data set; returns the exit status."""
+    options = parser(dataset).parse_args(arguments)
+    try:
+        run(dataset, loader, options)
+    except (MinibpError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace) -> None:
+    """Load, build, train, report."""
+    for file in (options.save, options.log, options.plot):  # now, and not after the training
+        if file and not Path(file).parent.is_dir():
+            raise ArgumentError(f"{file}: there is no folder {Path(file).parent}; make it first")
+    draw = plotter() if options.plot else None
+    model = recipe(options, *sizes(splits := load(dataset, loader, options)))
+    net = model.network(backend=options.backend, seed=options.seed)
+    optimizer = model.make_optimizer(net, len(splits.train))
+    epochs = train(net, optimizer, splits.train, model.epochs, model.batch_size, validation=splits.test)
+    if not options.quiet:
+        print(f"{dataset}: {len(splits.train):,} training and {len(splits.test):,} test images")
+        print(f"{net.summary()}\n{plan(model)}", flush=True)
+
+    history: list[Epoch] = []
+    start = time.perf_counter()
+    with ExitStack() as stack:
+        log = csv.writer(stack.enter_context(open(options.log, "w", newline=""))) if options.log else None
+        if log:
+            log.writerow(COLUMNS)
+        bar = stack.enter_context(tqdm(total=model.epochs, unit="epoch", disable=options.quiet, leave=False))
+        for epoch in epochs:
+            history.append(epoch)
+            bar.update()
+            if not options.quiet:
+                bar.write(line(epoch), file=sys.stdout)
+                sys.stdout.flush()
+            if log:
+                log.writerow(epoch)
+    seconds = time.perf_counter() - start
+
+    if options.save:
+        save(net, options.save)
+    if draw:
+        draw(history, dataset, options.plot)
+    last = history[-1]
+    print(
+        f"test accuracy {last.val_accuracy:.4f}  loss {last.val_loss:.4f}  epochs {last.number}  seconds {seconds:.1f}",
+        flush=True,
+    )
+
+
+def load(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace) -> Splits:
+    """The data: digits are split by the seed, the others come from files."""
+    if dataset != "digits":
+        return loader(options.data)
+    if options.data:
+        raise ArgumentError("the digits are part of minibp, there are no files to give: leave --data out")
+    return loader(seed=options.seed)
+
+
+def sizes(splits: Splits) -> tuple[int, int]:
+    """Pixels and classes."""
+    return math.prod(splits.train.x.shape[1:]), int(splits.train.t.max()) + 1
+
+
+def recipe(options: argparse.Namespace, n_in: int, n_out: int) -> models.Model:
+    """The model, its recipe overridden by the command line."""
+    more: dict[str, Any] = {}
+    if options.hidden is not None:
+        if options.model != "mlp":
+            raise ArgumentError(f"--hidden goes with --model mlp, not with {options.model}, whose sizes are published")
+        more["hidden"] = options.hidden
+    model = models.build(options.model, n_in=n_in, n_out=n_out, **more)
+    if options.optimizer is not None:
+        model.optimizer = by_name(options.optimizer)
+        model.options = {}
+        model.lr = inspect.signature(model.optimizer).parameters["lr"].default
+    for name in ("epochs", "batch_size", "lr", "weight_decay"):
+        if getattr(options, name) is not None:
+            setattr(model, name, getattr(options, name))
+    return model
+
+
+def plan(model: models.Model) -> str:
+    """How it will be trained, in one line."""
+    decay = f", weight decay {model.weight_decay:g}" if model.weight_decay else ""
+    return (
+        f"{model.optimizer.__name__}, learning rate {model.lr:g}{decay}, batches of {model.batch_size}, "
+        f"{model.epochs} epochs\n"
+    )
+
+
+def line(epoch: Epoch) -> str:
+    """What is printed after each epoch."""
+    return (
+        f"epoch {epoch.number:3d}  loss {epoch.loss:.4f}  test loss {epoch.val_loss:.4f}  "
+        f"test accuracy {epoch.val_accuracy:.4f}  {epoch.seconds:.2f} s"
+    )
+
+
+def plotter() -> Callable[[list[Epoch], str, str], None]:
+    """The function that draws, or an error that names the extra: before the training, not after it."""
+    try:
+        from .plot import draw_history
+    except ImportError:
+        raise MissingExtraError("matplotlib", "plot", "--plot") from None
+    return draw_history

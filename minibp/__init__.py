@@ -1,0 +1,57 @@
+"""minibp: backpropagation networks from layers that read like their formulas, on NumPy or CuPy."""
+
+from . import backend, data, initializers, metrics, schedules
+from .checkpoint import load, save
+from .dropout import Dropout
+from .gradients import check_gradients
+from .layer import Layer
+from .layers import ELU, GELU, Dense, Flatten, LeakyReLU, ReLU, Sigmoid, Softmax, Softplus, Tanh
+from .losses import BinaryCrossEntropy, CrossEntropy, Loss, QuadraticLoss, SigmoidCrossEntropy, SoftmaxCrossEntropy
+from .network import Network
+from .normalization import BatchNorm, LayerNorm
+from .optimizers import SGD, AdaGrad, Adam, AdamW, Optimizer, RMSProp
+from .training import EarlyStopping, Epoch, evaluate, train
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "SGD",
+    "AdaGrad",
+    "Adam",
+    "AdamW",
+    "BatchNorm",
+    "BinaryCrossEntropy",
+    "CrossEntropy",
+    "Dense",
+    "Dropout",
+    "EarlyStopping",
+    "Epoch",
+    "Flatten",
+    "Layer",
+    "LayerNorm",
+    "LeakyReLU",
+    "Loss",
+    "Network",
+    "Optimizer",
+    "QuadraticLoss",
+    "RMSProp",
+    "ReLU",
+    "Sigmoid",
+    "SigmoidCrossEntropy",
+    "Softmax",
+    "SoftmaxCrossEntropy",
+    "Softplus",
+    "Tanh",
+    "backend",
+    "check_gradients",
+    "data",
+    "evaluate",
+    "initializers",
+    "load",
+    "metrics",
+    "save",
+    "schedules",
+    "train",
+]

@@ -1,0 +1,72 @@
+"""Dropout: in training, each value is left out by chance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .errors import ArgumentError
+from .layer import Layer
+from .part import Array, Shape
+
+
+class Dropout(Layer):
+    """Inverted dropout, y = x m / (1 - rate), with m = 0 by chance `rate` and else 1; in use y = x.
+
+    Srivastava et al., 2014; divided in training already, so that nothing is left to do in use.
+
+    The mask is no state that runs on, but a function of (seed, step, index): the same on every array library, and
+    a run that is resumed needs only the step. It is a hash of the index with the multipliers of "lowbias32" (Wellons,
+    2018), keyed twice from (seed, step).
+
+    Parameters
+    ----------
+    rate : float
+        Share of the values that is left out, in [0, 1). 0.5 for hidden layers and 0.2 for inputs are usual.
+    seed : int, optional
+        Draws the masks. Without it a network draws one from its own seed.
+    """
+
+    def __init__(self, rate: float, seed: int | None = None):
+        if not 0 <= rate < 1:
+            raise ArgumentError(f"Dropout: rate, the share that is left out, must lie in [0, 1), got {rate!r}")
+        self.rate, self.seed, self.step = rate, seed, 0
+
+    def config(self) -> dict[str, Any]:
+        return {"rate": self.rate}
+
+    def initialize(self, rng: np.random.Generator) -> None:
+        if self.seed is None:
+            self.seed = int(rng.integers(2**63))
+
+    def workspaces(self, shape: Shape) -> dict[str, Any]:
+        masks = {"mask": shape, "kept": (shape, bool)}
+        return super().workspaces(shape) | masks | dict.fromkeys(("index", "hash", "shifted"), (shape, "uint32"))
+
+    def formula(self, x: Array) -> Array:
+        if not self.training:
+            return x
+        if self.seed is None:
+            self.initialize(np.random.default_rng())
+        self.step += 1
+        kept = self.xp.greater_equal(self.draw(), np.uint32(self.rate * 2**32), out=self.kept)
+        mask = self.xp.multiply(kept, 1 / (1 - self.rate), out=self.mask)
+        return self.xp.multiply(x, mask, out=self.y)
+
+    def gradient(self, dy: Array) -> Array:
+        """dx = dy m / (1 - rate)."""
+        return self.xp.multiply(dy, self.mask, out=self.dx) if self.training else dy
+
+    def draw(self) -> Array:
+        """32 random bits for each value of this step."""
+        xp, shifted = self.xp, self.shifted
+        assert self.seed is not None
+        first, second = np.random.SeedSequence((self.seed, self.step)).generate_state(2)
+        h = xp.add(self.index, first, out=self.hash)
+        for shift, multiplier in ((16, 0x21F0AAAD), (15, 0xD35A2D97)):
+            h ^= xp.right_shift(h, np.uint32(shift), out=shifted)
+            h *= np.uint32(multiplier)
+            h ^= second  # two keys: else the masks of two steps would be shifted copies of each other
+        h ^= xp.right_shift(h, np.uint32(15), out=shifted)
+        return h

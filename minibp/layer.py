@@ -1,0 +1,98 @@
+"""Layer: the base of all layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .errors import InputError, ShapeError, StateError
+from .part import Array, Part, Shape, values
+
+
+class Layer(Part):
+    """One differentiable step y = f(x) on a batch.
+
+    To write a layer, write its formula and its gradient (README.md shows one in ten lines):
+
+    - ``formula(x)`` returns y. Here ``x`` is the batch, samples in rows.
+    - ``gradient(dy)`` returns dx = ∂C/∂x for dy = ∂C/∂y, and sets the parameters' gradients (``self.dW = ...``).
+      It finds the last ``x`` and ``y`` as ``self.x`` and ``self.y``, and never changes ``dy``.
+
+    ``forward`` and ``backward`` check the shapes and call them. A layer works alone, in float64; a network gives it
+    another dtype and array library (``self.xp``) and puts its parameters into the network's vectors.
+
+    Results may be workspaces that the next call overwrites: copy what you want to keep, and do not run one layer in
+    two threads, or twice before its backward.
+
+    Attributes
+    ----------
+    in_shape : tuple of int or None
+        The shape of one sample that the layer takes; None where any will do.
+    """
+
+    in_shape: Shape | None = None
+    needs_dx = True  # a network clears it in its first layer with parameters: nobody needs the gradient of the data
+
+    def formula(self, x: Array) -> Array:
+        """y = f(x)."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method formula(self, x) that returns y")
+
+    def gradient(self, dy: Array) -> Array:
+        """dx = ∂C/∂x, given dy = ∂C/∂y."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method gradient(self, dy) that returns dx")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Shape of one sample of y, for one sample of x of this shape."""
+        return shape
+
+    def workspaces(self, shape: Shape) -> dict[str, Any]:
+        return {"y": (shape[0], *self.output_shape(shape[1:])), "dx": shape}
+
+    def forward(self, x: Array) -> Array:
+        """y = f(x) for a batch x of shape (N, ...), checked.
+
+        Raises
+        ------
+        ShapeError
+            If x is no batch of samples that this layer takes.
+        InputError
+            If x is empty, or does not hold numbers.
+        """
+        if getattr(x, "dtype", None) is not self.dtype or x.shape != self.shape:
+            x = self._enter(x)
+        here = self.__dict__  # spares two calls of __setattr__
+        here["x"] = x
+        y = here["y"] = self.formula(x)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """dx = ∂C/∂x for dy = ∂C/∂y of the last forward; the parameters' gradients are overwritten.
+
+        Raises
+        ------
+        StateError
+            If there was no forward.
+        ShapeError
+            If dy does not have the shape of y.
+        """
+        y = self.__dict__.get("y")
+        if y is None:
+            raise StateError(f"{self}: backward was called before forward; call forward(x) first")
+        if getattr(dy, "dtype", None) is not self.dtype or dy.shape != y.shape:
+            dy = self._as_array(dy, "dy")
+            if dy.shape != y.shape:
+                raise ShapeError(f"{self}: backward got dy of shape {dy.shape}, but the last y has shape {y.shape}")
+        return self.gradient(dy)
+
+    def _enter(self, x: Array) -> Array:
+        """Take in an x of a new shape or type."""
+        x = self._as_array(x, "x")
+        if x.shape == self.shape:
+            return x
+        if x.ndim < 2:
+            raise ShapeError(f"{self} got x of shape {x.shape}, expected a batch (N, ...); one sample is x[None]")
+        if x.size == 0:
+            raise InputError(f"{self} got an empty batch, x of shape {x.shape}")
+        if self.in_shape is not None and x.shape[1:] != self.in_shape:
+            raise ShapeError(f"{self} is fed {values(x.shape[1:])}, but takes {values(self.in_shape)}")
+        self.bind(x.shape)
+        return x

@@ -1,0 +1,269 @@
+"""Layers: the formulas, and nothing but the formulas.
+
+x is what a layer is fed, y what it returns, one sample a row; dx, dy, dW stand for ∂C/∂x, ∂C/∂y, ∂C/∂W.
+`out=` writes a result into memory that is already there; `self.y` and `self.dx` are such workspaces.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .errors import ArgumentError
+from .initializers import GlorotUniform, Zeros
+from .layer import Layer
+from .part import Array, Shape, at_least_one
+
+
+class Dense(Layer):
+    """Fully connected layer, y = x W + b.
+
+    Shapes: x (N, I), W (I, O), b (O,), y (N, O).
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        I and O, the numbers of inputs and outputs.
+    W, b : initializer or array, optional
+        How they start: GlorotUniform() and Zeros() unless told otherwise, or values of one's own.
+    seed : int, optional
+        Draws the start of a layer alone. Without it a network draws from its own seed.
+    """
+
+    def __init__(self, n_in: int, n_out: int, W: Any = None, b: Any = None, seed: int | None = None):
+        self.n_in, self.n_out = at_least_one("Dense: n_in", n_in), at_least_one("Dense: n_out", n_out)
+        self.in_shape = (self.n_in,)
+        self.add_parameter("W", (self.n_in, self.n_out), GlorotUniform() if W is None else W)
+        self.add_parameter("b", (self.n_out,), Zeros() if b is None else b)
+        self.seeded(seed)
+
+    def config(self) -> dict[str, Any]:
+        return {"n_in": self.n_in, "n_out": self.n_out}
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (self.n_out,)
+
+    def workspaces(self, shape: Shape) -> dict[str, Any]:
+        return super().workspaces(shape) | {"ones": shape[:1]}
+
+    def formula(self, x: Array) -> Array:
+        y = self.xp.matmul(x, self.W, out=self.y)
+        y += self.b
+        return y
+
+    def gradient(self, dy: Array) -> Array:
+        """dW = xᵀ dy,  db = Σₙ dy,  dx = dy Wᵀ."""
+        xp = self.xp
+        xp.matmul(self.x.T, dy, out=self.dW)
+        xp.dot(self.ones, dy, out=self.db)  # Σₙ, twice as fast as dy.sum(axis=0)
+        return xp.matmul(dy, self.W.T, out=self.dx) if self.needs_dx else None
+
+
+class Flatten(Layer):
+    """Each sample as one row, x (N, A, B, ...) -> y (N, A B ...)."""
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (math.prod(shape),)
+
+    def workspaces(self, shape: Shape) -> dict[str, Any]:
+        return {}
+
+    def formula(self, x: Array) -> Array:
+        return x.reshape(len(x), -1)
+
+    def gradient(self, dy: Array) -> Array:
+        return dy.reshape(self.x.shape)
+
+
+class Sigmoid(Layer):
+    """Logistic function σ, y = 1 / (1 + exp(-x)), element by element."""
+
+    def formula(self, x: Array) -> Array:
+        xp, half = self.xp, self.half
+        y = xp.multiply(x, half, out=self.y)  # y = ½ + ½ tanh(½ x): the same, faster, and cannot overflow
+        xp.tanh(y, out=y)
+        y *= half
+        y += half
+        return y
+
+    def gradient(self, dy: Array) -> Array:
+        """dx = dy y (1 - y)."""
+        dx = self.xp.subtract(self.one, self.y, out=self.dx)
+        dx *= self.y
+        dx *= dy
+        return dx
+
+
+class Tanh(Layer):
+    """Hyperbolic tangent, y = tanh(x), element by element."""
+
+    def formula(self, x: Array) -> Array:
+        return self.xp.tanh(x, out=self.y)
+
+    def gradient(self, dy: Array) -> Array:
+        """dx = dy (1 - y²)."""
+        xp = self.xp
+        dx = xp.multiply(self.y, self.y, out=self.dx)
+        xp.subtract(self.one, dx, out=dx)
+        dx *= dy
+        return dx
+
+
+class Softmax(Layer):
+    """Class probabilities, yₖ = exp(xₖ) / Σⱼ exp(xⱼ), row by row."""
+
+    def workspaces(self, shape: Shape) -> dict[str, Any]:
+        return super().workspaces(shape) | {"row": (*shape[:-1], 1)}
+
+    def formula(self, x: Array) -> Array:
+        xp, row = self.xp, self.row
+        y = xp.subtract(x, x.max(axis=-1, keepdims=True, out=row), out=self.y)  # does not change the quotient
+        xp.exp(y, out=y)  # the largest exponent is 0: cannot overflow
+        y /= y.sum(axis=-1, keepdims=True, out=row)
+        return y
+
+    def gradient(self, dy: Array) -> Array:
+        """dx = y (dy - Σⱼ dyⱼ yⱼ): dy times the Jacobian ∂yⱼ/∂xₖ = yⱼ (δⱼₖ - yₖ)."""
+        xp, row = self.xp, self.row
+        dx = xp.multiply(dy, self.y, out=self.dx)
+        dx.sum(axis=-1, keepdims=True, out=row)
+        xp.subtract(dy, row, out=dx)
+        dx *= self.y
+        return dx
+
+
+class ReLU(Layer):
+    """Rectifier, y = max(x, 0), element by element (Nair & Hinton, 2010)."""
+
+    def workspaces(self, shape: Shape) -> dict[str, Any]:
+        return super().workspaces(shape) | {"zeros": shape, "positive": (shape, bool)}
+
+    def formula(self, x: Array) -> Array:
+        return self.xp.maximum(x, self.zeros, out=self.y)  # NumPy is 4 times faster against an array than against 0
+
+    def gradient(self, dy: Array) -> Array:
+        """dx = dy where x > 0, else 0."""
+        positive = self.xp.greater(self.y, self.zero, out=self.positive)
+        return self.xp.multiply(dy, positive, out=self.dx)
+
+
+class LeakyReLU(Layer):
+    """Leaky rectifier, y = x where x > 0, else slope x (Maas et al., 2013, whose slope is 0.01)."""
+
+    def __init__(self, slope: float = 0.01):
+        if not 0 <= slope <= 1:
+            raise ArgumentError(f"LeakyReLU: slope must lie in [0, 1], got {slope!r}")
+        self.slope = slope
+
+    def config(self) -> dict[str, Any]:
+        return {"slope": self.slope}
+
+    def workspaces(self, shape: Shape) -> dict[str, Any]:
+        return super().workspaces(shape) | {"positive": (shape, bool)}
+
+    def formula(self, x: Array) -> Array:
+        y = self.xp.multiply(x, self.slope, out=self.y)
+        return self.xp.maximum(x, y, out=y)  # since slope <= 1
+
+    def gradient(self, dy: Array) -> Array:
+        """dx = dy where x > 0, else slope dy."""
+        xp, positive = self.xp, self.positive
+        xp.greater(self.x, self.zero, out=positive)
+        dx = xp.multiply(positive, 1 - self.slope, out=self.dx)
+        dx += self.slope
+        dx *= dy
+        return dx
+
+
+class ELU(Layer):
+    """Exponential linear unit, y = x where x > 0, else α (exp(x) - 1) (Clevert et al., 2016; α = 1 as there)."""
+
+    def __init__(self, alpha: float = 1.0):
+        if not (math.isfinite(alpha) and alpha >= 0):
+            raise ArgumentError(f"ELU: alpha must be a finite number of at least 0, got {alpha!r}")
+        self.alpha = alpha
+
+    def config(self) -> dict[str, Any]:
+        return {"alpha": self.alpha}
+
+    def workspaces(self, shape: Shape) -> dict[str, Any]:
+        return super().workspaces(shape) | {"part": shape, "positive": (shape, bool)}
+
+    def formula(self, x: Array) -> Array:
+        xp = self.xp
+        y = xp.minimum(x, self.zero, out=self.y)
+        xp.expm1(y, out=y)
+        y *= self.alpha
+        y += xp.maximum(x, self.zero, out=self.part)
+        return y
+
+    def gradient(self, dy: Array) -> Array:
+        """dx = dy where x > 0, else dy α exp(x)."""
+        xp = self.xp
+        dx = xp.minimum(self.x, self.zero, out=self.dx)
+        xp.exp(dx, out=dx)  # 1 where x > 0
+        xp.greater(self.x, self.zero, out=self.positive)
+        factor = xp.multiply(self.positive, 1 - self.alpha, out=self.part)
+        factor += self.alpha  # 1 where x > 0, else α
+        dx *= factor
+        dx *= dy
+        return dx
+
+
+class GELU(Layer):
+    """Gaussian error linear unit in its tanh form, y = ½ x (1 + tanh u), u = √(2/π) (x + 0.044715 x³).
+
+    Hendrycks & Gimpel, 2016. It stays within 5e-4 of x Φ(x), which needs erf, and NumPy has none.
+    """
+
+    scale, cubic = math.sqrt(2 / math.pi), 0.044715
+
+    def workspaces(self, shape: Shape) -> dict[str, Any]:
+        return super().workspaces(shape) | {"tanh": shape, "part": shape}
+
+    def formula(self, x: Array) -> Array:
+        xp = self.xp
+        u = xp.multiply(x, x, out=self.tanh)
+        u *= self.cubic
+        u += self.one
+        u *= x
+        u *= self.scale
+        xp.tanh(u, out=self.tanh)
+        y = xp.add(self.tanh, self.one, out=self.y)
+        y *= x
+        y *= self.half
+        return y
+
+    def gradient(self, dy: Array) -> Array:
+        """dx = dy (½ (1 + tanh u) + ½ x (1 - tanh² u) u′),  u′ = √(2/π) (1 + 3 · 0.044715 x²)."""
+        xp, x, tanh, part = self.xp, self.x, self.tanh, self.part
+        dx = xp.multiply(x, x, out=self.dx)
+        dx *= 3 * self.cubic
+        dx += self.one
+        dx *= self.scale  # u′
+        xp.multiply(tanh, tanh, out=part)
+        xp.subtract(self.one, part, out=part)
+        dx *= part
+        dx *= x
+        dx += tanh
+        dx += self.one
+        dx *= self.half
+        dx *= dy
+        return dx
+
+
+class Softplus(Layer):
+    """Smooth rectifier, y = log(1 + exp(x)), element by element (Dugas et al., 2001)."""
+
+    def formula(self, x: Array) -> Array:
+        return self.xp.logaddexp(x, self.zero, out=self.y)  # log(exp(x) + exp(0)), cannot overflow
+
+    def gradient(self, dy: Array) -> Array:
+        """dx = dy σ(x)."""
+        xp, half = self.xp, self.half
+        dx = xp.multiply(self.x, half, out=self.dx)  # σ as in Sigmoid
+        xp.tanh(dx, out=dx)
+        dx *= half
+        dx += half
+        dx *= dy
+        return dx

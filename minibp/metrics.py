@@ -1,0 +1,122 @@
+"""Metrics: how often the answer is right. They work on the host, on what `Network.predict` returns.
+
+Outputs are rows (N, K), and the answer is the class of the largest; with K = 1 it is class 1 where the output is
+above 0.5. Targets are labels (N,), or rows (N, K) that are read in the same way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .errors import ArgumentError, ShapeError, TargetError
+from .part import at_least_one
+
+
+def classes(rows: Any) -> np.ndarray:
+    """The class of each row (N, K), as integers (N,); labels (N,) are returned as they are.
+
+    Works on the arrays of any backend.
+    """
+    if rows.ndim == 1:
+        return rows
+    if rows.shape[1] == 1:
+        return (rows[:, 0] > 0.5).astype("int64")
+    return rows.argmax(axis=1)
+
+
+def _answers(outputs: Any, t: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The outputs, the classes that they answer, and the true classes (both (N,), int64), checked."""
+    try:
+        outputs, t = np.asarray(outputs), np.asarray(t)
+    except ValueError as error:
+        raise ShapeError(f"outputs and targets must be arrays: {error}") from None
+    if outputs.ndim not in (1, 2) or t.ndim not in (1, 2) or 0 in outputs.shape[1:]:
+        raise ShapeError(f"outputs have shape {outputs.shape}, targets {t.shape}; expected rows (N, K) or labels (N,)")
+    if outputs.ndim == t.ndim == 2 and outputs.shape != t.shape:
+        raise ShapeError(f"outputs have shape {outputs.shape}, targets {t.shape}; expected the same, or labels (N,)")
+    if len(outputs) != len(t) or len(t) == 0:
+        raise TargetError(f"got {len(outputs)} outputs and {len(t)} targets, expected as many of both, and at least one")
+    if t.dtype.kind == "f" and outputs.shape[1:] == (1,):
+        t = t.reshape(-1, 1)  # with one output, numbers (N,) are the rows, as for a loss
+    said, true = classes(outputs), classes(t)
+    for name, labels in (("answers", said), ("targets", true)):
+        if labels.dtype.kind not in "biu" or labels.min() < 0:
+            raise TargetError(f"the {name} must be integer labels of at least 0, got {labels.dtype}, from {labels.min()}")
+    if outputs.ndim == 2 and true.max() >= max(outputs.shape[1], 2):
+        raise TargetError(f"class {true.max()} is among the targets, but there are {outputs.shape[1]} outputs")
+    return outputs, said.astype("int64"), true.astype("int64")
+
+
+def accuracy(outputs: Any, t: Any) -> float:
+    """Share of the samples whose answer is right, in 0..1.
+
+    Parameters
+    ----------
+    outputs : array (N, K), or labels (N,)
+        What the network says.
+    t : labels (N,), or rows (N, K)
+        What is true.
+
+    Raises
+    ------
+    ShapeError, TargetError
+        If the two do not fit together.
+    """
+    _, said, true = _answers(outputs, t)
+    return float((said == true).mean())
+
+
+def top_k_accuracy(outputs: Any, t: Any, k: int = 5) -> float:
+    """Share of the samples whose true class is among the k largest outputs, in 0..1.
+
+    Where outputs tie, those of lower class numbers count as larger, so that k = 1 is `accuracy`.
+
+    Parameters
+    ----------
+    outputs : array (N, K), K > 1
+        What the network says.
+    t : labels (N,), or rows (N, K)
+        What is true.
+    k : int, default 5
+        How many answers each sample may give, 1..K.
+
+    Raises
+    ------
+    ArgumentError, ShapeError, TargetError
+        If k lies outside 1..K, or the two do not fit together.
+    """
+    outputs, _, true = _answers(outputs, t)
+    if outputs.ndim != 2 or outputs.shape[1] < 2:
+        raise ShapeError(f"top_k_accuracy needs outputs (N, K) of at least 2 classes, got shape {outputs.shape}")
+    if at_least_one("k", k) > outputs.shape[1]:
+        raise ArgumentError(f"k must lie in 1..{outputs.shape[1]}, the number of outputs, got {k}")
+    best = np.argsort(-outputs.astype("float64"), axis=1, kind="stable")[:, :k]
+    return float((best == true[:, None]).any(axis=1).mean())
+
+
+def confusion_matrix(outputs: Any, t: Any, k: int | None = None) -> np.ndarray:
+    """How often true class i was answered by class j: a (K, K) array of counts, row i, column j.
+
+    Parameters
+    ----------
+    outputs : array (N, K), or labels (N,)
+        What the network says.
+    t : labels (N,), or rows (N, K)
+        What is true.
+    k : int, optional
+        K. By default the number of outputs, for labels the largest that occurs + 1; at least 2.
+
+    Raises
+    ------
+    ArgumentError, ShapeError, TargetError
+        If a class lies outside 0..K-1, or the two do not fit together.
+    """
+    outputs, said, true = _answers(outputs, t)
+    highest = int(max(said.max(), true.max()))
+    if k is None:
+        k = max(outputs.shape[1] if outputs.ndim == 2 else highest + 1, 2)
+    if at_least_one("k", k) <= highest:
+        raise ArgumentError(f"class {highest} occurs, but there are only {k} classes, 0..{k - 1}")
+    return np.bincount(true * k + said, minlength=k * k).reshape(k, k)

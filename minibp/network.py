@@ -1,0 +1,390 @@
+"""Network: chains layers, closes them with a loss, and owns all parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+import numpy as np
+
+from .backend import resolve, to_host
+from .errors import ArgumentError, InputError, ShapeError, StateError, TargetError
+from .layer import Layer
+from .losses import Loss
+from .part import Array, Part, Shape, at_least_one, values
+
+PREDICT = 512  # samples predicted at a time: the workspaces of one piece stay in the cache
+
+
+class Network:
+    """Layers chained into one function, closed by a loss.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        From the input to the output. Weights that they were given, or learnt alone, are kept; others are drawn.
+    loss : Loss
+        What training makes small. Where the last layer and the loss have a merged form (Softmax and CrossEntropy,
+        Sigmoid and BinaryCrossEntropy), that is what runs: the same function, stable for any logits.
+    backend : {"numpy", "cupy", "auto"}, default "numpy"
+        The array library.
+    dtype : {"float32", "float64"}, default "float32"
+        What it computes in. float32 is twice as fast and good for training; float64 is for checking gradients.
+    seed : int, default 0
+        Draws the weights, the masks of dropout, and the order of samples in `train`.
+
+    Attributes
+    ----------
+    params, grads : arrays (P,)
+        All parameters and their gradients, weights before biases; the layers' W, dW, ... are views of them.
+    state : array (S,)
+        What is kept but not trained, such as running statistics.
+    weights : list of arrays (I, O)
+        The views of the weight matrices (parameters of two and more dimensions), in the order of the layers.
+    weight_count : int
+        How many of `params`, from the front, are weights.
+    rng : numpy.random.Generator
+        The network's own generator, which goes on from call to call.
+
+    Raises
+    ------
+    ShapeError
+        If a layer does not fit the one before; the message names both.
+    StateError
+        If a layer is used twice, or belongs to another network.
+    ArgumentError, BackendError
+        If an argument is not as described, or CuPy is asked for and does not work.
+    """
+
+    def __init__(
+        self, layers: Sequence[Layer], loss: Loss, backend: str = "numpy", dtype: Any = "float32", seed: int | None = 0
+    ):
+        self.layers, self.loss = list(layers), loss
+        self._refuse_strangers()
+        self.shapes = self._chain()
+        xp, dtype = resolve(backend), real(dtype)
+        self.rng = np.random.default_rng(seed)
+        for layer in self.layers:
+            layer.initialize(self.rng)
+        self._close()
+        self._carve(xp, dtype)
+
+    # ---- building
+
+    def _refuse_strangers(self) -> None:
+        if not self.layers:
+            raise ArgumentError("a network needs at least one layer, got none")
+        for i, layer in enumerate(cast(list[Any], self.layers)):
+            if not isinstance(layer, Layer):
+                hint = " (an instance, not the class: write it with brackets)" if isinstance(layer, type) else ""
+                raise ArgumentError(f"layer {i}: {layer!r} is not a layer{hint}")
+        loss: Any = self.loss
+        if not isinstance(loss, Loss):
+            hint = " (an instance, not the class: write it with brackets)" if isinstance(loss, type) else ""
+            raise ArgumentError(f"{loss!r} is not a loss{hint}; give one such as CrossEntropy()")
+        for i, layer in enumerate([*self.layers, self.loss]):
+            first = next(j for j, other in enumerate([*self.layers, self.loss]) if other is layer)
+            if first < i:
+                raise StateError(f"layer {i}: {layer} is layer {first} again; a layer is used once, make a second one")
+            if layer._taken:
+                raise StateError(f"layer {i}: {layer} belongs to another network; make a new one, or copy.deepcopy it")
+
+    def _chain(self, shape: Shape | None = None) -> list[Shape | None]:
+        """Shape of one sample of each layer's output, for inputs of this shape; None where only the data will tell."""
+        shapes: list[Shape | None] = []
+        source = "the data"
+        for i, layer in enumerate(self.layers):
+            takes = layer.in_shape
+            if shape is None and takes is not None:
+                shape = takes
+                if i:
+                    shapes[-1] = takes  # what the layer before must give
+            elif shape is not None and takes is not None and shape != takes:
+                raise ShapeError(
+                    f"layer {i}: {layer} is fed {values(shape)} by {source}, "
+                    f"but takes {values(takes)}{flat(shape, takes)}"
+                )
+            if shape is not None:
+                before, shape = shape, layer.output_shape(shape)
+                if takes is not None or shape != before:
+                    source = f"layer {i}: {layer}"
+            shapes.append(shape)
+        if shape is not None:
+            if len(shape) != 1:
+                raise ShapeError(f"{self.loss} is fed {values(shape)} by {source}, but takes rows{flat(shape)}")
+            self.loss.check_outputs(shape[0], f" by {source}")
+        return shapes
+
+    def _close(self) -> None:
+        """Merge the last layer with the loss where they have a merged form."""
+        self.trained, self.closing, self.finish = self.layers, self.loss, None
+        last = self.layers[-1]
+        if self.loss.fuses and type(last) is self.loss.fuses[0]:  # not a subclass: its formula may be another
+            self.trained, self.closing, self.finish = self.layers[:-1], self.loss.fuses[1](), last
+        elif self.loss.activation:
+            self.finish = self.loss.activation()
+        with_params = [i for i, layer in enumerate(self.trained) if layer.params]
+        self.first = with_params[0] if with_params else len(self.trained)
+        for layer in self.layers:
+            layer.needs_dx = True
+        if with_params:
+            self.trained[self.first].needs_dx = False
+
+    def _parts(self) -> list[Part]:
+        """All layers, once each: the user's, the loss, and those that `_close` adds."""
+        parts = [*self.layers, self.loss, self.closing, self.finish]
+        return list({id(part): part for part in parts if part is not None}.values())
+
+    def _carve(self, xp: Any, dtype: np.dtype) -> None:
+        """Put all parameters into three vectors, and give the layers views of them."""
+        self.xp, self.dtype = xp, dtype
+        entries = [(layer, name, value) for layer in self.layers for name, value in layer.params.items()]
+        entries.sort(key=lambda entry: entry[2].ndim < 2)  # stable: weights first, then the order of the layers
+        states = [(layer, name, value) for layer in self.layers for name, value in layer.state.items()]
+        held: dict[int, dict[str, Array]] = {id(part): {} for part in self._parts()}
+
+        def cut(parts: list[tuple[Layer, str, Array]]) -> tuple[Array, list[Array]]:
+            vector, views, start = xp.zeros(sum(value.size for *_, value in parts), dtype), [], 0
+            for *_, value in parts:
+                view = vector[start : start + value.size].reshape(value.shape)
+                view[...] = xp.asarray(to_host(value), dtype)
+                views.append(view)
+                start += value.size
+            return vector, views
+
+        gradients = [(layer, name, layer.grads[name]) for layer, name, _ in entries]
+        self.params, params = cut(entries)
+        self.grads, grads = cut(gradients)
+        self.state, state = cut(states)
+        for (layer, name, _), view, dview in zip(entries, params, grads, strict=True):
+            held[id(layer)] |= {name: view, "d" + name: dview}
+        for (layer, name, _), view in zip(states, state, strict=True):
+            held[id(layer)][name] = view
+        self.weights = [view for view in params if view.ndim >= 2]
+        self.weight_count = sum(view.size for view in self.weights)
+        for part in self._parts():
+            part.attach(xp, dtype, held[id(part)])
+            part.__dict__.update(_taken=True, training=True)
+        self._waiting = False
+        self._widths: dict[Shape, int] = {}  # outputs by the shape of a sample: checked once
+
+    def to(self, backend: str, dtype: Any = None) -> Network:
+        """Move the network, weights, gradients and state, to this array library (and dtype); returns the network."""
+        self._carve(resolve(backend), self.dtype if dtype is None else real(dtype))
+        return self
+
+    @property
+    def backend(self) -> str:
+        """The name of the array library: "numpy" or "cupy"."""
+        return self.xp.__name__
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = {"layers", "loss", "shapes", "trained", "closing", "finish", "first", "dtype", "rng"}
+        return {name: value for name, value in self.__dict__.items() if name in kept} | {"backend_name": self.backend}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        xp = resolve(state.pop("backend_name"))
+        self.__dict__.update(state)
+        self._carve(xp, self.dtype)
+
+    # ---- the boundary: where arrays of the user's come in
+
+    def enter(self, x: Any) -> Array:
+        """Inputs x as the network computes with them: uint8 scaled by 1/255, on its array library, in its dtype.
+
+        Raises
+        ------
+        InputError
+            If x is empty, holds NaN or infinity, or is neither uint8 nor floating.
+        ShapeError
+            If its samples do not fit the network.
+        """
+        x = self._as_array(x)
+        self.outputs(x.shape)
+        with np.errstate(over="ignore"):  # what is too large for the dtype becomes infinity, and is refused as that
+            values = self.xp.asarray(x, self.dtype)
+        if x.dtype.kind == "u":
+            return values * self.xp.asarray(1 / 255, self.dtype)
+        if not self.xp.isfinite(values).all():
+            raise InputError(f"x holds NaN or infinity (as {self.dtype}); clean it first, e.g. by numpy.nan_to_num(x)")
+        return values
+
+    def _as_array(self, x: Any) -> Array:
+        if not isinstance(x, self.xp.ndarray):
+            try:
+                x = np.asarray(x)
+            except ValueError as error:
+                raise InputError(f"x must be an array of numbers with samples in rows: {error}") from None
+        if x.dtype.kind != "f" and x.dtype != np.uint8:
+            raise InputError(
+                f"x is an array of {x.dtype}, expected floats (taken as they are) or uint8 (scaled by 1/255); "
+                "convert it: x.astype('float32')"
+            )
+        return x
+
+    def outputs(self, shape: Shape) -> int:
+        """K, the number of outputs for inputs of this shape (N, ...); refuses those that do not fit the network."""
+        if len(shape) < 2:
+            raise ShapeError(f"x has shape {shape}, expected a batch (N, ...); for one sample give x[None]")
+        if shape[0] == 0:
+            raise InputError(f"x is empty (shape {shape}): there is nothing to compute")
+        if shape[1:] not in self._widths:
+            self._widths[shape[1:]] = self._chain(shape[1:])[-1][0]  # type: ignore[index]  # known, as the input is
+        return self._widths[shape[1:]]
+
+    def enter_targets(self, t: Any, n: int, k: int) -> Array:
+        """Targets as the loss computes with them: checked on the host, then on the network's array library."""
+        if self.xp is not np and isinstance(t, self.xp.ndarray):
+            return t  # labels on a device are the caller's to check: to read them back would cost a transfer
+        try:
+            t = np.asarray(t)
+        except ValueError as error:
+            raise TargetError(f"t must be labels ({n},) or rows ({n}, {k}): {error}") from None
+        t = self.loss.check_targets(t, n, k)
+        if t.ndim == 1:
+            return self.xp.asarray(t)
+        with np.errstate(over="ignore"):
+            rows = t.astype(self.dtype, copy=False)
+        if not np.isfinite(rows).all():
+            raise TargetError(f"the targets hold numbers that are too large for {self.dtype}; scale them")
+        return self.xp.asarray(rows)
+
+    # ---- running
+
+    def forward(self, x: Any, t: Any) -> Any:
+        """Mean loss of a batch, in training mode; then `backward` fills `grads`.
+
+        Parameters
+        ----------
+        x : array (N, ...)
+            Inputs; uint8 is scaled by 1/255, floats are taken as they are.
+        t : array (N,) of integer labels, or rows (N, K)
+            Targets.
+
+        Returns
+        -------
+        0-d array on the network's array library: ``float(L)`` reads it.
+
+        Raises
+        ------
+        InputError, ShapeError, TargetError
+            If x or t do not fit the network.
+        """
+        x = self.enter(x)
+        t = self.enter_targets(t, len(x), self.outputs(x.shape))
+        return self.losses(x, t).mean()
+
+    def losses(self, x: Array, t: Array) -> Array:
+        """Loss of each sample (N,), unchecked: for x and t that came in through `enter` and `enter_targets`."""
+        for layer in self.trained:
+            x = layer.forward(x)
+        self._waiting = True
+        return self.closing.each(x, t)
+
+    def backward(self) -> None:
+        """Overwrite `grads` with the gradient of the mean loss of the last `forward`.
+
+        Raises
+        ------
+        StateError
+            If there was no forward.
+        """
+        if not self._waiting:
+            raise StateError("backward was called before forward; call net.forward(x, t) first")
+        if self.first == len(self.trained):
+            return  # nothing to train
+        dy = self.closing.gradient()
+        for i in range(len(self.trained) - 1, self.first - 1, -1):
+            dy = self.trained[i].backward(dy)
+
+    def predict(self, x: Any, batch_size: int = PREDICT) -> np.ndarray:
+        """Outputs (N, K) for inputs x (N, ...), as in use: a NumPy array on the host, yours to keep.
+
+        They are probabilities where the network ends in Softmax or Sigmoid, or in a loss that has one of them merged
+        into it (SoftmaxCrossEntropy, SigmoidCrossEntropy). A forward that waits for its backward is not disturbed.
+
+        Parameters
+        ----------
+        x : array (N, ...)
+            Inputs; uint8 is scaled by 1/255, floats are taken as they are.
+        batch_size : int, default 512
+            Samples at a time, which bounds the memory that is used.
+
+        Raises
+        ------
+        InputError, ShapeError
+            If x does not fit the network.
+        """
+        batch_size = at_least_one("batch_size", batch_size)
+        x = self._as_array(x)
+        k = self.outputs(x.shape)
+        out = np.empty((len(x), k), self.dtype)
+        with self.aside():
+            for start in range(0, len(x), batch_size):
+                piece = slice(start, start + batch_size)
+                y = self.run(self.enter(x[piece]))
+                out[piece] = to_host(self.finish.forward(y) if self.finish else y)
+        return out
+
+    def run(self, x: Array) -> Array:
+        """What the layers make of x, short of the one that is merged with the loss."""
+        for layer in self.trained:
+            x = layer.forward(x)
+        return x
+
+    @contextmanager
+    def aside(self, training: bool = False) -> Iterator[None]:
+        """In use, not in training, on other workspaces; afterwards each layer is as it was, a forward still waits."""
+        parts = self._parts()
+        before = [vars(part).copy() for part in parts]
+        for part in parts:
+            vars(part).update(training=training, shape=None)
+        try:
+            yield
+        finally:
+            for part, attributes in zip(parts, before, strict=True):
+                vars(part).clear()
+                vars(part).update(attributes)
+
+    # ---- looking
+
+    def summary(self) -> str:
+        """A table of the layers, their output shapes and parameter counts."""
+        rows = [("", "layer", "output", "parameters")]
+        for i, (layer, shape) in enumerate(zip(self.layers, self.shapes, strict=True)):
+            output = "(N, ...)" if shape is None else f"(N, {', '.join(map(str, shape))})"
+            rows.append((str(i), str(layer), output, f"{sum(p.size for p in layer.params.values()):,}"))
+        last = len(self.layers) - 1
+        merged = f", runs merged with layer {last} as {self.closing}" if self.closing is not self.loss else ""
+        rows.append(("", str(self.loss), f"loss{merged}", ""))
+        widths = [max(len(row[column]) for row in rows[:-1]) for column in range(4)]
+        widths[1] = max(widths[1], len(str(self.loss)))
+        lines = [
+            f"{row[0]:>{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:<{widths[2]}}  {row[3]:>{widths[3]}}".rstrip()
+            for row in rows
+        ]
+        size = self.params.size * self.dtype.itemsize
+        unit = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
+        total = f"{self.params.size:,} parameters, {unit} as {self.dtype}, on {self.backend}"
+        return "\n".join([*lines, total])
+
+    def __repr__(self) -> str:
+        return f"Network([{', '.join(map(str, self.layers))}], {self.loss})"
+
+
+def real(dtype: Any) -> np.dtype:
+    """A dtype to compute in."""
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found not in (np.float32, np.float64):
+        raise ArgumentError(f"dtype must be 'float32' or 'float64', got {str(dtype)!r}")
+    return found
+
+
+def flat(shape: Shape, takes: Shape | None = None) -> str:
+    """The advice to put Flatten, where that would help."""
+    return "; put Flatten() before it" if len(shape) > 1 and takes in (None, (math.prod(shape),)) else ""

@@ -1,0 +1,235 @@
+"""Part: what layers and losses have in common apart from their formulas - parameters and memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from .errors import ArgumentError, InputError, ShapeError, StateError
+
+Shape = tuple[int, ...]
+Self = TypeVar("Self", bound="Part")
+Array = Any  # a NumPy array, or a CuPy array: whatever `xp` makes
+
+NARROW = 32  # a tall array of fewer columns lies column by column: reducing its rows is then 3-5 times as fast
+MAX_SHAPES = 8  # batch shapes remembered; training and inference need two each, a full batch and the last
+
+
+class Part:
+    """Base of layers and losses: holds parameters, and the workspaces that formulas write to.
+
+    Attributes
+    ----------
+    training : bool
+        True: as in training. False: as in use (no dropout, running statistics). A network sets it.
+    xp : module
+        The array library to compute with: numpy or cupy.
+    dtype : numpy.dtype
+        What it computes in: float64 alone, in a network the network's.
+    """
+
+    xp: Any = np
+    dtype = np.dtype("float64")
+    training = True
+    shape: Shape | None = None  # of the x that the workspaces are bound to
+    zero, half, one = np.float64(0), np.float64(0.5), np.float64(1)  # in its dtype; see `attach`
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that make such a layer again, by name, as plain numbers and strings."""
+        return {}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(str, self.config().values()))})"
+
+    def _as_array(self, x: Array, name: str) -> Array:
+        must = f"{self}: {name} must be an array of numbers with samples in rows"
+        try:
+            x = self.xp.asarray(x)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{must}: {error}") from None
+        if x.dtype.kind not in "biuf":
+            raise InputError(f"{must}, got an array of {x.dtype}")
+        return x.astype(self.dtype, copy=False)
+
+    # ---- parameters: drawn late, so that a network can draw them from its own seed
+
+    def __new__(cls: type[Self], *args: Any, **kwargs: Any) -> Self:
+        # Here and not in __init__, so that a layer of one's own need not call super().__init__().
+        self = super().__new__(cls)
+        self.__dict__.update(_starts={}, _state=[], _held={}, _memory={}, _bound={}, _taken=False)
+        return self
+
+    def add_parameter(self, name: str, shape: Shape, start: Callable | Any, trained: bool = True) -> None:
+        """Declare a parameter: then ``self.W`` is the array and, where it is trained, ``self.dW`` its gradient.
+
+        Parameters
+        ----------
+        name : str
+            Its name, for example "W".
+        shape : tuple of int
+            Its shape. Arrays of two and more dimensions count as weights (decayed, if asked for), others as biases.
+        start : initializer or array
+            What draws the first values, ``start(shape, rng)``, or the values themselves, which are copied.
+        trained : bool, default True
+            False for what the layer keeps but no gradient changes, such as running statistics.
+
+        Raises
+        ------
+        ArgumentError
+            If the values have another shape, or are not finite.
+        """
+        self._starts[name] = (shape, start)
+        if not trained:
+            self._state.append(name)
+        if not callable(start):
+            self._fill(name, start)
+
+    def _fill(self, name: str, value: Any) -> None:
+        """Make a parameter's arrays, with these values in it."""
+        shape, _ = self._starts[name]
+        try:
+            array = np.array(value, self.dtype)
+        except (TypeError, ValueError) as error:
+            raise ArgumentError(f"{type(self).__name__}: {name} must be an initializer or an array: {error}") from None
+        if array.shape != shape or not np.isfinite(array).all():
+            raise ArgumentError(
+                f"{type(self).__name__}: {name} must hold finite numbers, shape {shape}; got shape {array.shape}"
+                + (", with NaN or infinity in it" if array.shape == shape else "")
+            )
+        arrays = {name: array} if name in self._state else {name: array, "d" + name: np.zeros_like(array)}
+        self._held.update(arrays)
+        self.__dict__.update(arrays)
+
+    def initialize(self, rng: np.random.Generator) -> None:
+        """Draw what was neither given nor drawn yet."""
+        for name, (shape, start) in self._starts.items():
+            if name not in self._held:
+                self._fill(name, start(shape, rng))
+
+    def seeded(self, seed: int | None) -> None:
+        """Draw the parameters now, where a seed is given; else at the first use, or by the network's seed."""
+        if seed is not None:
+            self.initialize(np.random.default_rng(seed))
+
+    def __getattr__(self, name: str) -> Any:
+        # Reached only for a name that is not there: a parameter at its first use in a layer alone is drawn now.
+        starts = self.__dict__.get("_starts", {})
+        if name in starts or (name[:1] == "d" and name[1:] in starts):
+            self.initialize(np.random.default_rng())
+            return self.__dict__[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # `layer.W = array` and `self.dW = array` write into the array that is there: it may be a view of a network's.
+        held = self._held.get(name)
+        if held is None and name in self._starts:
+            self.initialize(np.random.default_rng())
+            held = self._held[name]
+        if held is None:
+            self.__dict__[name] = value
+            return
+        value = self.xp.asarray(value)
+        if value.shape != held.shape:
+            raise ShapeError(f"{self}: {name} has shape {held.shape}, got an array of shape {value.shape}")
+        held[...] = value
+
+    def _group(self, prefix: str, state: bool) -> Mapping[str, Array]:
+        names = [name for name in self._starts if (name in self._state) == state]
+        return MappingProxyType({name: getattr(self, prefix + name) for name in names})
+
+    @property
+    def params(self) -> Mapping[str, Array]:
+        """The trained parameters by name. The mapping is read-only, the arrays are the layer's own."""
+        return self._group("", False)
+
+    @property
+    def grads(self) -> Mapping[str, Array]:
+        """The parameters' gradients by the names of the parameters, as the last backward left them."""
+        return self._group("d", False)
+
+    @property
+    def state(self) -> Mapping[str, Array]:
+        """What the layer keeps but does not train, by name."""
+        return self._group("", True)
+
+    # ---- memory
+
+    def workspaces(self, shape: Shape) -> dict[str, Any]:
+        """Name -> shape, or (shape, dtype), of the arrays the formula writes to, for an x of this shape.
+
+        They are found as attributes (``self.y``). One named ``zeros``, ``ones`` or ``index`` is filled: with just that,
+        or with 0, 1, 2, ...
+        """
+        return {"y": shape, "dx": shape}
+
+    def attach(self, xp: Any, dtype: np.dtype, held: dict[str, Array]) -> None:
+        """Compute with this array library and dtype, on these arrays (name -> W, dW, ...): a network's views."""
+        for name in self._workspace_names():
+            self.__dict__.pop(name, None)
+        self._memory.clear()
+        self._bound.clear()
+        # 0-d arrays: NumPy takes them 0.3 us faster than Python numbers, and CuPy launches no copy.
+        numbers = {"zero": xp.asarray(0, dtype), "half": xp.asarray(0.5, dtype), "one": xp.asarray(1, dtype)}
+        self.__dict__.update(held, **numbers, _held=held, xp=xp, dtype=dtype, shape=None, x=None, y=None)
+
+    def astype(self: Self, dtype: Any) -> Self:
+        """Compute in this dtype from now on: for a layer alone, a network has its own. Returns the layer."""
+        if self._taken:
+            raise StateError(f"{self} belongs to a network, which decides the dtype: Network(..., dtype={dtype!r})")
+        self.initialize(np.random.default_rng())
+        self.attach(self.xp, np.dtype(dtype), {name: array.astype(dtype) for name, array in self._held.items()})
+        return self
+
+    def bind(self, shape: Shape) -> None:
+        """Point ``self.y``, ``self.dx``, ... at the workspaces for an x of this shape: made once, then found again."""
+        key = (self.training, shape)  # kept apart, so that a prediction leaves a forward that waits alone
+        if key not in self._bound:
+            if len(self._bound) >= MAX_SHAPES:
+                del self._bound[next(iter(self._bound))]
+            specs = self.workspaces(shape).items()
+            self._bound[key] = {name: self._cut(name, spec) for name, spec in specs}
+        self.__dict__.update(self._bound[key], shape=shape)
+
+    def _cut(self, name: str, spec: Any) -> Array:
+        """A workspace: the front part of the layer's one memory of that name."""
+        shape, dtype = spec if spec and isinstance(spec[0], tuple) else (spec, self.dtype)
+        size, key = math.prod(shape), (self.training, name)
+        if name == "index":  # not shared: what lies where depends on the shape
+            self._memory[key] = self.xp.empty(size, dtype)
+        elif key not in self._memory or self._memory[key].size < size:
+            self._memory[key] = self.xp.empty(size, dtype)
+            self._bound.clear()  # smaller batches shall use the new memory too
+        flat = self._memory[key][:size]
+        narrow = self.xp is np and len(shape) == 2 and shape[1] < min(NARROW, shape[0])
+        array = flat.reshape(shape[::-1]).T if narrow else flat.reshape(shape)
+        if name in ("zeros", "ones"):
+            array[...] = name == "ones"
+        elif name == "index":
+            array[...] = self.xp.arange(size, dtype=dtype).reshape(shape)
+        return array
+
+    def _workspace_names(self) -> set[str]:
+        return {name for views in self._bound.values() for name in views}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What a copy needs: its own numbers, but no workspaces and no place in a network.
+        left = self._workspace_names() | {"_memory", "_bound", "_taken", "xp", "x", "y", "shape"}
+        return {name: value for name, value in self.__dict__.items() if name not in left}
+
+
+def values(shape: Shape) -> str:
+    """How an error names the shape of a sample: '4 values', or 'samples of shape (28, 28)'."""
+    if len(shape) == 1:
+        return f"{shape[0]} value{'s' if shape[0] != 1 else ''}"
+    return f"samples of shape {shape}"
+
+
+def at_least_one(name: str, value: Any) -> int:
+    """A count: an integer of at least 1."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
+        raise ArgumentError(f"{name} must be an integer of at least 1, got {value!r}")
+    return int(value)

@@ -1,0 +1,137 @@
+"""Learning-rate schedules: the rate as a function of the steps an optimizer has made.
+
+An optimizer takes one in place of a number, ``SGD(net, lr=Cosine(0.1, steps=10_000))``, and asks it before each step.
+A step is one batch: an epoch has ``math.ceil(len(dataset) / batch_size)`` of them.
+"""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+from typing import Any
+from typing import Any
+
+from .errors import ArgumentError
+from .part import at_least_one
+
+
+def rate(name: str, value: Any, least: float = 0.0) -> float:
+    """A learning rate or a factor of one: a finite number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not (math.isfinite(value) and float(value) >= least):
+        raise ArgumentError(f"{name} must be a finite number of at least {least:g}, got {value!r}")
+    return float(value)
+
+
+def positive(name: str, value: Any) -> float:
+    """A finite number above 0."""
+    if rate(name, value) == 0:
+        raise ArgumentError(f"{name} must be above 0, got {value!r}")
+    return float(value)
+
+
+class Schedule:
+    """Base of the schedules: ``schedule(step)`` is the learning rate after that many steps."""
+
+    def __call__(self, step: int) -> float:
+        raise NotImplementedError
+
+
+class Constant(Schedule):
+    """The same rate all the time."""
+
+    def __init__(self, lr: float):
+        self.lr = rate("lr", lr)
+
+    def __call__(self, step: int) -> float:
+        return self.lr
+
+
+class Step(Schedule):
+    """lr · factorᵏ, where k counts how often `every` steps are over."""
+
+    def __init__(self, lr: float, every: int, factor: float = 0.1):
+        self.lr, self.every, self.factor = rate("lr", lr), at_least_one("every", every), rate("factor", factor)
+
+    def __call__(self, step: int) -> float:
+        return self.lr * self.factor ** (step // self.every)
+
+
+class Exponential(Schedule):
+    """lr · factor^(step / steps): falls smoothly, by `factor` in each `steps` steps."""
+
+    def __init__(self, lr: float, steps: int, factor: float = 0.1):
+        self.lr, self.steps, self.factor = rate("lr", lr), at_least_one("steps", steps), rate("factor", factor)
+
+    def __call__(self, step: int) -> float:
+        return self.lr * self.factor ** (step / self.steps)
+
+
+class Cosine(Schedule):
+    """Half a cosine from lr down to `end` in `steps` steps, then `end` (Loshchilov & Hutter, 2017)."""
+
+    def __init__(self, lr: float, steps: int, end: float = 0.0):
+        self.lr, self.steps, self.end = rate("lr", lr), at_least_one("steps", steps), rate("end", end)
+
+    def __call__(self, step: int) -> float:
+        done = min(step / self.steps, 1)
+        return self.end + (self.lr - self.end) * (1 + math.cos(math.pi * done)) / 2
+
+
+class Warmup(Schedule):
+    """Linear warm-up: rises in `steps` equal steps to the first rate of the schedule that follows, which then starts.
+
+    The first step is made at 1/`steps` of it, not at 0 (Goyal et al., 2017).
+
+    Parameters
+    ----------
+    then : float or Schedule
+        The rate, or the schedule, that follows.
+    steps : int
+        How many steps the rise takes.
+    """
+
+    def __init__(self, then: float | Schedule, steps: int):
+        self.then = then if isinstance(then, Schedule) else Constant(then)
+        self.steps = at_least_one("steps", steps)
+
+    def __call__(self, step: int) -> float:
+        if step < self.steps:
+            return self.then(0) * (step + 1) / self.steps
+        return self.then(step - self.steps)
+
+
+class ReduceOnPlateau(Schedule):
+    """The rate is cut by `factor` when a loss has not improved for more than `patience` epochs.
+
+    Tell it the loss after each epoch: ``schedule.update(epoch.val_loss)``.
+
+    Parameters
+    ----------
+    lr : float
+        The rate at the start.
+    factor : float, default 0.1
+        What the rate is multiplied by; in (0, 1).
+    patience : int, default 10
+        Epochs without improvement that are let pass. 10 and 0.1 are the usual defaults (PyTorch, Keras).
+    least : float, default 0
+        The rate never falls below it.
+    """
+
+    def __init__(self, lr: float, factor: float = 0.1, patience: int = 10, least: float = 0.0):
+        if not 0 < factor < 1:
+            raise ArgumentError(f"factor must lie between 0 and 1, got {factor!r}")
+        self.lr, self.factor, self.least = rate("lr", lr), factor, rate("least", least)
+        self.patience = at_least_one("patience", patience) if patience else 0
+        self.best, self.waited = math.inf, 0
+
+    def update(self, loss: float) -> None:
+        """Take in the loss of an epoch, smaller being better; NaN counts as no improvement."""
+        if loss < self.best:
+            self.best, self.waited = loss, 0
+            return
+        self.waited += 1
+        if self.waited > self.patience:
+            self.lr, self.waited = max(self.lr * self.factor, self.least), 0
+
+    def __call__(self, step: int) -> float:
+        return self.lr

@@ -1,0 +1,284 @@
+"""train(): one epoch after another, as a generator; evaluate(); early stopping."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .backend import to_host
+from .data import Dataset
+from .errors import ArgumentError, DivergenceError
+from .metrics import accuracy, classes
+from .network import PREDICT, Network
+from .optimizers import Optimizer
+from .part import Array, at_least_one
+
+BLOCK = 256  # samples gathered and scaled at a time where batches are smaller: spares calls
+SHOWN_BY_THE_LOSS: dict[str, Any] = dict.fromkeys(("over", "invalid", "divide"), "ignore")  # it is then NaN or infinite
+
+
+class Epoch(NamedTuple):
+    """What `train` yields after each pass over the data; ``print(epoch)`` is a line of a log.
+
+    Attributes
+    ----------
+    number : int
+        1, 2, ...
+    loss : float
+        Mean loss of the training samples, each at the moment it was learnt from.
+    val_loss, val_accuracy : float or None
+        Mean loss and share of right answers (0..1) on the validation set after the epoch; None without one.
+    seconds : float
+        Wall time of the epoch's training, validation not counted.
+    """
+
+    number: int
+    loss: float
+    val_loss: float | None
+    val_accuracy: float | None
+    seconds: float
+
+    def __str__(self) -> str:
+        line = f"epoch {self.number:3d}  loss {self.loss:.4f}"
+        if self.val_loss is not None:
+            line += f"  val_loss {self.val_loss:.4f}  val_accuracy {self.val_accuracy:.4f}"
+        return f"{line}  {self.seconds:.2f} s"
+
+
+class Evaluation(NamedTuple):
+    """What `evaluate` returns: the mean loss, and the share of right answers (0..1)."""
+
+    loss: float
+    accuracy: float
+
+
+class Batches:
+    """Cuts a data set, in an order, into batches: x in the network's dtype, scaled, and targets t, on its library.
+
+    Small batches are gathered several at a time, into memory that is used again: a batch is good until the next.
+    """
+
+    def __init__(self, net: Network, dataset: Dataset, batch_size: int):
+        n = len(dataset)
+        self.net, self.batch_size = net, min(batch_size, n)
+        self.x = dataset.x
+        self.t = net.enter_targets(dataset.t, n, net.outputs(dataset.x.shape))
+        self.block = min(n, max(self.batch_size, BLOCK // self.batch_size * self.batch_size))
+        shape = (self.block, *self.x.shape[1:])
+        self.raw, self.scaled = np.empty(shape, self.x.dtype), np.empty(shape, net.dtype)
+        self.scale = np.asarray(1 / 255, net.dtype) if self.x.dtype == np.uint8 else None
+
+    def __call__(self, order: np.ndarray) -> Iterator[tuple[Array, Array]]:
+        xp, size = self.net.xp, self.batch_size
+        for start in range(0, len(order), self.block):
+            rows = order[start : start + self.block]
+            raw, x = self.raw[: len(rows)], self.scaled[: len(rows)]
+            self.x.take(rows, axis=0, out=raw, mode="clip")  # clip: NumPy then writes to `out` without a buffer
+            np.copyto(x, raw, casting="same_kind")
+            if self.scale is not None:
+                x *= self.scale
+            there, t = xp.asarray(x), self.t[xp.asarray(rows)]
+            for i in range(0, len(rows), size):
+                yield there[i : i + size], t[i : i + size]
+
+
+def train(
+    net: Network,
+    optimizer: Optimizer,
+    dataset: Dataset,
+    epochs: int,
+    batch_size: int = 32,
+    validation: Dataset | None = None,
+) -> Iterator[Epoch]:
+    """Train a network: a generator that yields after each epoch, so that the caller's loop decides what then happens.
+
+    ``for epoch in train(...): print(epoch)``; to stop early, leave the loop. The samples come in a new random order
+    each epoch, drawn by the network's own generator, which goes on from call to call.
+
+    Parameters
+    ----------
+    net : Network
+        The network; its weights are changed in place.
+    optimizer : Optimizer
+        Made for this network.
+    dataset : Dataset
+        What to learn. uint8 inputs are scaled by 1/255.
+    epochs : int
+        Passes over the data.
+    batch_size : int, default 32
+        Samples a step; the last batch of an epoch may be shorter. 32 is a good start for small networks (Masters &
+        Luschi, 2018).
+    validation : Dataset, optional
+        Evaluated after each epoch.
+
+    Yields
+    ------
+    Epoch
+        Its number, losses, accuracy and time.
+
+    Raises
+    ------
+    ArgumentError
+        If epochs or batch_size is no integer of at least 1, or the optimizer is another network's.
+    InputError, ShapeError, TargetError
+        If the data do not fit the network. All these are raised by the call itself, before the first epoch.
+    DivergenceError
+        At the end of an epoch in which the loss became NaN or infinite.
+    """
+    if not isinstance(optimizer, Optimizer) or optimizer.net is not net:
+        raise ArgumentError("the optimizer was made for another network; make one for this: e.g. SGD(net, lr=0.1)")
+    for name, given in (("dataset", dataset), ("validation", validation)):
+        if not isinstance(given, Dataset) and not (name == "validation" and given is None):
+            raise ArgumentError(f"{name} must be a Dataset, got {type(given).__name__}; make one: Dataset(x, labels)")
+    epochs = at_least_one("epochs", epochs)
+    batches = Batches(net, dataset, at_least_one("batch_size", batch_size))
+    if validation is not None:
+        Batches(net, validation, 1)  # refuses what does not fit, now and not after the first epoch
+    return _epochs(net, optimizer, batches, epochs, validation)
+
+
+def _epochs(
+    net: Network, optimizer: Optimizer, batches: Batches, epochs: int, validation: Dataset | None
+) -> Iterator[Epoch]:
+    for number in range(1, epochs + 1):
+        start = time.perf_counter()
+        losses = _one_epoch(net, optimizer, batches, net.rng.permutation(len(batches.x)))
+        loss = float(losses.mean(dtype="float64"))
+        seconds = time.perf_counter() - start
+        if not np.isfinite(loss):
+            raise DivergenceError(_diagnosis(net, optimizer, to_host(losses), number, batches.batch_size))
+        val_loss, val_accuracy = evaluate(net, validation) if validation is not None else (None, None)
+        yield Epoch(number, loss, val_loss, val_accuracy, seconds)
+
+
+def _one_epoch(net: Network, optimizer: Optimizer, batches: Batches, order: np.ndarray) -> Array:
+    """One pass over the samples in this order; returns the loss of each at the moment it was learnt from."""
+    seen, done = net.xp.empty(len(order), net.dtype), 0
+    with np.errstate(**SHOWN_BY_THE_LOSS):
+        for x, t in batches(order):
+            losses = net.losses(x, t)
+            net.backward()
+            optimizer.step()
+            seen[done : done + len(losses)] = losses
+            done += len(losses)
+    return seen
+
+
+def _diagnosis(net: Network, optimizer: Optimizer, losses: np.ndarray, epoch: int, batch_size: int) -> str:
+    """Which step went wrong first, and the likely cause."""
+    first = int(np.argmin(np.isfinite(losses))) // batch_size
+    before = losses[: first * batch_size]
+    steps = -(-len(losses) // batch_size)
+    if before.size == 0 and epoch == 1 and first == 0:
+        cause = "the inputs or the starting weights are too large: scale inputs to about -1..1, as uint8 is by itself"
+    else:
+        cause = f"the learning rate {optimizer.lr:g} is too high: try a tenth of it, or clip_norm=1"
+    rise = ""
+    if before.size:
+        start, end = (part.mean(dtype="float64") for part in (before[:batch_size], before[-batch_size:]))
+        rise = f" (mean loss of the first batch {start:.4g}, of the last finite one {end:.4g})"
+    return (
+        f"the loss became NaN or infinite in epoch {epoch}, at step {first + 1} of {steps}{rise}. "
+        f"Likely cause: {cause}. The weights are lost; build the network anew to start again"
+    )
+
+
+def evaluate(net: Network, dataset: Dataset, batch_size: int = PREDICT) -> Evaluation:
+    """Mean loss and accuracy of a network on a data set, as in use: nothing is trained and nothing disturbed.
+
+    Parameters
+    ----------
+    net : Network
+        The network.
+    dataset : Dataset
+        Inputs and targets.
+    batch_size : int, default 512
+        Samples at a time, which bounds the memory that is used.
+
+    Returns
+    -------
+    Evaluation
+        ``.loss`` and ``.accuracy`` (the share of samples whose largest output is the true class; with one output,
+        of those on the right side of 0.5). Accuracy is NaN where the targets name no classes: rows with values
+        outside [0, 1].
+
+    Raises
+    ------
+    ArgumentError, InputError, ShapeError, TargetError
+        If the data do not fit the network.
+    """
+    if not isinstance(dataset, Dataset):
+        raise ArgumentError(f"evaluate needs a Dataset, got {type(dataset).__name__}; make one: Dataset(x, labels)")
+    batches = Batches(net, dataset, at_least_one("batch_size", batch_size))
+    n = len(dataset)
+    losses, answers, done = net.xp.empty(n, net.dtype), net.xp.empty(n, "int64"), 0
+    with net.aside(), np.errstate(**SHOWN_BY_THE_LOSS):
+        for x, t in batches(np.arange(n)):
+            y = net.run(x)
+            losses[done : done + len(x)] = net.closing.each(y, t)
+            answers[done : done + len(x)] = classes(net.finish.forward(y) if net.finish else y)
+            done += len(x)
+    t = to_host(batches.t)
+    named = t.ndim == 1 or bool(((t >= 0) & (t <= 1)).all())
+    return Evaluation(float(losses.mean(dtype="float64")), accuracy(to_host(answers), t) if named else float("nan"))
+
+
+class EarlyStopping:
+    """Remembers the best weights, and says when it is time to stop.
+
+    ::
+
+        best = EarlyStopping(net, patience=5)
+        for epoch in train(net, optimizer, train_set, epochs=100, validation=validation_set):
+            if best.should_stop(epoch.val_loss):
+                break
+        best.restore()
+
+    The validation set must not be the test set: split one off the training set, ``data.split(train_set)``.
+
+    Parameters
+    ----------
+    net : Network
+        Whose weights (and running statistics) to keep.
+    patience : int, default 5
+        Epochs without improvement that are let pass.
+
+    Attributes
+    ----------
+    best : float
+        The smallest value so far.
+    """
+
+    def __init__(self, net: Network, patience: int = 5):
+        self.net, self.patience = net, at_least_one("patience", patience)
+        self.best, self.waited = float("inf"), 0
+        self.kept: tuple[Array, Array] | None = None
+
+    def should_stop(self, value: float | None) -> bool:
+        """Take in an epoch's value, smaller being better (for an accuracy give -accuracy); True: stop now.
+
+        Raises
+        ------
+        ArgumentError
+            If value is None: `train` was called without a validation set.
+        """
+        if value is None:
+            raise ArgumentError("early stopping got None, expected a number: train with train(..., validation=...)")
+        if value < self.best:  # NaN is no improvement
+            self.best, self.waited = value, 0
+            self.kept = self.net.params.copy(), self.net.state.copy()
+            return False
+        self.waited += 1
+        return self.waited > self.patience
+
+    def restore(self) -> None:
+        """Put the best weights back into the network; without any, it is left as it is."""
+        if self.kept is not None:
+            for vector, kept in zip((self.net.params, self.net.state), self.kept, strict=True):
+                vector[...] = self.net.xp.asarray(to_host(kept))
+
+
+__all__: list[Any] = ["EarlyStopping", "Epoch", "Evaluation", "evaluate", "train"]

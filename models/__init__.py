@@ -1,0 +1,42 @@
+"""Published networks, one short function each, with the recipe they were trained by and the accuracy to reach.
+
+``models.build("nielsen100")`` makes one by name. Each call makes new layers.
+"""
+
+from collections.abc import Callable
+
+from minibp.errors import UnknownNameError
+
+from .model import Model
+from .published import keras512, lecun300, mlp, nielsen30, nielsen100, simard800, softmax_regression
+
+MODELS: dict[str, Callable[..., Model]] = {
+    "softmax": softmax_regression,
+    "nielsen30": nielsen30,
+    "nielsen100": nielsen100,
+    "lecun300": lecun300,
+    "simard800": simard800,
+    "keras512": keras512,
+    "mlp": mlp,
+}
+
+
+def build(name: str, **options: object) -> Model:
+    """The model of this name; raises UnknownNameError, which lists those that exist."""
+    if name not in MODELS:
+        raise UnknownNameError("model", name, list(MODELS))
+    return MODELS[name](**options)
+
+
+__all__ = [
+    "MODELS",
+    "Model",
+    "build",
+    "keras512",
+    "lecun300",
+    "mlp",
+    "nielsen30",
+    "nielsen100",
+    "simard800",
+    "softmax_regression",
+]

@@ -1,0 +1,151 @@
+"""IDX files: what is written by the book is read back, and everything else is refused with a reason."""
+
+import gzip
+import struct
+import tracemalloc
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from minibp.errors import FileFormatError
+from minibp.idx import contents_sha256, read_idx
+
+TYPES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
+
+arrays = st.sampled_from(sorted(TYPES)).flatmap(
+    lambda name: hnp.arrays(name, hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=5))
+)
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    header = bytes([0, 0, TYPES[array.dtype.str[1:]], array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
+
+
+def write(folder, contents: bytes, name="some-idx-file"):
+    path = folder / name
+    path.write_bytes(contents)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("idx")
+
+
+@settings(deadline=None)
+@given(array=arrays, packed=st.booleans())
+def test_every_array_is_read_back_as_it_was(folder, array, packed):
+    contents = idx_bytes(array)
+    read = read_idx(write(folder, gzip.compress(contents) if packed else contents))
+    assert read.dtype == array.dtype
+    assert read.dtype.isnative
+    np.testing.assert_array_equal(read, array)
+
+
+@settings(deadline=None)
+@given(contents=st.binary(max_size=60) | st.binary(max_size=60).map(lambda rest: b"\0\0\x08\x01\0\0\0" + rest))
+def test_random_bytes_are_read_or_refused(folder, contents):
+    path = write(folder, contents)
+    try:
+        assert idx_bytes(read_idx(path)) == contents
+    except FileFormatError as error:
+        assert str(path) in str(error)
+
+
+@settings(deadline=None)
+@given(data=st.data())
+def test_a_flipped_byte_in_a_gzip_never_changes_the_values(folder, data):
+    array = np.arange(60, dtype="i2").reshape(3, 20)
+    packed = bytearray(gzip.compress(idx_bytes(array)))
+    packed[data.draw(st.integers(0, len(packed) - 1))] ^= data.draw(st.integers(1, 255))
+    with suppress(FileFormatError):
+        np.testing.assert_array_equal(read_idx(write(folder, bytes(packed))), array)
+
+
+@settings(deadline=None)
+@given(data=st.data(), packed=st.booleans())
+def test_a_file_cut_off_anywhere_is_refused(folder, data, packed):
+    contents = idx_bytes(np.arange(60, dtype="f4").reshape(3, 20))
+    contents = gzip.compress(contents) if packed else contents
+    path = write(folder, contents[: data.draw(st.integers(0, len(contents) - 1))])
+    with pytest.raises(FileFormatError):
+        read_idx(path)
+
+
+def test_gzip_is_recognised_by_its_bytes_and_not_by_its_name(folder):
+    array = np.arange(6, dtype="u1")
+    np.testing.assert_array_equal(read_idx(write(folder, idx_bytes(array), "plain.gz")), array)
+    np.testing.assert_array_equal(read_idx(write(folder, gzip.compress(idx_bytes(array)), "packed")), array)
+
+
+def test_the_array_can_be_written_to(folder):
+    array = read_idx(write(folder, idx_bytes(np.zeros(3, "u1"))))
+    array[0] = 1
+    assert array[0] == 1
+
+
+def test_missing_file_is_a_file_not_found_error(folder):
+    with pytest.raises(FileNotFoundError):
+        read_idx(folder / "there is no such file")
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        (b"", "the file is empty"),
+        (b"\x00\x01\x08\x01", "starts with the bytes 00 01 08 01; expected 00 00"),
+        (b"\x00\x00\x0a\x01\x00\x00\x00\x00", "starts with the bytes 00 00 0a 01"),
+        (b"\x00\x00\x08\x00\x05", "0 dimensions; expected 1 to 32"),
+        (b"\x00\x00\x08\xff" + bytes(255 * 4), "255 dimensions"),
+        (b"\x00\x00\x08\x02\x00\x00\x00\x01\x00", "header is cut off after 9 bytes; expected 12"),
+        (idx_bytes(np.zeros((2, 3), "u1"))[:-2], r"cut off after 4 bytes of values; expected 6 for shape \(2, 3\)"),
+        (idx_bytes(np.zeros((2, 3), "u1")) + b"\0", "left over after the values"),
+        (b"\x00\x00\x08\x04" + b"\xff" * 12 + bytes(4), "one that an array can have"),
+        (b"<!DOCTYPE html><html>503</html>", r"looks like a web page \(HTML\)"),
+        (b"\n  <html>", r"looks like a web page \(HTML\)"),
+        (gzip.compress(b"<html>"), r"looks like a web page \(HTML\)"),
+        (gzip.compress(idx_bytes(np.zeros(9, "u1")))[:-9], "gzip is damaged or cut off"),
+        (gzip.compress(idx_bytes(np.zeros(9, "u1"))) + b"more", "gzip is damaged or cut off"),
+    ],
+)
+def test_what_is_not_an_idx_file_is_refused_with_the_reason(folder, contents, message):
+    path = write(folder, contents, "train-images-idx3-ubyte.gz")
+    with pytest.raises(FileFormatError, match=message) as caught:
+        read_idx(path)
+    assert str(path) in str(caught.value)
+    assert "download it again" in str(caught.value)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_header_that_claims_too_much_sets_no_memory_aside(folder, pack):
+    path = write(folder, pack(b"\x00\x00\x08\x03" + struct.pack(">3I", 2**20, 2**20, 2**20) + b"some"))
+    assert peak_of_refusal(path, "cut off after 4 bytes") < 4e6
+
+
+def test_a_gzip_bomb_is_cut_off_at_the_size_its_header_promises(folder):
+    bomb = gzip.compress(b"\x00\x00\x08\x01\x00\x00\x00\x05" + bytes(50_000_000), compresslevel=1)
+    assert peak_of_refusal(write(folder, bomb), "left over") < 4e6
+
+
+def peak_of_refusal(path, message) -> int:
+    tracemalloc.start()
+    try:
+        with pytest.raises(FileFormatError, match=message):
+            read_idx(path)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@settings(deadline=None)
+@given(array=arrays)
+def test_sha256_of_the_contents_is_that_of_the_unpacked_file(folder, array):
+    import pooch
+
+    path = write(folder, idx_bytes(array))
+    assert contents_sha256(read_idx(path)) == pooch.file_hash(path)
