@@ -22,6 +22,7 @@ from minibp.errors import ArgumentError, MinibpError, MissingExtraError
 from minibp.optimizers import OPTIMIZERS, by_name
 
 COLUMNS = ("epoch", "loss", "test_loss", "test_accuracy", "seconds")
+PLOTS = (".png", ".svg", ".pdf")
 
 
 def parser(dataset: str) -> argparse.ArgumentParser:
@@ -29,22 +30,21 @@ def parser(dataset: str) -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog=f"python -m datasets.{dataset}",
         description=f"Train a network on {dataset} and report its accuracy on the test set, after the last epoch.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog="Where no default is given, it is the model's own recipe that holds.",
     )
-    recipe = "the model's own"
-    p.add_argument("--model", default="mlp", metavar="NAME", help=f"one of {', '.join(models.MODELS)}")
+    p.add_argument("--model", default="mlp", metavar="NAME", help=f"one of {', '.join(models.MODELS)}; default mlp")
     p.add_argument("--hidden", type=int, nargs="*", metavar="UNITS", help="units of the hidden layers of --model mlp")
-    p.add_argument("--epochs", type=int, metavar="N", help=f"passes over the data; {recipe}")
-    p.add_argument("--batch-size", type=int, metavar="N", help=f"samples a step; {recipe}")
-    p.add_argument("--optimizer", metavar="NAME", help=f"one of {', '.join(OPTIMIZERS)}; {recipe}")
-    p.add_argument("--lr", type=float, help=f"learning rate; {recipe}, or the optimizer's where that is given")
-    p.add_argument("--weight-decay", type=float, metavar="LAMBDA", help=f"weight decay; {recipe}")
-    p.add_argument("--seed", type=int, default=0, help="draws the weights, the order, and the split of digits")
-    p.add_argument("--backend", default="numpy", help=f"one of {', '.join(backend.NAMES)}")
+    p.add_argument("--epochs", type=int, metavar="N", help="passes over the data")
+    p.add_argument("--batch-size", type=int, metavar="N", help="samples a step")
+    p.add_argument("--optimizer", metavar="NAME", help=f"one of {', '.join(OPTIMIZERS)}")
+    p.add_argument("--lr", type=float, help="learning rate; with --optimizer, the optimizer's own default")
+    p.add_argument("--weight-decay", type=float, metavar="LAMBDA", help="decay of the weights, not of the biases")
+    p.add_argument("--seed", type=int, default=0, help="draws weights, order, and the split of digits; default 0")
+    p.add_argument("--backend", default="numpy", help=f"one of {', '.join(backend.NAMES)}; default numpy")
     p.add_argument("--data", metavar="DIR", help="folder with the files of the data set")
     p.add_argument("--save", metavar="FILE", help="write the trained network to this safetensors file")
     p.add_argument("--log", metavar="FILE", help="write a line for each epoch to this CSV file")
-    p.add_argument("--plot", metavar="FILE", help="draw the curves of loss and accuracy (png, svg, pdf)")
+    p.add_argument("--plot", metavar="FILE", help=f"draw the curves of loss and accuracy ({', '.join(PLOTS)})")
     p.add_argument("--quiet", action="store_true", help="only the last line")
     return p
 
@@ -68,8 +68,13 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
     for file in (options.save, options.log, options.plot):  # now, and not after the training
         if file and not Path(file).parent.is_dir():
             raise ArgumentError(f"{file}: there is no folder {Path(file).parent}; make it first")
+    if options.plot and Path(options.plot).suffix.lower() not in PLOTS:
+        raise ArgumentError(f"--plot draws {', '.join(PLOTS)} files, not {options.plot}")
+    if options.seed < 0:
+        raise ArgumentError(f"--seed must be at least 0, got {options.seed}")
     draw = plotter() if options.plot else None
-    model = recipe(options, *sizes(splits := load(dataset, loader, options)))
+    splits = load(dataset, loader, options)
+    model = recipe(dataset, options, *sizes(splits))
     net = model.network(backend=options.backend, seed=options.seed)
     optimizer = model.make_optimizer(net, len(splits.train))
     epochs = train(net, optimizer, splits.train, model.epochs, model.batch_size, validation=splits.test)
@@ -119,9 +124,9 @@ def sizes(splits: Splits) -> tuple[int, int]:
     return math.prod(splits.train.x.shape[1:]), int(splits.train.t.max()) + 1
 
 
-def recipe(options: argparse.Namespace, n_in: int, n_out: int) -> models.Model:
+def recipe(dataset: str, options: argparse.Namespace, n_in: int, n_out: int) -> models.Model:
     """The model, its recipe overridden by the command line."""
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = models.SMALL.copy() if dataset == "digits" and options.model == "mlp" else {}
     if options.hidden is not None:
         if options.model != "mlp":
             raise ArgumentError(f"--hidden goes with --model mlp, not with {options.model}, whose sizes are published")

@@ -59,7 +59,7 @@ def save(net: Network, path: str | os.PathLike[str]) -> None:
         "loss": [type(net.loss).__name__, net.loss.config()],
         "dtype": str(net.dtype),
     }
-    write_atomically(path, to_bytes(arrays, {"minibp": json.dumps(described, sort_keys=True)}))
+    write_atomically(path, to_bytes(arrays, {"minibp": json.dumps(described, sort_keys=True, default=float)}))
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
@@ -132,22 +132,21 @@ def load(path: str | os.PathLike[str], backend: str = "numpy", own: Iterable[typ
         *parts, loss = built
         if not isinstance(loss, Loss):
             raise ArgumentError(f"{loss} is not a loss")
+        _fill(parts, arrays)
         net = Network(parts, loss, dtype=dtype)
-        _fill(net, arrays)
-    except (ValueError, TypeError) as error:  # ArgumentError, ShapeError, and NumPy's for sizes beyond all memory
+    except (ArgumentError, ShapeError, TypeError) as error:
         raise FileFormatError(f"{path}: the description and the weights do not fit together: {error}") from None
     return net.to(backend)
 
 
-def _fill(net: Network, arrays: dict[str, Any]) -> None:
-    """Put the arrays of a file into a network; all must be there, and no others."""
-    wanted = {
-        f"layers.{i}.{name}": (layer, name)
-        for i, layer in enumerate(net.layers)
-        for name in (*layer.params, *layer.state)
-    }
+def _fill(parts: list[Any], arrays: dict[str, Any]) -> None:
+    """Give the layers the arrays of a file; all must be there, and no others.
+
+    This comes before a network would draw them: the sizes in a damaged file may be beyond all memory.
+    """
+    wanted = {f"layers.{i}.{name}": (part, name) for i, part in enumerate(parts) for name in part._starts}
     if set(wanted) != set(arrays):
         differ = ", ".join(sorted(set(wanted) ^ set(arrays)))
         raise ShapeError(f"missing or unexpected: {differ}")
-    for key, (layer, name) in wanted.items():
-        setattr(layer, name, arrays[key])  # into the network's vector; refuses another shape
+    for key, (part, name) in wanted.items():
+        part._fill(name, arrays[key])  # refuses another shape

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import published
 from .errors import ArgumentError, InputError, ShapeError, TargetError
 from .idx import read_idx
 
@@ -193,6 +192,8 @@ def kmnist(directory: str | os.PathLike[str] | None = None) -> Splits:
 
 
 def _published(name: str, directory: str | os.PathLike[str] | None) -> Splits:
+    from . import published  # here, not above: with its checksums and downloads it takes long to import
+
     x, t, x_test, t_test = published.load(name, directory)
     return Splits(Dataset(x, t), Dataset(x_test, t_test))
 

@@ -31,6 +31,8 @@ class Dropout(Layer):
     def __init__(self, rate: float, seed: int | None = None):
         if not 0 <= rate < 1:
             raise ArgumentError(f"Dropout: rate, the share that is left out, must lie in [0, 1), got {rate!r}")
+        if seed is not None and not (hasattr(seed, "__index__") and seed >= 0):
+            raise ArgumentError(f"Dropout: seed must be an integer of at least 0, got {seed!r}")
         self.rate, self.seed, self.step = rate, seed, 0
 
     def config(self) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class Layer(Part):
         InputError
             If x is empty, or does not hold numbers.
         """
-        if getattr(x, "dtype", None) is not self.dtype or x.shape != self.shape:
+        if getattr(x, "dtype", None) is not self.dtype or x.shape != self._shape:
             x = self._enter(x)
         here = self.__dict__  # spares two calls of __setattr__
         here["x"] = x
@@ -86,7 +86,7 @@ class Layer(Part):
     def _enter(self, x: Array) -> Array:
         """Take in an x of a new shape or type."""
         x = self._as_array(x, "x")
-        if x.shape == self.shape:
+        if x.shape == self._shape:
             return x
         if x.ndim < 2:
             raise ShapeError(f"{self} got x of shape {x.shape}, expected a batch (N, ...); one sample is x[None]")

@@ -79,12 +79,12 @@ class Sigmoid(Layer):
     """Logistic function σ, y = 1 / (1 + exp(-x)), element by element."""
 
     def formula(self, x: Array) -> Array:
-        xp, half = self.xp, self.half
-        y = xp.multiply(x, half, out=self.y)  # y = ½ + ½ tanh(½ x): the same, faster, and cannot overflow
-        xp.tanh(y, out=y)
-        y *= half
-        y += half
-        return y
+        xp = self.xp
+        y = xp.negative(x, out=self.y)
+        xp.minimum(y, self.log_max, out=y)  # else exp would overflow
+        xp.exp(y, out=y)
+        y += self.one
+        return xp.divide(self.one, y, out=y)
 
     def gradient(self, dy: Array) -> Array:
         """dx = dy y (1 - y)."""
@@ -259,11 +259,9 @@ class Softplus(Layer):
         return self.xp.logaddexp(x, self.zero, out=self.y)  # log(exp(x) + exp(0)), cannot overflow
 
     def gradient(self, dy: Array) -> Array:
-        """dx = dy σ(x)."""
-        xp, half = self.xp, self.half
-        dx = xp.multiply(self.x, half, out=self.dx)  # σ as in Sigmoid
-        xp.tanh(dx, out=dx)
-        dx *= half
-        dx += half
+        """dx = dy σ(x), and σ(x) = 1 - exp(-y)."""
+        xp = self.xp
+        dx = xp.expm1(xp.negative(self.y, out=self.dx), out=self.dx)
+        xp.negative(dx, out=dx)
         dx *= dy
         return dx

@@ -10,149 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from .errors import InputError, ShapeError, StateError, TargetError
-from .layer import Layer
 from .layers import Sigmoid, Softmax
-from .part import Array, Part, Shape
-
-ROW_SUM = 1e-5  # how far from 1 a row of class probabilities may sum: float32 probabilities do, hand-typed thirds don't
-
-
-class Loss(Part):
-    """Base of the losses. A loss is written as ``formula(x, t)``, the loss of each sample, and ``gradient()``.
-
-    Attributes
-    ----------
-    fuses : (layer class, loss class) or None
-        The layer before it that this loss merges with, and the loss that does the work of both: a network that ends
-        in the two runs the merged one.
-    activation : layer class or None
-        For a merged loss, the layer that is part of it: what `Network.predict` applies to the logits.
-    """
-
-    fuses: tuple[type[Layer], type[Loss]] | None = None
-    activation: type[Layer] | None = None
-    fewest = 1  # outputs this loss is defined for
-
-    def forward(self, x: Array, t: Array) -> Any:
-        """Mean loss of the batch."""
-        return self.losses(x, t).mean()
-
-    def losses(self, x: Array, t: Array) -> Array:
-        """Loss of each sample, (N,), for predictions x (N, K) and targets t (N,) or (N, K).
-
-        Raises
-        ------
-        ShapeError, InputError
-            If x is no batch of rows of numbers.
-        TargetError
-            If the targets do not fit x or this loss; the message says how.
-        """
-        x = self._as_array(x, "x")
-        if x.ndim != 2:
-            raise ShapeError(f"{self} got x of shape {x.shape}, expected (N, K): one row of K outputs a sample")
-        if x.size == 0:
-            raise InputError(f"{self} got an empty batch, x of shape {x.shape}")
-        if not self.xp.isfinite(x).all():
-            raise InputError(f"{self}: x holds NaN or infinity")
-        if self.xp is np or not isinstance(t, self.xp.ndarray):
-            t = self.xp.asarray(self.check_targets(t, *x.shape))
-        return self.each(x, t)
-
-    def backward(self) -> Array:
-        """dx = ∂L/∂x (N, K) for the mean loss L of the last forward."""
-        if self.__dict__.get("y") is None:
-            raise StateError(f"{self}: backward was called before forward; call forward(x, t) first")
-        return self.gradient()
-
-    def each(self, x: Array, t: Array) -> Array:
-        """Loss of each sample, unchecked: for targets that `check_targets` let pass."""
-        if x.shape != self.shape:
-            self.bind(x.shape)
-        if t.ndim == 2:
-            rows = t
-        else:
-            rows = self.onehot
-            if x.shape[1] == 1:
-                rows[:, 0] = t
-            else:
-                self.xp.equal(t[:, None], self.index[:1], out=rows)  # 1 in column t of each row
-        self.__dict__["t"] = rows
-        return self.formula(x, rows)
-
-    def formula(self, x: Array, t: Array) -> Array:
-        """Loss of each sample (N,), for rows t (N, K)."""
-        raise NotImplementedError(f"{type(self).__name__} needs a method formula(self, x, t) that returns losses (N,)")
-
-    def gradient(self) -> Array:
-        """dx = ∂L/∂x."""
-        raise NotImplementedError(f"{type(self).__name__} needs a method gradient(self) that returns dx")
-
-    def workspaces(self, shape: Shape) -> dict[str, Any]:
-        column = (shape[0], 1)
-        labels = {"onehot": shape, "index": ((1, shape[1]), "int64")}
-        return {"y": shape, "dx": shape, "row": column, "score": column} | labels
-
-    def bind(self, shape: Shape) -> None:
-        super().bind(shape)
-        self.share = self.xp.asarray(1 / shape[0], self.dtype)  # 1/N: what a sample weighs in the mean
-
-    def check_outputs(self, k: int, who: str = "") -> None:
-        """Refuse a number of outputs that this loss is not defined for."""
-        if k < self.fewest:
-            raise ShapeError(
-                f"{self} is fed 1 value{who}, but needs at least {self.fewest} outputs: one for each class; "
-                "for a yes/no answer from one output use Sigmoid() and BinaryCrossEntropy()"
-            )
-
-    def check_targets(self, t: Any, n: int, k: int) -> np.ndarray:
-        """Refuse targets on the host that do not fit n samples with k outputs, and return those that do.
-
-        Returns
-        -------
-        labels (n,), as integers, or rows (n, k), as floats.
-        """
-        self.check_outputs(k)
-        try:
-            t = np.asarray(t)
-        except ValueError as error:
-            raise TargetError(f"{self}: targets must be an array of numbers: {error}") from None
-        if t.dtype.kind not in "biuf":
-            raise TargetError(f"{self}: targets must be numbers, got an array of {t.dtype}")
-        if t.ndim == 0 or len(t) != n:
-            count = len(t) if t.ndim else "no"
-            raise TargetError(f"{self}: got {count} targets for {n} samples, expected one for each")
-        if t.dtype.kind == "f" and not np.isfinite(t).all():
-            bad = int(np.argwhere(~np.isfinite(t))[0][0])
-            raise TargetError(f"{self}: the target of sample {bad} is {t[bad]}, expected finite numbers")
-        if t.ndim == 2 and t.shape[1] == k:
-            self.check_rows(t)
-            return t
-        if t.ndim != 1:
-            raise TargetError(
-                f"{self}: got targets of shape {t.shape} for {k} outputs, expected labels ({n},) or rows ({n}, {k})"
-            )
-        if k == 1 and t.dtype.kind == "f":
-            self.check_rows(t[:, None])
-            return t[:, None]
-        return self.check_labels(t, k)
-
-    def check_labels(self, t: np.ndarray, k: int) -> np.ndarray:
-        """Refuse labels that are not integers 0..K-1 (0 or 1 for one output)."""
-        if t.dtype.kind == "f":
-            raise TargetError(
-                f"{self}: labels must be integers 0..{k - 1}, got an array of {t.dtype}; use t.astype(int) for labels, "
-                f"rows of shape ({len(t)}, {k}) for anything else"
-            )
-        low, high = int(t.min()), int(t.max())
-        if low < 0 or high > max(k - 1, 1):
-            bad = int(np.argmax((t < 0) | (t > max(k - 1, 1))))
-            expected = f"0..{k - 1}, since there are {k} outputs" if k > 1 else "0 or 1, since there is one output"
-            raise TargetError(f"{self}: the label of sample {bad} is {t[bad]}, expected {expected}")
-        return t
-
-    def check_rows(self, t: np.ndarray) -> None:
-        """Refuse target rows that this loss is not defined for."""
+from .loss import Binary, Distribution, Loss
+from .part import Array, Shape
 
 
 class QuadraticLoss(Loss):
@@ -167,25 +27,6 @@ class QuadraticLoss(Loss):
     def gradient(self) -> Array:
         """dx = (x - t) / N."""
         return self.xp.multiply(self.y, self.share, out=self.dx)
-
-
-class Distribution(Loss):
-    """Base of the losses whose target rows are probabilities of the K classes."""
-
-    fewest = 2  # with one output softmax is always 1: there is nothing to learn
-
-    def check_rows(self, t: np.ndarray) -> None:
-        bad = (t < 0).any(axis=1)
-        if bad.any():
-            n = int(np.argmax(bad))
-            raise TargetError(f"{self}: the target row of sample {n} holds {t[n].min()}, expected no negative values")
-        total = t.sum(axis=1, dtype=float)
-        bad = abs(total - 1) > (2e-3 if t.dtype == np.float16 else ROW_SUM)
-        if bad.any():
-            n = int(np.argmax(bad))
-            raise TargetError(
-                f"{self}: the target row of sample {n} sums to {total[n]:.6g}, expected 1; divide rows by their sums"
-            )
 
 
 class SoftmaxCrossEntropy(Distribution):
@@ -220,6 +61,7 @@ class CrossEntropy(Distribution):
     """
 
     fuses = Softmax, SoftmaxCrossEntropy
+    takes_probabilities = True
 
     def formula(self, x: Array, t: Array) -> Array:
         xp = self.xp
@@ -234,16 +76,6 @@ class CrossEntropy(Distribution):
         return self.xp.negative(dx, out=dx)
 
 
-class Binary(Loss):
-    """Base of the losses with K yes/no answers: target rows hold K probabilities, each by itself."""
-
-    def check_rows(self, t: np.ndarray) -> None:
-        bad = ((t < 0) | (t > 1)).any(axis=1)
-        if bad.any():
-            n = int(np.argmax(bad))
-            raise TargetError(f"{self}: the target row of sample {n} is {t[n]}, expected values in [0, 1]")
-
-
 class SigmoidCrossEntropy(Binary):
     """Sigmoid and binary cross-entropy in one, ℓ = Σₖ log(1 + exp(xₖ)) - tₖ xₖ for logits x.
 
@@ -253,18 +85,19 @@ class SigmoidCrossEntropy(Binary):
     activation = Sigmoid
 
     def workspaces(self, shape: Shape) -> dict[str, Any]:
-        return super().workspaces(shape) | {"part": shape}
+        return super().workspaces(shape) | {"e": shape, "part": shape}
 
     def formula(self, x: Array, t: Array) -> Array:
-        xp, y = self.xp, self.y
-        loss = xp.maximum(x, self.zero, out=self.dx)  # log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|))
-        loss -= xp.multiply(t, x, out=self.part)  # first, as it may cancel
-        part = xp.negative(xp.abs(x, out=self.part), out=self.part)
-        loss += xp.log1p(xp.exp(part, out=part), out=part)
-        xp.multiply(x, self.half, out=y)  # y = σ(x), as in the layer Sigmoid
-        xp.tanh(y, out=y)
-        y *= self.half
-        y += self.half
+        """As max(x, 0) - t x + log(1 + e) with e = exp(-|x|), which cannot overflow."""
+        xp, y, e = self.xp, self.y, self.e
+        xp.exp(xp.negative(xp.abs(x, out=e), out=e), out=e)
+        positive = xp.greater_equal(x, self.zero, out=y)  # 1 where x >= 0, else 0
+        loss = xp.subtract(positive, t, out=self.dx)
+        loss *= x  # max(x, 0) - t x
+        loss += xp.log1p(e, out=self.part)
+        xp.maximum(positive, e, out=y)
+        e += self.one
+        y /= e  # y = σ(x), which is 1 / (1 + e) where x >= 0, else e / (1 + e)
         return loss.sum(axis=1, out=self.row[:, 0])
 
     def gradient(self) -> Array:
@@ -281,6 +114,7 @@ class BinaryCrossEntropy(Binary):
     """
 
     fuses = Sigmoid, SigmoidCrossEntropy
+    takes_probabilities = True
 
     def workspaces(self, shape: Shape) -> dict[str, Any]:
         return super().workspaces(shape) | {"rest": shape, "part": shape}

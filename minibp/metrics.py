@@ -32,18 +32,22 @@ def _answers(outputs: Any, t: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         outputs, t = np.asarray(outputs), np.asarray(t)
     except ValueError as error:
         raise ShapeError(f"outputs and targets must be arrays: {error}") from None
+    if outputs.dtype.kind not in "biuf" or t.dtype.kind not in "biuf":
+        raise TargetError(f"outputs and targets must be numbers, got arrays of {outputs.dtype} and {t.dtype}")
     if outputs.ndim not in (1, 2) or t.ndim not in (1, 2) or 0 in outputs.shape[1:]:
         raise ShapeError(f"outputs have shape {outputs.shape}, targets {t.shape}; expected rows (N, K) or labels (N,)")
     if outputs.ndim == t.ndim == 2 and outputs.shape != t.shape:
         raise ShapeError(f"outputs have shape {outputs.shape}, targets {t.shape}; expected the same, or labels (N,)")
     if len(outputs) != len(t) or len(t) == 0:
-        raise TargetError(f"got {len(outputs)} outputs and {len(t)} targets, expected as many of both, and at least one")
+        raise TargetError(f"got {len(outputs)} outputs and {len(t)} targets, expected one for each, and at least one")
     if t.dtype.kind == "f" and outputs.shape[1:] == (1,):
         t = t.reshape(-1, 1)  # with one output, numbers (N,) are the rows, as for a loss
     said, true = classes(outputs), classes(t)
     for name, labels in (("answers", said), ("targets", true)):
-        if labels.dtype.kind not in "biu" or labels.min() < 0:
-            raise TargetError(f"the {name} must be integer labels of at least 0, got {labels.dtype}, from {labels.min()}")
+        if labels.dtype.kind not in "biu":
+            raise TargetError(f"the {name} must be integer labels, got an array of {labels.dtype}")
+        if labels.min() < 0:
+            raise TargetError(f"the {name} must be labels of at least 0, got {labels.min()}")
     if outputs.ndim == 2 and true.max() >= max(outputs.shape[1], 2):
         raise TargetError(f"class {true.max()} is among the targets, but there are {outputs.shape[1]} outputs")
     return outputs, said.astype("int64"), true.astype("int64")

@@ -12,8 +12,9 @@ import numpy as np
 from .backend import resolve, to_host
 from .errors import ArgumentError, InputError, ShapeError, StateError, TargetError
 from .layer import Layer
-from .losses import Loss
-from .part import Array, Part, Shape, at_least_one, values
+from .loss import Loss
+from .part import Array, Part, Shape, at_least_one, real, values
+from .vectors import carve, vector
 
 PREDICT = 512  # samples predicted at a time: the workspaces of one piece stay in the cache
 
@@ -61,9 +62,10 @@ class Network:
     def __init__(
         self, layers: Sequence[Layer], loss: Loss, backend: str = "numpy", dtype: Any = "float32", seed: int | None = 0
     ):
-        self.layers, self.loss = list(layers), loss
+        self.layers, self.loss = tuple(layers), loss
         self._refuse_strangers()
         self.shapes = self._chain()
+        self.loss.check_last(self.layers[-1])
         xp, dtype = resolve(backend), real(dtype)
         self.rng = np.random.default_rng(seed)
         for layer in self.layers:
@@ -71,12 +73,16 @@ class Network:
         self._close()
         self._carve(xp, dtype)
 
+    params = vector("params", "All trained parameters (P,), weights before biases.")
+    grads = vector("grads", "Their gradients (P,), as the last `backward` left them.")
+    state = vector("state", "What is kept but not trained (S,), such as running statistics.")
+
     # ---- building
 
     def _refuse_strangers(self) -> None:
         if not self.layers:
             raise ArgumentError("a network needs at least one layer, got none")
-        for i, layer in enumerate(cast(list[Any], self.layers)):
+        for i, layer in enumerate(cast(tuple[Any, ...], self.layers)):
             if not isinstance(layer, Layer):
                 hint = " (an instance, not the class: write it with brackets)" if isinstance(layer, type) else ""
                 raise ArgumentError(f"layer {i}: {layer!r} is not a layer{hint}")
@@ -119,10 +125,12 @@ class Network:
 
     def _close(self) -> None:
         """Merge the last layer with the loss where they have a merged form."""
-        self.trained, self.closing, self.finish = self.layers, self.loss, None
+        self.trained, self.closing = self.layers, self.loss
+        self.finish: Layer | None = None  # what turns the output of `trained` into that of the network
         last = self.layers[-1]
-        if self.loss.fuses and type(last) is self.loss.fuses[0]:  # not a subclass: its formula may be another
-            self.trained, self.closing, self.finish = self.layers[:-1], self.loss.fuses[1](), last
+        fuses = vars(type(self.loss)).get("fuses")  # not of a subclass, whose formula may be another
+        if fuses and type(last) is fuses[0]:
+            self.trained, self.closing, self.finish = self.layers[:-1], fuses[1](), last
         elif self.loss.activation:
             self.finish = self.loss.activation()
         with_params = [i for i, layer in enumerate(self.trained) if layer.params]
@@ -140,32 +148,12 @@ class Network:
     def _carve(self, xp: Any, dtype: np.dtype) -> None:
         """Put all parameters into three vectors, and give the layers views of them."""
         self.xp, self.dtype = xp, dtype
-        entries = [(layer, name, value) for layer in self.layers for name, value in layer.params.items()]
-        entries.sort(key=lambda entry: entry[2].ndim < 2)  # stable: weights first, then the order of the layers
-        states = [(layer, name, value) for layer in self.layers for name, value in layer.state.items()]
-        held: dict[int, dict[str, Array]] = {id(part): {} for part in self._parts()}
-
-        def cut(parts: list[tuple[Layer, str, Array]]) -> tuple[Array, list[Array]]:
-            vector, views, start = xp.zeros(sum(value.size for *_, value in parts), dtype), [], 0
-            for *_, value in parts:
-                view = vector[start : start + value.size].reshape(value.shape)
-                view[...] = xp.asarray(to_host(value), dtype)
-                views.append(view)
-                start += value.size
-            return vector, views
-
-        gradients = [(layer, name, layer.grads[name]) for layer, name, _ in entries]
-        self.params, params = cut(entries)
-        self.grads, grads = cut(gradients)
-        self.state, state = cut(states)
-        for (layer, name, _), view, dview in zip(entries, params, grads, strict=True):
-            held[id(layer)] |= {name: view, "d" + name: dview}
-        for (layer, name, _), view in zip(states, state, strict=True):
-            held[id(layer)][name] = view
-        self.weights = [view for view in params if view.ndim >= 2]
-        self.weight_count = sum(view.size for view in self.weights)
-        for part in self._parts():
-            part.attach(xp, dtype, held[id(part)])
+        parts = self._parts()
+        vectors = carve(parts, xp, dtype)
+        self.__dict__.update(params=vectors.params, grads=vectors.grads, state=vectors.state)  # past the properties
+        self.weights, self.weight_count = vectors.weights, sum(W.size for W in vectors.weights)
+        for part, views in zip(parts, vectors.views, strict=True):
+            part.attach(xp, dtype, views)
             part.__dict__.update(_taken=True, training=True)
         self._waiting = False
         self._widths: dict[Shape, int] = {}  # outputs by the shape of a sample: checked once
@@ -181,13 +169,14 @@ class Network:
         return self.xp.__name__
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = {"layers", "loss", "shapes", "trained", "closing", "finish", "first", "dtype", "rng"}
+        kept = {"layers", "loss", "shapes", "dtype", "rng"}
         return {name: value for name, value in self.__dict__.items() if name in kept} | {"backend_name": self.backend}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         xp = resolve(state.pop("backend_name"))
         self.__dict__.update(state)
-        self._carve(xp, self.dtype)
+        self._close()
+        self._carve(xp, real(self.dtype))
 
     # ---- the boundary: where arrays of the user's come in
 
@@ -238,10 +227,6 @@ class Network:
         """Targets as the loss computes with them: checked on the host, then on the network's array library."""
         if self.xp is not np and isinstance(t, self.xp.ndarray):
             return t  # labels on a device are the caller's to check: to read them back would cost a transfer
-        try:
-            t = np.asarray(t)
-        except ValueError as error:
-            raise TargetError(f"t must be labels ({n},) or rows ({n}, {k}): {error}") from None
         t = self.loss.check_targets(t, n, k)
         if t.ndim == 1:
             return self.xp.asarray(t)
@@ -340,7 +325,7 @@ class Network:
         parts = self._parts()
         before = [vars(part).copy() for part in parts]
         for part in parts:
-            vars(part).update(training=training, shape=None)
+            vars(part).update(training=training, _shape=None)
         try:
             yield
         finally:
@@ -372,17 +357,6 @@ class Network:
 
     def __repr__(self) -> str:
         return f"Network([{', '.join(map(str, self.layers))}], {self.loss})"
-
-
-def real(dtype: Any) -> np.dtype:
-    """A dtype to compute in."""
-    try:
-        found = np.dtype(dtype)
-    except TypeError:
-        found = None
-    if found not in (np.float32, np.float64):
-        raise ArgumentError(f"dtype must be 'float32' or 'float64', got {str(dtype)!r}")
-    return found
 
 
 def flat(shape: Shape, takes: Shape | None = None) -> str:

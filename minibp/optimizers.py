@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .backend import to_host
 from .errors import ArgumentError, UnknownNameError
 from .network import Network
 from .part import Array
@@ -92,9 +93,10 @@ class Optimizer:
         """Cut the vectors into pieces, weights and biases apart."""
         net = self.net
         self.xp, self.params = net.xp, net.params
-        self.vectors = [self.xp.asarray(vector, net.dtype) for vector in self.vectors]
+        self.decays = bool(self.weight_decay)
+        self.vectors = [self.xp.asarray(to_host(vector), net.dtype) for vector in self.vectors]
         size, step = net.params.size, PIECE if self.xp is np else max(net.params.size, 1)
-        cuts = sorted({*range(0, size, step), net.weight_count if self.weight_decay else 0, size})
+        cuts = sorted({*range(0, size, step), net.weight_count if self.decays else 0, size})
         longest = max((b - a for a, b in pairwise(cuts)), default=0)
         scratch = self.xp.empty((2, longest), net.dtype)
         self.pieces = []
@@ -102,17 +104,24 @@ class Optimizer:
             views = [vector[start:stop] for vector in (net.params, net.grads, *self.vectors)]
             self.pieces.append((start < net.weight_count, *scratch[:, : stop - start], *views))
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in {"xp", "params", "pieces"}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._cut()
+
     def step(self) -> None:
         """One step: change the network's params by its grads."""
-        if self.params is not self.net.params:  # the network has moved
+        if self.params is not self.net.params or self.decays != bool(self.weight_decay):  # moved, or changed
             self._cut()
-        xp, scale, decay = self.xp, self._clip(), self.weight_decay
+        xp, scale, decays = self.xp, self._clip(), self.decays
         self.begin(self.lr)
         self.steps += 1
         for is_weight, delta, changed, w, g, *moments in self.pieces:
             if scale is not None:
                 g = xp.multiply(g, scale, out=changed)
-            if decay and is_weight:
+            if decays and is_weight:
                 g = self.decay(w, g, delta, changed)
             self.update(w, g, delta, *moments)
         if self.max_norm is not None:

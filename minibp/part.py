@@ -35,8 +35,9 @@ class Part:
     xp: Any = np
     dtype = np.dtype("float64")
     training = True
-    shape: Shape | None = None  # of the x that the workspaces are bound to
-    zero, half, one = np.float64(0), np.float64(0.5), np.float64(1)  # in its dtype; see `attach`
+    _shape: Shape | None = None  # of the x that the workspaces are bound to
+    # Constants in its dtype (see `attach`); exp(log_max) is still finite.
+    zero, half, one, log_max = np.float64(0), np.float64(0.5), np.float64(1), np.float64(708)
 
     def config(self) -> dict[str, Any]:
         """The arguments that make such a layer again, by name, as plain numbers and strings."""
@@ -82,6 +83,8 @@ class Part:
         ArgumentError
             If the values have another shape, or are not finite.
         """
+        if isinstance(start, type):
+            raise ArgumentError(f"{type(self).__name__}: {name} got a class, write {start.__name__}()")
         self._starts[name] = (shape, start)
         if not trained:
             self._state.append(name)
@@ -173,15 +176,17 @@ class Part:
         self._memory.clear()
         self._bound.clear()
         # 0-d arrays: NumPy takes them 0.3 us faster than Python numbers, and CuPy launches no copy.
-        numbers = {"zero": xp.asarray(0, dtype), "half": xp.asarray(0.5, dtype), "one": xp.asarray(1, dtype)}
-        self.__dict__.update(held, **numbers, _held=held, xp=xp, dtype=dtype, shape=None, x=None, y=None)
+        log_max = math.floor(math.log(np.finfo(dtype).max)) - 1  # so that 1 / exp(log_max) is a normal number
+        numbers = {"zero": 0, "half": 0.5, "one": 1, "log_max": log_max}
+        constants = {name: xp.asarray(number, dtype) for name, number in numbers.items()}
+        self.__dict__.update(held, **constants, _held=held, xp=xp, dtype=dtype, _shape=None, x=None, y=None)
 
     def astype(self: Self, dtype: Any) -> Self:
         """Compute in this dtype from now on: for a layer alone, a network has its own. Returns the layer."""
         if self._taken:
             raise StateError(f"{self} belongs to a network, which decides the dtype: Network(..., dtype={dtype!r})")
         self.initialize(np.random.default_rng())
-        self.attach(self.xp, np.dtype(dtype), {name: array.astype(dtype) for name, array in self._held.items()})
+        self.attach(self.xp, real(dtype), {name: array.astype(dtype) for name, array in self._held.items()})
         return self
 
     def bind(self, shape: Shape) -> None:
@@ -192,7 +197,7 @@ class Part:
                 del self._bound[next(iter(self._bound))]
             specs = self.workspaces(shape).items()
             self._bound[key] = {name: self._cut(name, spec) for name, spec in specs}
-        self.__dict__.update(self._bound[key], shape=shape)
+        self.__dict__.update(self._bound[key], _shape=shape)
 
     def _cut(self, name: str, spec: Any) -> Array:
         """A workspace: the front part of the layer's one memory of that name."""
@@ -217,7 +222,7 @@ class Part:
 
     def __getstate__(self) -> dict[str, Any]:
         # What a copy needs: its own numbers, but no workspaces and no place in a network.
-        left = self._workspace_names() | {"_memory", "_bound", "_taken", "xp", "x", "y", "shape"}
+        left = self._workspace_names() | {"_memory", "_bound", "_taken", "xp", "x", "y", "_shape", "needs_dx"}
         return {name: value for name, value in self.__dict__.items() if name not in left}
 
 
@@ -233,3 +238,14 @@ def at_least_one(name: str, value: Any) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
         raise ArgumentError(f"{name} must be an integer of at least 1, got {value!r}")
     return int(value)
+
+
+def real(dtype: Any) -> np.dtype:
+    """A dtype to compute in."""
+    for known in (np.dtype("float32"), np.dtype("float64")):  # NumPy's own objects, which `forward` compares by `is`
+        try:
+            if np.dtype(dtype) == known:
+                return known
+        except TypeError:
+            break
+    raise ArgumentError(f"dtype must be 'float32' or 'float64', got {str(dtype)!r}")

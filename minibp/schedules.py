@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from numbers import Real
 from typing import Any
-from typing import Any
 
 from .errors import ArgumentError
 from .part import at_least_one
@@ -118,7 +117,7 @@ class ReduceOnPlateau(Schedule):
     """
 
     def __init__(self, lr: float, factor: float = 0.1, patience: int = 10, least: float = 0.0):
-        if not 0 < factor < 1:
+        if not 0 < rate("factor", factor) < 1:
             raise ArgumentError(f"factor must lie between 0 and 1, got {factor!r}")
         self.lr, self.factor, self.least = rate("lr", lr), factor, rate("least", least)
         self.patience = at_least_one("patience", patience) if patience else 0
@@ -131,7 +130,7 @@ class ReduceOnPlateau(Schedule):
             return
         self.waited += 1
         if self.waited > self.patience:
-            self.lr, self.waited = max(self.lr * self.factor, self.least), 0
+            self.lr, self.waited = max(self.lr * self.factor, min(self.lr, self.least)), 0
 
     def __call__(self, step: int) -> float:
         return self.lr

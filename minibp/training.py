@@ -172,7 +172,7 @@ def _diagnosis(net: Network, optimizer: Optimizer, losses: np.ndarray, epoch: in
     first = int(np.argmin(np.isfinite(losses))) // batch_size
     before = losses[: first * batch_size]
     steps = -(-len(losses) // batch_size)
-    if before.size == 0 and epoch == 1 and first == 0:
+    if epoch == 1 and first == 0:
         cause = "the inputs or the starting weights are too large: scale inputs to about -1..1, as uint8 is by itself"
     else:
         cause = f"the learning rate {optimizer.lr:g} is too high: try a tenth of it, or clip_norm=1"

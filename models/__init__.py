@@ -8,7 +8,7 @@ from collections.abc import Callable
 from minibp.errors import UnknownNameError
 
 from .model import Model
-from .published import keras512, lecun300, mlp, nielsen30, nielsen100, simard800, softmax_regression
+from .published import SMALL, keras512, lecun300, mlp, nielsen30, nielsen100, simard800, softmax_regression
 
 MODELS: dict[str, Callable[..., Model]] = {
     "softmax": softmax_regression,
@@ -30,6 +30,7 @@ def build(name: str, **options: object) -> Model:
 
 __all__ = [
     "MODELS",
+    "SMALL",
     "Model",
     "build",
     "keras512",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minibp import Layer, Loss, Network, Optimizer
+from minibp.part import at_least_one
 from minibp.schedules import Constant, Schedule
 
 
@@ -47,6 +48,6 @@ class Model:
 
     def make_optimizer(self, net: Network, samples: int) -> Optimizer:
         """The optimizer, for a training set of so many samples."""
-        steps = self.epochs * -(-samples // self.batch_size)
+        steps = at_least_one("epochs", self.epochs) * -(-samples // at_least_one("batch_size", self.batch_size))
         lr = self.schedule(self.lr, steps)
         return self.optimizer(net, lr=lr, weight_decay=self.weight_decay, **self.options)

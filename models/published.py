@@ -6,6 +6,7 @@ The images are flattened first. n_in and n_out are the numbers of pixels and cla
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from minibp import (
     SGD,
@@ -102,8 +103,8 @@ def simard800(n_in: int = 784, n_out: int = 10) -> Model:
     """800 hidden units, cross-entropy: 98.4 % without distorted images.
 
     Simard, Steinkraus & Platt, "Best practices for convolutional neural networks applied to visual document analysis",
-    2003. As there, the rate falls to 0.3 of itself in steps; the units (tanh), the rate, the batches and the number of
-    epochs are ours.
+    2003. As there, the rate falls to 0.3 of itself in steps; the units (tanh), the rate, the momentum, the batches and
+    the number of epochs are ours.
     """
     layers = [Flatten(), Dense(n_in, 800, W=LeCunNormal()), Tanh(), Dense(800, n_out, W=LeCunNormal()), Softmax()]
     return Model(
@@ -112,7 +113,8 @@ def simard800(n_in: int = 784, n_out: int = 10) -> Model:
         epochs=30,
         batch_size=50,
         optimizer=SGD,
-        lr=0.1,
+        lr=0.05,
+        options={"momentum": 0.9},
         schedule=lambda lr, steps: Step(lr, every=max(steps // 3, 1), factor=0.3),
         accuracy=98.4,
     )
@@ -137,7 +139,20 @@ def keras512(n_in: int = 784, n_out: int = 10) -> Model:
     return Model(layers, CrossEntropy(), epochs=20, batch_size=128, optimizer=RMSProp, lr=0.001, accuracy=98.40)
 
 
-def mlp(n_in: int = 784, n_out: int = 10, hidden: Sequence[int] = (512, 512), dropout: float = 0.2) -> Model:
+# What `mlp` takes for data sets of a thousand or so images. Chosen by the mean accuracy on parts held out of the
+# training sets of ten splits of the digits.
+SMALL: dict[str, Any] = {"hidden": (128, 128), "epochs": 30, "batch_size": 32, "lr": 0.002}
+
+
+def mlp(
+    n_in: int = 784,
+    n_out: int = 10,
+    hidden: Sequence[int] = (512, 512),
+    dropout: float = 0.2,
+    epochs: int = 20,
+    batch_size: int = 128,
+    lr: float = 0.001,
+) -> Model:
     """A multilayer perceptron of any sizes, with today's usual parts: ReLU, dropout, Adam, a cosine schedule.
 
     Parameters
@@ -148,11 +163,13 @@ def mlp(n_in: int = 784, n_out: int = 10, hidden: Sequence[int] = (512, 512), dr
         Units of the hidden layers; empty for none.
     dropout : float, default 0.2
         Share of the hidden units left out in training (Srivastava et al., 2014); 0 for no dropout.
+    epochs, batch_size, lr
+        The recipe; `SMALL` has one for small data sets.
     """
     layers: list[Layer] = [Flatten()]
     for width in hidden:
         layers += [Dense(n_in, width, W=HeNormal()), ReLU(), *([Dropout(dropout)] if dropout else [])]
         n_in = width
     layers += [Dense(n_in, n_out), Softmax()]
-    return Model(layers, CrossEntropy(), epochs=20, batch_size=128, optimizer=Adam, lr=0.001, schedule=Cosine)
+    return Model(layers, CrossEntropy(), epochs, batch_size, Adam, lr, schedule=Cosine)
 

@@ -1,0 +1,1 @@
+"""Measurements: what the documentation states is printed by these scripts."""

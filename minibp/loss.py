@@ -1,0 +1,196 @@
+"""Loss: the base of all losses, and what they refuse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .errors import ArgumentError, InputError, ShapeError, StateError, TargetError
+from .layer import Layer
+from .layers import ELU, GELU, Dense, LeakyReLU, ReLU, Softplus, Tanh
+from .part import Array, Part, Shape
+
+ROW_SUM = 1e-5  # how far from 1 a row of class probabilities may sum: float32 probabilities do, hand-typed thirds don't
+UNBOUNDED = (Dense, Tanh, ReLU, LeakyReLU, ELU, GELU, Softplus)  # layers whose outputs are no probabilities
+
+
+class Loss(Part):
+    """Base of the losses. A loss is written as ``formula(x, t)``, the loss of each sample, and ``gradient()``.
+
+    Attributes
+    ----------
+    fuses : (layer class, loss class) or None
+        The layer before it that this loss merges with, and the loss that does the work of both: a network that ends
+        in the two runs the merged one.
+    activation : layer class or None
+        For a merged loss, the layer that is part of it: what `Network.predict` applies to the logits.
+    """
+
+    fuses: tuple[type[Layer], type[Loss]] | None = None
+    activation: type[Layer] | None = None
+    takes_probabilities = False  # and no other predictions
+    fewest = 1  # outputs this loss is defined for
+
+    def forward(self, x: Array, t: Array) -> Any:
+        """Mean loss of the batch."""
+        return self.losses(x, t).mean()
+
+    def losses(self, x: Array, t: Array) -> Array:
+        """Loss of each sample, (N,), for predictions x (N, K) and targets t (N,) or (N, K).
+
+        Raises
+        ------
+        ShapeError, InputError
+            If x is no batch of rows of numbers, or of probabilities where the loss takes those.
+        TargetError
+            If the targets do not fit x or this loss; the message says how.
+        """
+        x = self._as_array(x, "x")
+        if x.ndim != 2:
+            raise ShapeError(f"{self} got x of shape {x.shape}, expected (N, K): one row of K outputs a sample")
+        if x.size == 0:
+            raise InputError(f"{self} got an empty batch, x of shape {x.shape}")
+        if not self.xp.isfinite(x).all():
+            raise InputError(f"{self}: x holds NaN or infinity")
+        if self.takes_probabilities and ((x < 0) | (x > 1 + ROW_SUM)).any():
+            raise InputError(f"{self} takes probabilities, got values from {float(x.min()):g} to {float(x.max()):g}")
+        if self.xp is np or not isinstance(t, self.xp.ndarray):
+            t = self.xp.asarray(self.check_targets(t, *x.shape))
+        return self.each(x, t)
+
+    def backward(self) -> Array:
+        """dx = ∂L/∂x (N, K) for the mean loss L of the last forward."""
+        if self.__dict__.get("y") is None:
+            raise StateError(f"{self}: backward was called before forward; call forward(x, t) first")
+        return self.gradient()
+
+    def each(self, x: Array, t: Array) -> Array:
+        """Loss of each sample, unchecked: for targets that `check_targets` let pass."""
+        if x.shape != self._shape:
+            self.bind(x.shape)
+        if t.ndim == 2:
+            rows = t
+        else:
+            rows = self.onehot
+            if x.shape[1] == 1:
+                rows[:, 0] = t
+            else:
+                self.xp.equal(t[:, None], self.index[:1], out=rows)  # 1 in column t of each row
+        self.__dict__["t"] = rows
+        return self.formula(x, rows)
+
+    def formula(self, x: Array, t: Array) -> Array:
+        """Loss of each sample (N,), for rows t (N, K)."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method formula(self, x, t) that returns losses (N,)")
+
+    def gradient(self) -> Array:
+        """dx = ∂L/∂x."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method gradient(self) that returns dx")
+
+    def workspaces(self, shape: Shape) -> dict[str, Any]:
+        column = (shape[0], 1)
+        labels = {"onehot": shape, "index": ((1, shape[1]), "int64")}
+        return {"y": shape, "dx": shape, "row": column, "score": column} | labels
+
+    def bind(self, shape: Shape) -> None:
+        super().bind(shape)
+        self.share = self.xp.asarray(1 / shape[0], self.dtype)  # 1/N: what a sample weighs in the mean
+
+    def check_outputs(self, k: int, who: str = "") -> None:
+        """Refuse a number of outputs that this loss is not defined for."""
+        if k < self.fewest:
+            raise ShapeError(
+                f"{self} is fed 1 value{who}, but needs at least {self.fewest} outputs: one for each class; "
+                "for a yes/no answer from one output use Sigmoid() and BinaryCrossEntropy()"
+            )
+
+    def check_last(self, layer: Layer) -> None:
+        """Refuse a last layer of a network whose outputs this loss would silently take for something else."""
+        if self.activation and isinstance(layer, self.activation):
+            raise ArgumentError(f"{self} has its own {self.activation.__name__}, but is fed by {layer}: leave that out")
+        if self.takes_probabilities and isinstance(layer, UNBOUNDED):
+            assert self.fuses is not None
+            layers, losses = self.fuses
+            raise ArgumentError(
+                f"{self} takes probabilities, but is fed any numbers by {layer}: "
+                f"put {layers.__name__}() before it, or use {losses.__name__}()"
+            )
+
+    def check_targets(self, t: Any, n: int, k: int) -> np.ndarray:
+        """Refuse targets on the host that do not fit n samples with k outputs, and return those that do.
+
+        Returns
+        -------
+        labels (n,), as integers, or rows (n, k), as floats.
+        """
+        self.check_outputs(k)
+        try:
+            t = np.asarray(t)
+        except ValueError as error:
+            raise TargetError(f"{self}: targets must be an array of numbers: {error}") from None
+        if t.dtype.kind not in "biuf":
+            raise TargetError(f"{self}: targets must be numbers, got an array of {t.dtype}")
+        if t.ndim == 0 or len(t) != n:
+            count = len(t) if t.ndim else "no"
+            raise TargetError(f"{self}: got {count} targets for {n} samples, expected one for each")
+        if t.dtype.kind == "f" and not np.isfinite(t).all():
+            bad = int(np.argwhere(~np.isfinite(t))[0][0])
+            raise TargetError(f"{self}: the target of sample {bad} is {t[bad]}, expected finite numbers")
+        if t.ndim == 2 and t.shape[1] == k:
+            self.check_rows(t)
+            return t
+        if t.ndim != 1:
+            raise TargetError(
+                f"{self}: got targets of shape {t.shape} for {k} outputs, expected labels ({n},) or rows ({n}, {k})"
+            )
+        if k == 1 and t.dtype.kind == "f":
+            self.check_rows(t[:, None])
+            return t[:, None]
+        return self.check_labels(t, k)
+
+    def check_labels(self, t: np.ndarray, k: int) -> np.ndarray:
+        """Refuse labels that are not integers 0..K-1 (0 or 1 for one output)."""
+        if t.dtype.kind == "f":
+            raise TargetError(
+                f"{self}: labels must be integers 0..{k - 1}, got an array of {t.dtype}; use t.astype(int) for labels, "
+                f"rows of shape ({len(t)}, {k}) for anything else"
+            )
+        low, high = int(t.min()), int(t.max())
+        if low < 0 or high > max(k - 1, 1):
+            bad = int(np.argmax((t < 0) | (t > max(k - 1, 1))))
+            expected = f"0..{k - 1}, since there are {k} outputs" if k > 1 else "0 or 1, since there is one output"
+            raise TargetError(f"{self}: the label of sample {bad} is {t[bad]}, expected {expected}")
+        return t
+
+    def check_rows(self, t: np.ndarray) -> None:
+        """Refuse target rows that this loss is not defined for."""
+
+
+class Distribution(Loss):
+    """Base of the losses whose target rows are probabilities of the K classes."""
+
+    fewest = 2  # with one output softmax is always 1: there is nothing to learn
+
+    def check_rows(self, t: np.ndarray) -> None:
+        bad = (t < 0).any(axis=1)
+        if bad.any():
+            n = int(np.argmax(bad))
+            raise TargetError(f"{self}: the target row of sample {n} holds {t[n].min()}, expected no negative values")
+        total = t.sum(axis=1, dtype=float)
+        bad = abs(total - 1) > (2e-3 if t.dtype == np.float16 else ROW_SUM)
+        if bad.any():
+            n = int(np.argmax(bad))
+            raise TargetError(
+                f"{self}: the target row of sample {n} sums to {total[n]:.6g}, expected 1; divide rows by their sums"
+            )
+
+
+class Binary(Loss):
+    """Base of the losses with K yes/no answers: target rows hold K probabilities, each by itself."""
+
+    def check_rows(self, t: np.ndarray) -> None:
+        bad = ((t < 0) | (t > 1)).any(axis=1)
+        if bad.any():
+            n = int(np.argmax(bad))
+            raise TargetError(f"{self}: the target row of sample {n} is {t[n]}, expected values in [0, 1]")

@@ -1,0 +1,52 @@
+"""The flat vectors of a network: all parameters in one, all gradients in another, and the layers' views of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .backend import to_host
+from .part import Array, Part
+
+
+class Vectors(NamedTuple):
+    """What `carve` returns: the vectors, the views of the weight matrices, and each layer's views by name."""
+
+    params: Array
+    grads: Array
+    state: Array
+    weights: list[Array]
+    views: list[dict[str, Array]]
+
+
+def carve(parts: Sequence[Part], xp: Any, dtype: np.dtype) -> Vectors:
+    """Copy what these parts hold into three new vectors, weights (of two and more dimensions) before biases."""
+    views: list[dict[str, Array]] = [{} for _ in parts]
+
+    def cut(entries: list[tuple[int, str, Array]]) -> Array:
+        vector, start = xp.empty(sum(value.size for *_, value in entries), dtype), 0
+        for i, name, value in entries:
+            view = vector[start : start + value.size].reshape(value.shape)
+            view[...] = xp.asarray(to_host(value), dtype)
+            views[i][name] = view
+            start += value.size
+        return vector
+
+    trained = [(i, name, value) for i, part in enumerate(parts) for name, value in part.params.items()]
+    trained.sort(key=lambda entry: entry[2].ndim < 2)  # stable: otherwise the order of the layers
+    params = cut(trained)
+    grads = cut([(i, "d" + name, parts[i].grads[name]) for i, name, _ in trained])
+    state = cut([(i, name, value) for i, part in enumerate(parts) for name, value in part.state.items()])
+    weights = [views[i][name] for i, name, value in trained if value.ndim >= 2]
+    return Vectors(params, grads, state, weights, views)
+
+
+def vector(name: str, doc: str) -> Any:
+    """A property for a vector: what is assigned to it is written into it, since the layers have views of it."""
+
+    def put(owner: Any, values: Any) -> None:
+        owner.__dict__[name][...] = values
+
+    return property(lambda owner: owner.__dict__[name], put, doc=doc)

@@ -1,0 +1,261 @@
+"""Models on disk: what is saved is what is loaded, and what is not a saved model is refused."""
+
+import copy
+import json
+import os
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+import minibp
+from minibp import (
+    ELU,
+    GELU,
+    SGD,
+    BatchNorm,
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    LayerNorm,
+    LeakyReLU,
+    Network,
+    QuadraticLoss,
+    ReLU,
+    Sigmoid,
+    SigmoidCrossEntropy,
+    Softmax,
+    SoftmaxCrossEntropy,
+    Softplus,
+    Tanh,
+    initializers,
+    load,
+    save,
+    train,
+)
+from minibp.data import Dataset
+from minibp.errors import FileFormatError, UnknownNameError
+
+
+def of_every_layer(**options):
+    """4 inputs as 2 x 2, 3 classes."""
+    layers = [Flatten(), Dense(4, 6), BatchNorm(6, 0.8), ELU(0.5), LeakyReLU(0.2), Dropout(0.25), GELU(), Softplus()]
+    layers += [Dense(6, 6), LayerNorm(6), ReLU(), Tanh(), Sigmoid(), Dense(6, 3), Softmax()]
+    return Network(layers, CrossEntropy(), **options)
+
+
+def trained(net):
+    rng = np.random.default_rng(0)
+    for _ in train(net, SGD(net), Dataset(rng.normal(size=(10, 2, 2)), rng.integers(3, size=10)), epochs=2):
+        pass
+    return net
+
+
+def small():
+    return Network([Dense(2, 3), BatchNorm(3)], QuadraticLoss())
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A small network, saved."""
+    path = tmp_path / "net.safetensors"
+    save(small(), path)
+    return path
+
+
+def rewrite(path, change):
+    """Change what is in the file: the arrays, and the description of the network."""
+    arrays = load_file(path)
+    with safe_open(path, framework="numpy") as file:
+        described = json.loads(file.metadata()["minibp"])
+    change(arrays, described)
+    save_file(arrays, path, {"minibp": json.dumps(described)})
+
+
+# --- what comes back -----------------------------------------------------------------------------------------------
+
+
+def test_every_layer_of_minibp_is_tried_here():
+    public = [getattr(minibp, name) for name in minibp.__all__]
+    layers = {each for each in public if isinstance(each, type) and issubclass(each, Layer) and each is not Layer}
+    assert {type(layer) for layer in of_every_layer().layers} == layers
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_network_comes_back_bit_for_bit(tmp_path, dtype, rng):
+    net = trained(of_every_layer(dtype=dtype))
+    save(net, tmp_path / "net.safetensors")
+    loaded = load(tmp_path / "net.safetensors")
+    assert repr(loaded) == repr(net) and loaded.dtype == dtype
+    np.testing.assert_array_equal(loaded.params, net.params)
+    np.testing.assert_array_equal(loaded.state, net.state)
+    x = rng.normal(size=(5, 2, 2))
+    np.testing.assert_array_equal(loaded.predict(x), net.predict(x))
+
+
+@pytest.mark.parametrize(
+    ("last", "loss"),
+    [
+        (Dense(2, 3), QuadraticLoss),
+        (Softmax(), CrossEntropy),
+        (Dense(2, 3), SoftmaxCrossEntropy),
+        (Sigmoid(), BinaryCrossEntropy),
+        (Dense(2, 3), SigmoidCrossEntropy),
+    ],
+)
+def test_the_loss_comes_back(tmp_path, last, loss):
+    save(Network([Dense(2, 2), last], loss()), tmp_path / "net")
+    assert type(load(tmp_path / "net").loss) is loss
+
+
+def test_saving_leaves_the_network_as_it_is(path):
+    net, untouched = trained(of_every_layer()), trained(of_every_layer())
+    save(net, path)
+    np.testing.assert_array_equal(trained(net).params, trained(untouched).params)
+
+
+def test_equal_networks_give_equal_files(tmp_path):
+    net = trained(of_every_layer())
+    for name, each in (("a", net), ("b", copy.deepcopy(net))):
+        save(each, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_other_programs_find_the_arrays_by_plain_names(tmp_path):
+    net = small()
+    save(net, tmp_path / "net")
+    arrays = load_file(tmp_path / "net")
+    expected = {f"layers.{i}.{name}": array for i, layer in enumerate(net.layers)
+                for name, array in {**layer.params, **layer.state}.items()}  # fmt: skip
+    assert {"layers.0.W", "layers.1.running_mean"} < set(expected)
+    np.testing.assert_equal(arrays, expected)
+
+
+def test_numbers_of_numpy_in_a_layer_are_saved(tmp_path):
+    save(Network([LeakyReLU(np.float32(0.25)), Dense(np.int64(2), 3)], QuadraticLoss()), tmp_path / "net")
+    assert load(tmp_path / "net").layers[0].slope == 0.25
+
+
+class Scale(Layer):
+    """A layer of one's own, y = a x, with a number for a parameter."""
+
+    def __init__(self, start):
+        self.start = start
+        self.add_parameter("a", (), initializers.Constant(start))
+
+    def config(self):
+        return {"start": self.start}
+
+    def formula(self, x):
+        return x * self.a
+
+    def gradient(self, dy):
+        self.da = (dy * self.x).sum()
+        return dy * self.a
+
+
+def test_layers_of_ones_own_come_back_when_their_classes_are_given(tmp_path):
+    net = Network([Dense(2, 3), Scale(2)], QuadraticLoss())
+    net.layers[1].a = 5
+    save(net, tmp_path / "net")
+    with pytest.raises(UnknownNameError, match=r"give your own as load\(path, own=.*'Scale': choose one of"):
+        load(tmp_path / "net")
+    loaded = load(tmp_path / "net", own=[Scale])
+    assert loaded.layers[1].a == 5
+
+
+# --- what is refused -----------------------------------------------------------------------------------------------
+
+
+def test_a_missing_file_is_a_file_not_found_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        load(tmp_path / "net.safetensors")
+
+
+def test_a_layer_that_is_not_even_a_name_is_unknown(path):
+    rewrite(path, lambda arrays, described: described["layers"].append([["Dense"], {}]))
+    with pytest.raises(UnknownNameError, match="unknown layer"):
+        load(path)
+
+
+def test_an_unknown_backend_is_not_the_fault_of_the_file(path):
+    with pytest.raises(UnknownNameError, match="unknown backend 'torch'"):
+        load(path, backend="torch")
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"<html></html>" * 10, bytes(100)])
+def test_other_files_are_refused(path, content):
+    path.write_bytes(content)
+    with pytest.raises(FileFormatError, match=r"net\.safetensors is not a readable safetensors file"):
+        load(path)
+
+
+@pytest.mark.parametrize("dtype", ["F32", "BF16"])  # one that NumPy has, and one that it has not
+def test_safetensors_files_of_other_programs_are_refused(path, dtype):
+    header = json.dumps({"W": {"dtype": dtype, "shape": [0], "data_offsets": [0, 0]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(FileFormatError, match="was not written by minibp"):
+        load(path)
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda arrays, described: described.update(version=2), "format version 2, this minibp reads 1; upgrade minibp"),
+    (lambda arrays, described: described.pop("layers"), r"description of the network is damaged \(KeyError"),
+    (lambda arrays, described: described.update(layers=5), r"description of the network is damaged \(TypeError"),
+    (lambda arrays, described: described.update(dtype="int8"), "dtype must be"),
+    (lambda arrays, described: described.update(loss=["Softmax", {}]), r"Softmax\(\) is not a loss"),
+    (lambda arrays, described: described["layers"][0][1].update(n_in=10**15), r"shape \(1000000000000000, 3\)"),
+    (lambda arrays, described: described["layers"][0][1].update(n_out="3"), "n_out must be an integer"),
+    (lambda arrays, described: arrays.pop("layers.0.b"), r"missing or unexpected: layers\.0\.b"),
+    (lambda arrays, described: arrays.update(extra=np.ones(1)), "missing or unexpected: extra"),
+    (lambda arrays, described: arrays.update({"layers.0.b": np.ones(1)}), r"b must .* shape \(3,\); got shape \(1,\)"),
+])  # fmt: skip
+def test_files_that_contradict_themselves_are_refused(path, change, message):
+    rewrite(path, change)
+    with pytest.raises(FileFormatError, match=message):
+        load(path)
+
+
+@given(data=st.data())
+def test_a_file_that_is_cut_off_or_damaged_anywhere_is_refused_or_read(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("damaged") / "net"
+    save(small(), path)
+    content = bytearray(path.read_bytes())
+    position = data.draw(st.integers(0, len(content) - 1))
+    path.write_bytes(content[:position])
+    with pytest.raises(FileFormatError):
+        load(path)
+    content[position] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(content)
+    with suppress(FileFormatError, UnknownNameError):  # and no other error
+        assert load(path).params.size == small().params.size
+
+
+# --- on the disk ---------------------------------------------------------------------------------------------------
+
+
+def cannot(*_):
+    raise OSError("the disk is full")
+
+
+@pytest.mark.parametrize("fails", ["fsync", "replace"])
+def test_a_file_that_cannot_be_written_leaves_the_old_one(path, monkeypatch, fails):
+    before = path.read_bytes()
+    monkeypatch.setattr(os, fails, cannot)
+    with pytest.raises(OSError, match="disk is full"):
+        save(trained(of_every_layer()), path)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_saved_file_has_the_permissions_of_any_new_file(path):
+    other = path.with_name("other")
+    other.touch()
+    assert path.stat().st_mode == other.stat().st_mode

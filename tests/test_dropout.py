@@ -1,0 +1,105 @@
+"""Dropout: which values are left out, and by what chance."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import batches, seeds
+
+from minibp import Dropout
+from minibp.errors import ArgumentError
+
+SIGMAS = 5  # how far from its mean a statistic of random masks may lie
+
+
+def mask(rate, seed, step=1, shape=(1, 2**14)):
+    """1 where Dropout keeps a value at this step, else 0."""
+    layer = Dropout(rate, seed=seed)
+    layer.step = step - 1
+    return (layer.forward(np.ones(shape)) > 0).astype(float)
+
+
+def correlation(a, b):
+    return np.corrcoef(a.ravel(), b.ravel())[0, 1]
+
+
+@given(x=batches(), rate=st.floats(0, 0.99), seed=seeds)
+def test_values_are_left_out_or_scaled_up(x, rate, seed):
+    y, kept = Dropout(rate, seed=seed).forward(x), mask(rate, seed, shape=x.shape)
+    np.testing.assert_allclose(y, x * kept / (1 - rate), rtol=1e-15)
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.2, 0.5, 0.9])
+@pytest.mark.parametrize("seed", [0, 1, 2**40])
+def test_share_that_is_kept_is_that_asked_for(rate, seed):
+    kept = mask(rate, seed)
+    assert abs(kept.mean() - (1 - rate)) < SIGMAS * math.sqrt(rate * (1 - rate) / kept.size)
+
+
+def test_mean_of_the_outputs_is_that_of_the_inputs(rng):
+    x = rng.uniform(1, 3, (100, 1000))
+    assert Dropout(0.3, seed=0).forward(x).mean() == pytest.approx(x.mean(), rel=0.01)
+
+
+def test_rate_zero_leaves_nothing_out(rng):
+    x = rng.normal(size=(50, 50))
+    np.testing.assert_array_equal(Dropout(0, seed=0).forward(x), x)
+
+
+def test_in_use_nothing_is_left_out_and_no_step_counted(rng):
+    x, layer = rng.normal(size=(50, 50)), Dropout(0.5, seed=0)
+    layer.training = False
+    np.testing.assert_array_equal(layer.forward(x), x)
+    np.testing.assert_array_equal(layer.backward(x), x)
+    assert layer.step == 0
+
+
+# --- masks are a function of (seed, step, index) --------------------------------------------------------------------
+
+
+def test_same_seed_and_step_give_the_same_mask():
+    running = Dropout(0.5, seed=4)
+    for step in (1, 2, 3):
+        np.testing.assert_array_equal(running.forward(np.ones((20, 30))) > 0, mask(0.5, 4, step, (20, 30)))
+
+
+@pytest.mark.parametrize("shape", [(40, 3), (3, 40), (120, 1), (2, 3, 20)])
+def test_mask_depends_on_the_index_and_not_on_the_shape(shape):
+    np.testing.assert_array_equal(mask(0.5, 0, shape=shape).ravel(), mask(0.5, 0, shape=(1, 120)).ravel())
+
+
+def test_masks_of_different_seeds_and_steps_are_uncorrelated():
+    masks = [mask(0.5, seed, step) for seed in (0, 1, 2, 2**32) for step in (1, 2, 3, 1000)]
+    bound = SIGMAS / math.sqrt(masks[0].size)
+    assert all(abs(correlation(a, b)) < bound for i, a in enumerate(masks) for b in masks[:i])
+
+
+def test_masks_of_two_steps_are_no_shifted_copies():
+    keys = np.array([np.random.SeedSequence((0, step)).generate_state(2)[0] for step in range(2000)], "int64")
+    order = np.argsort(keys)
+    nearest = np.argmin(np.diff(keys[order]))  # the two steps whose first keys differ least, by about a thousand
+    a, b = (np.fft.fft(mask(0.5, 0, step)[0] - 0.5) for step in order[nearest : nearest + 2])
+    correlations = np.fft.ifft(a * b.conj()).real / (0.25 * a.size)  # for each of 16384 shifts
+    assert abs(correlations).max() < (SIGMAS + 1) / math.sqrt(a.size)
+
+
+@pytest.mark.parametrize("distance", [1, 2, 3, 8, 28, 32, 100, 128, 784, 1024])
+def test_values_at_a_distance_are_left_out_independently(distance):
+    kept = mask(0.5, 0)[0]
+    assert abs(correlation(kept[distance:], kept[:-distance])) < SIGMAS / math.sqrt(kept.size - distance)
+
+
+def test_layer_without_a_seed_draws_one_and_keeps_it():
+    layer = Dropout(0.5)
+    first = layer.forward(np.ones((20, 30))).copy()
+    layer.step = 0
+    np.testing.assert_array_equal(layer.forward(np.ones((20, 30))), first)
+    assert not np.array_equal(Dropout(0.5).forward(np.ones((20, 30))), first)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1, 1.5, math.nan])
+def test_rates_outside_are_refused(rate):
+    with pytest.raises(ArgumentError, match=r"Dropout: rate, .*, must lie in \[0, 1\), got"):
+        Dropout(rate)

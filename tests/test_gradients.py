@@ -1,0 +1,209 @@
+"""check_gradients(): it passes what is right, finds what is wrong, and leaves what it checks as it was."""
+
+import numpy as np
+import pytest
+from strategies import normals
+
+from minibp import (
+    ELU,
+    GELU,
+    BatchNorm,
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Dense,
+    Dropout,
+    Flatten,
+    LayerNorm,
+    LeakyReLU,
+    Network,
+    QuadraticLoss,
+    ReLU,
+    Sigmoid,
+    SigmoidCrossEntropy,
+    Softmax,
+    SoftmaxCrossEntropy,
+    Softplus,
+    Tanh,
+    check_gradients,
+)
+
+N, K = 6, 3
+X = normals((N, 2, 2))
+LABELS = np.array([0, 2, 1, 1, 0, 2])
+ENDS = [
+    (QuadraticLoss,),
+    (Softmax, QuadraticLoss),
+    (Softmax, CrossEntropy),
+    (SoftmaxCrossEntropy,),
+    (Sigmoid, BinaryCrossEntropy),
+    (SigmoidCrossEntropy,),
+]
+HIDDEN = [
+    *[(kind,) for kind in (Sigmoid, Tanh, ReLU, LeakyReLU, ELU, GELU, Softplus, Softmax)],
+    (BatchNorm, 5),
+    (LayerNorm, 5),
+    (Dropout, 0.4),
+]
+
+
+def network(*between, end=(Softmax, CrossEntropy), dtype="float32"):
+    *last, loss = (kind() for kind in end)
+    return Network([Flatten(), Dense(4, 5), *between, Dense(5, K), *last], loss, dtype=dtype)
+
+
+def names(case):
+    return "-".join(getattr(part, "__name__", str(part)) for part in case)
+
+
+def arrays(net):
+    return [net.params.copy(), net.grads.copy(), net.state.copy()]
+
+
+# --- what is right ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("targets", [LABELS, np.eye(K)[LABELS]], ids=["labels", "rows"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("end", ENDS, ids=names)
+def test_networks_that_end_in_any_loss_pass(end, dtype, targets):
+    report = check_gradients(network(Tanh(), end=end, dtype=dtype), X, targets)
+    assert report.ok and len(report) == 4, report
+
+
+@pytest.mark.parametrize("hidden", HIDDEN, ids=names)
+def test_networks_with_any_layer_pass(hidden):
+    kind, *arguments = hidden
+    layer = kind(*arguments)
+    report = check_gradients(network(layer), X, LABELS)
+    assert report.ok and len(report) == 4 + len(layer.params), report
+
+
+def test_network_of_all_layers_at_once_passes():
+    layers = [BatchNorm(5), Sigmoid(), Dense(5, 5), LayerNorm(5), ReLU(), Dropout(0.2), Dense(5, 5), Softplus(), GELU()]
+    report = check_gradients(network(*layers, Tanh(), Dense(5, 5), ELU(), LeakyReLU()), X, LABELS)
+    assert report.ok and len(report) == 14, report
+
+
+def test_network_of_bytes_passes():
+    report = check_gradients(network(Tanh()), np.arange(N * 4, dtype="uint8").reshape(N, 2, 2), LABELS)
+    assert report.ok, report
+
+
+def test_layer_of_a_network_passes():
+    net = network(Tanh())
+    for layer, width in ((net.layers[1], 4), (net.layers[3], 5)):
+        report = check_gradients(layer, normals((N, width)))
+        assert report.ok and [line.name for line in report] == [f"{layer}.W", f"{layer}.b", f"{layer}: x"]
+
+
+# --- what is wrong ---------------------------------------------------------------------------------------------------
+
+
+class WrongFactor(Dense):
+    def gradient(self, dy):
+        dx = super().gradient(dy)
+        self.dW *= 1.001
+        return dx
+
+
+class MissingBiasSum(Dense):
+    def gradient(self, dy):
+        dx = super().gradient(dy)
+        self.db = dy[0]
+        return dx
+
+
+class ForgottenGradient(Dense):
+    def gradient(self, dy):
+        return dy @ self.W.T
+
+
+class WrongSign(Dense):
+    def gradient(self, dy):
+        return -super().gradient(dy)
+
+
+class NotANumber(Dense):
+    def gradient(self, dy):
+        dx = super().gradient(dy)
+        self.dW = np.full(self.W.shape, np.nan)
+        return dx
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [
+        (WrongFactor, ["W"]),
+        (MissingBiasSum, ["b"]),
+        (ForgottenGradient, ["W", "b"]),
+        (WrongSign, ["x"]),
+        (NotANumber, ["W"]),
+    ],
+)
+def test_wrong_gradient_of_a_layer_is_found_and_named(kind, wrong):
+    report = check_gradients(kind(4, 3, seed=0), normals((5, 4)))
+    assert not report.ok
+    assert [line.name[-1] for line in report if not line.ok] == wrong
+
+
+def test_wrong_gradient_in_a_network_is_found_in_all_layers_it_reaches():
+    report = check_gradients(network(WrongSign(5, 5), Tanh()), X, LABELS)
+    wrong = [line.name for line in report if not line.ok]
+    assert wrong == ["layer 1: Dense(4, 5).W", "layer 1: Dense(4, 5).b"]
+
+
+def test_wrong_gradient_of_a_loss_is_found():
+    class Sum(QuadraticLoss):
+        def gradient(self):
+            return super().gradient() * len(self.t)
+
+    x, t = normals((3, 2)), normals((3, 2), seed=1)
+    assert not check_gradients(Sum(), x, t).ok
+    assert check_gradients(Sum(), x[:1], t[:1]).ok
+
+
+def test_report_is_a_table():
+    right, wrong = str(check_gradients(WrongSign(2, 3, seed=0), normals((4, 2)))).splitlines()[1:]
+    assert right.startswith("WrongSign(2, 3).b   ") and right.endswith("  ok")
+    assert wrong.startswith("WrongSign(2, 3): x  ") and wrong.endswith("  2.0e+00  WRONG")
+
+
+# --- what is left as it was ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_network_is_left_as_it_was(dtype):
+    net, other = (network(BatchNorm(5), Dropout(0.4), dtype=dtype) for _ in range(2))
+    for each in (net, other):
+        each.forward(X, LABELS)
+    before = arrays(net)
+    check_gradients(net, X[:2], LABELS[:2])
+    for array, kept in zip(arrays(net), before, strict=True):
+        np.testing.assert_array_equal(array, kept)
+    assert net.rng.bit_generator.state == other.rng.bit_generator.state
+    for each in (net, other):  # the forward still waits, and the next masks are the next
+        each.backward()
+        each.forward(X, LABELS)
+    for array, kept in zip(arrays(net), arrays(other), strict=True):
+        np.testing.assert_array_equal(array, kept)
+    assert net.dtype == dtype and net.layers[3].step == 2
+
+
+@pytest.mark.parametrize("make", [lambda: Dense(4, 3, seed=0), lambda: BatchNorm(4), lambda: Dropout(0.4, seed=0)])
+def test_layer_is_left_as_it_was(make):
+    layer, other, x = make(), make(), normals((5, 4))
+    dy = normals(layer.forward(x).shape, seed=1)
+    other.forward(x)
+    check_gradients(layer, x[:2])
+    np.testing.assert_array_equal(layer.backward(dy), other.backward(dy))
+    np.testing.assert_array_equal(layer.forward(x), other.forward(x))
+    for name in ("params", "grads", "state"):
+        for array, kept in zip(getattr(layer, name).values(), getattr(other, name).values(), strict=True):
+            np.testing.assert_array_equal(array, kept)
+
+
+def test_layer_without_weights_is_left_for_a_network_to_draw():
+    layer = Dense(4, 3)
+    check_gradients(layer, normals((5, 4)))
+    layer, other = (Network([each], QuadraticLoss(), seed=1).layers[0] for each in (layer, Dense(4, 3)))
+    np.testing.assert_array_equal(layer.W, other.W)

@@ -1,0 +1,478 @@
+"""Layers: formulas and gradients, alone and in any shape; layers of one's own; what is refused."""
+
+import copy
+import math
+import pickle
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given
+from strategies import batches, counts, normals, seeds, signals
+
+from minibp import (
+    ELU,
+    GELU,
+    BatchNorm,
+    CrossEntropy,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    LayerNorm,
+    LeakyReLU,
+    Network,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Softplus,
+    Tanh,
+    check_gradients,
+)
+from minibp.errors import ArgumentError, InputError, ShapeError, StateError
+from minibp.initializers import Ones
+
+FORMULAS = {
+    Sigmoid(): lambda x: 1 / (1 + np.exp(-x)),
+    Tanh(): lambda x: (np.exp(2 * x) - 1) / (np.exp(2 * x) + 1),
+    ReLU(): lambda x: np.where(x > 0, x, 0),
+    LeakyReLU(): lambda x: np.where(x > 0, x, 0.01 * x),
+    LeakyReLU(0.3): lambda x: np.where(x > 0, x, 0.3 * x),
+    ELU(): lambda x: np.where(x > 0, x, np.exp(x) - 1),
+    ELU(0.4): lambda x: np.where(x > 0, x, 0.4 * (np.exp(x) - 1)),
+    GELU(): lambda x: x / (1 + np.exp(-np.sqrt(8 / np.pi) * (x + 0.044715 * x**3))),
+    Softplus(): lambda x: np.log(1 + np.exp(x)),
+    Softmax(): lambda x: np.exp(x) / np.exp(x).sum(axis=1, keepdims=True),
+}
+LAYERS = {
+    "Dense": lambda k: Dense(k, 3, seed=0),
+    "Flatten": lambda k: Flatten(),
+    "Sigmoid": lambda k: Sigmoid(),
+    "Tanh": lambda k: Tanh(),
+    "ReLU": lambda k: ReLU(),
+    "LeakyReLU": lambda k: LeakyReLU(0.3),
+    "ELU": lambda k: ELU(0.4),
+    "GELU": lambda k: GELU(),
+    "Softplus": lambda k: Softplus(),
+    "Softmax": lambda k: Softmax(),
+    "BatchNorm": BatchNorm,
+    "LayerNorm": LayerNorm,
+    "Dropout": lambda k: Dropout(0.4, seed=0),
+}
+every_layer = pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+
+
+# --- formulas and gradients ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layer", FORMULAS, ids=repr)
+@given(x=batches())
+def test_activation_is_its_formula(layer, x):
+    np.testing.assert_allclose(layer.forward(x), FORMULAS[layer](x), rtol=1e-12, atol=1e-14)
+
+
+@given(x=batches(), n_out=counts, seed=seeds)
+def test_dense_is_a_weighted_sum_and_a_bias(x, n_out, seed):
+    layer = Dense(x.shape[1], n_out, b=normals(n_out, seed), seed=seed)
+    expected = [[row @ layer.W[:, j] + layer.b[j] for j in range(n_out)] for row in x]
+    np.testing.assert_allclose(layer.forward(x), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_flatten_makes_each_sample_a_row():
+    x = np.arange(24.0).reshape(2, 3, 4)
+    layer = Flatten()
+    np.testing.assert_array_equal(layer.forward(x), [range(12), range(12, 24)])
+    np.testing.assert_array_equal(layer.backward(x.reshape(2, 12)), x)
+
+
+@every_layer
+@given(x=signals)
+def test_gradient_is_that_of_the_formula(make, x):
+    report = check_gradients(make(x.shape[1]), x)
+    assert report.ok, report
+
+
+def test_gelu_stays_near_the_form_with_erf():
+    x = np.linspace(-6, 6, 1000)[:, None]
+    exact = [[v / 2 * (1 + math.erf(v / math.sqrt(2)))] for v in x[:, 0]]
+    np.testing.assert_allclose(GELU().forward(x), exact, rtol=0, atol=5e-4)
+
+
+@given(x=batches(size=1e4))
+def test_softmax_rows_sum_to_one(x):
+    np.testing.assert_allclose(Softmax().forward(x).sum(axis=1), 1, rtol=1e-14)
+
+
+@given(x=batches(), shift=batches(size=1e3, min_side=6))
+def test_softmax_does_not_change_when_a_row_is_shifted(x, shift):
+    np.testing.assert_allclose(Softmax().forward(x + shift[: len(x), :1]), Softmax().forward(x), rtol=1e-11)
+
+
+def test_softmax_of_the_textbook_example():
+    np.testing.assert_allclose(Softmax().forward([[3, 1, -3]]), [[0.88, 0.12, 0.00]], atol=0.005)
+
+
+@given(x=signals, seed=seeds)
+def test_softmax_gradient_is_a_product_with_the_jacobian(x, seed):
+    layer, dy = Softmax(), normals(x.shape, seed)
+    y = layer.forward(x)
+    jacobians = [np.diag(row) - np.outer(row, row) for row in y]
+    expected = [jacobian @ dy_row for jacobian, dy_row in zip(jacobians, dy, strict=True)]
+    np.testing.assert_allclose(layer.backward(dy), expected, rtol=1e-10, atol=1e-14)
+
+
+LIMITS = {  # y and dy/dx at -big, 0 and big
+    Sigmoid: (lambda big: [0, 0.5, 1], [0, 0.25, 0]),
+    Tanh: (lambda big: [-1, 0, 1], [0, 1, 0]),
+    ReLU: (lambda big: [0, 0, big], [0, 0, 1]),
+    LeakyReLU: (lambda big: [-0.01 * big, 0, big], [0.01, 0.01, 1]),
+    ELU: (lambda big: [-1, 0, big], [0, 1, 1]),
+    GELU: (lambda big: [0, 0, big], [0, 0.5, 1]),
+    Softplus: (lambda big: [0, math.log(2), big], [0, 0.5, 1]),
+}
+
+
+@pytest.mark.parametrize(("dtype", "big"), [("float32", 1e4), ("float64", 1e4), ("float64", 1e300)])
+@pytest.mark.parametrize("kind", LIMITS)
+def test_extreme_inputs_give_the_limit(kind, dtype, big):
+    layer, (y, slope) = kind().astype(dtype), LIMITS[kind]
+    if kind is GELU:
+        big = min(big, 1e100)  # the cube of x must be finite
+    np.testing.assert_allclose(layer.forward([[-big, 0, big]]), [y(big)], rtol=1e-6, atol=1e-37)
+    np.testing.assert_allclose(layer.backward([[1, 1, 1]]), [slope], rtol=1e-6, atol=1e-37)
+
+
+def test_sigmoid_is_exact_to_rounding_where_it_is_small():
+    x = np.linspace(-80, 20, 101)
+    y = Sigmoid().astype("float32").forward(x[None])[0]
+    np.testing.assert_allclose(y, 1 / (1 + np.exp(-x)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("big", [1e4, 1e300])
+def test_softmax_of_extreme_inputs_is_the_limit(big):
+    layer = Softmax()
+    np.testing.assert_array_equal(layer.forward([[big, 0, -big], [big, big, -big]]), [[1, 0, 0], [0.5, 0.5, 0]])
+    np.testing.assert_array_equal(layer.backward([[1, 2, 3], [3, 1, 2]]), [[0, 0, 0], [0.5, -0.5, 0]])
+
+
+# --- running ------------------------------------------------------------------------------------------------------
+
+
+@every_layer
+@given(x=batches(), seed=seeds)
+def test_backward_changes_neither_dy_nor_x(make, x, seed):
+    layer, x_before = make(x.shape[1]), x.copy()
+    dy = normals(layer.forward(x).shape, seed)
+    dy_before = dy.copy()
+    layer.backward(dy)
+    np.testing.assert_array_equal(dy, dy_before)
+    np.testing.assert_array_equal(x, x_before)
+
+
+@every_layer
+@given(x=signals, seed=seeds)
+def test_backward_twice_gives_the_same(make, x, seed):
+    layer = make(x.shape[1])
+    dy = normals(layer.forward(x).shape, seed)
+    first = [layer.backward(dy).copy()] + [gradient.copy() for gradient in layer.grads.values()]
+    second = [layer.backward(dy), *layer.grads.values()]
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@every_layer
+@given(x=batches())
+def test_output_shape_is_the_shape_of_the_output(make, x):
+    layer = make(x.shape[1])
+    assert layer.forward(x).shape == (len(x), *layer.output_shape(x.shape[1:]))
+
+
+@every_layer
+@pytest.mark.parametrize("dtype", [list, "bool", "uint8", "int64", "float16", "float32"])
+def test_numbers_of_any_type_are_computed_with_in_float64(make, dtype):
+    x = np.array([[0, 1, 0], [1, 1, 0]], float)
+    layer, expected = make(3), np.array(make(3).forward(x))
+    y = layer.forward(x.tolist() if dtype is list else x.astype(dtype))
+    np.testing.assert_array_equal(y, expected)
+    assert y.dtype == layer.backward(np.ones(y.shape, "float32")).dtype == np.float64
+
+
+@every_layer
+@pytest.mark.parametrize("k", [3, 40])
+def test_batches_of_other_sizes_in_between_change_no_result(make, k):
+    layer = make(k)
+    for seed, n in enumerate([50, 20, 50, 60, 1, 50, 2, 20]):
+        fresh, x = copy.deepcopy(layer), normals((n, k), seed)
+        y, expected = layer.forward(x), fresh.forward(x)
+        np.testing.assert_array_equal(y, expected)
+        dy = normals(y.shape, seed + 1)
+        np.testing.assert_array_equal(layer.backward(dy), fresh.backward(dy))
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if name != "Flatten"])  # whose y is a view of x
+def test_results_share_their_memory_from_batch_to_batch(name):
+    layer = LAYERS[name](3)
+    y, dx = layer.forward(np.ones((4, 3))), layer.backward(layer.y)
+    for n in (2, 4):
+        assert np.shares_memory(layer.forward(np.ones((n, 3))), y)
+        assert np.shares_memory(layer.backward(layer.y), dx)
+
+
+@every_layer
+def test_memory_stays_bounded_over_many_batch_sizes(make, rng):
+    layer, x = make(50), np.ones((100, 50))
+    tracemalloc.start()
+    try:
+        for n in rng.permutation(100) + 1:
+            layer.backward(layer.forward(x[:n]))
+        memory, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert memory < 10 * x.nbytes  # without a bound there would be 50 times x, and more
+
+
+@every_layer
+def test_layer_in_float32_holds_no_wider_array(make):
+    layer = make(3).astype("float32")
+    y = layer.forward(np.ones((5, 3)))
+    dx = layer.backward(np.ones(y.shape))
+    arrays = [y, dx, *(value for value in vars(layer).values() if isinstance(value, np.ndarray)), *layer.grads.values()]
+    assert {array.dtype for array in arrays if array.dtype.kind == "f"} == {np.dtype("float32")}
+
+
+def test_layer_of_a_network_keeps_the_dtype_of_the_network():
+    net = Network([Dense(2, 3), Softmax()], CrossEntropy())
+    with pytest.raises(StateError, match=r"Dense\(2, 3\) belongs to a network, .*dtype='float64'"):
+        net.layers[0].astype("float64")
+
+
+# --- parameters ---------------------------------------------------------------------------------------------------
+
+
+def test_same_seed_draws_the_same_weights():
+    np.testing.assert_array_equal(Dense(4, 3, seed=7).W, Dense(4, 3, seed=7).W)
+    assert not np.array_equal(Dense(4, 3, seed=7).W, Dense(4, 3, seed=8).W)
+
+
+def test_layer_without_a_seed_draws_its_weights_once_at_first_use():
+    layer = Dense(4, 3)
+    first = layer.forward(np.ones((1, 4))).copy()
+    np.testing.assert_array_equal(layer.forward(np.ones((1, 4))), first)
+    assert not np.array_equal(layer.W, Dense(4, 3).W)
+
+
+def test_given_arrays_are_copied():
+    W, b = np.ones((2, 3)), np.ones(3)
+    layer = Dense(2, 3, W=W, b=b)
+    W[:] = b[:] = 5
+    np.testing.assert_array_equal(layer.forward([[1, 1]]), [[3, 3, 3]])
+
+
+def test_parameters_and_gradients_are_found_by_name():
+    layer = Dense(4, 3, seed=0)
+    assert list(layer.params) == list(layer.grads) == ["W", "b"]
+    assert layer.params["W"] is layer.W and layer.grads["b"] is layer.db
+
+
+@pytest.mark.parametrize("group", ["params", "grads", "state"])
+def test_mappings_of_arrays_are_read_only(group):
+    layer = BatchNorm(3)
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        getattr(layer, group)["gamma"] = np.ones(3)
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_assignment_copies_into_the_array_that_is_held(drawn):
+    layer, value = Dense(2, 3), np.ones((2, 3))
+    held = layer.W if drawn else None
+    layer.W = value
+    value[:] = 2
+    np.testing.assert_array_equal(layer.params["W"], np.ones((2, 3)))
+    assert not drawn or layer.W is held
+
+
+@pytest.mark.parametrize("value", [np.ones((3, 2)), np.ones(3), [1, 2, 3], 0.0])
+def test_assignment_of_another_shape_is_refused(value):
+    layer = Dense(2, 3, seed=0)
+    with pytest.raises(ShapeError, match=r"Dense\(2, 3\): W has shape \(2, 3\), got an array of shape"):
+        layer.W = value
+
+
+@every_layer
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))])
+def test_copy_computes_the_same_and_is_independent(make, duplicate):
+    x, layer = normals((4, 3)), make(3).astype("float32")
+    layer.forward(x)
+    twin, untouched = duplicate(layer), duplicate(layer)
+    y = twin.forward(x).copy()
+    assert y.dtype == np.float32
+    np.testing.assert_array_equal(layer.forward(x), y)
+    for array in [*layer.params.values(), *layer.state.values()]:
+        array += 1
+    layer.forward(x)
+    np.testing.assert_array_equal(untouched.forward(x), y)
+
+
+@every_layer
+def test_pickle_holds_no_workspaces(make):
+    layer = make(3)
+    layer.backward(layer.forward(np.ones((1000, 3))))
+    assert len(pickle.dumps(layer)) < 2000
+    assert len(pickle.dumps(layer.astype("float32"))) < 2000
+
+
+@every_layer
+def test_config_makes_the_same_kind_of_layer(make):
+    layer = make(3)
+    assert repr(type(layer)(**layer.config())) == repr(layer)
+
+
+# --- layers of one's own: none calls super().__init__() ------------------------------------------------------------
+
+
+class Cube(Layer):
+    """y = x³, in formulas that allocate."""
+
+    def formula(self, x):
+        return x**3
+
+    def gradient(self, dy):
+        return 3 * self.x**2 * dy
+
+
+class Reversed(Layer):
+    """y is x with its values in reverse order: overrides what callers use."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def forward(self, x):
+        return np.asarray(x)[:, ::-1]
+
+    def backward(self, dy):
+        return dy[:, ::-1]
+
+
+class Scale(Layer):
+    """y = a x, with a parameter."""
+
+    def __init__(self, n):
+        self.add_parameter("a", (n,), Ones())
+
+    def formula(self, x):
+        return self.a * x
+
+    def gradient(self, dy):
+        self.da = (dy * self.x).sum(axis=0)
+        return self.a * dy
+
+
+OWN = {"formula and gradient": Cube, "forward and backward": lambda: Reversed("r"), "a parameter": lambda: Scale(3)}
+own_layers = pytest.mark.parametrize("make", OWN.values(), ids=OWN)
+
+
+@own_layers
+def test_own_layer_works_alone(make):
+    report = check_gradients(make(), normals((4, 3)))
+    assert report.ok, report
+
+
+@own_layers
+def test_own_layer_works_in_a_network(make):
+    net = Network([Dense(2, 3), make(), Dense(3, 3), Softmax()], CrossEntropy())
+    report = check_gradients(net, normals((4, 2)), [0, 1, 2, 0])
+    assert report.ok, report
+
+
+def test_parameter_of_an_own_layer_lies_in_the_vectors_of_the_network():
+    layer = Scale(3)
+    net = Network([Dense(2, 3), layer, Softmax()], CrossEntropy())
+    net.forward(normals((4, 2)), [0, 1, 2, 0])
+    net.backward()
+    assert np.shares_memory(layer.a, net.params) and np.shares_memory(layer.da, net.grads)
+    assert layer.da.any()
+
+
+def test_layer_without_formulas_says_what_it_lacks():
+    class Empty(Layer):
+        pass
+
+    with pytest.raises(NotImplementedError, match=r"Empty needs a method formula\(self, x\)"):
+        Empty().forward([[1]])
+    Empty.formula = lambda self, x: x
+    layer = Empty()
+    layer.forward([[1]])
+    with pytest.raises(NotImplementedError, match=r"Empty needs a method gradient\(self, dy\)"):
+        layer.backward([[1]])
+
+
+# --- what is refused ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, -1, True, 3.0, "3", None])
+def test_sizes_that_are_no_counts_are_refused(size):
+    with pytest.raises(ArgumentError, match=r"Dense: n_in must be an integer of at least 1, got"):
+        Dense(size, 3)
+    with pytest.raises(ArgumentError, match=r"Dense: n_out must be an integer of at least 1, got"):
+        Dense(3, size)
+
+
+@pytest.mark.parametrize(
+    ("W", "message"),
+    [
+        (np.ones((3, 2)), r"W must hold finite numbers, shape \(2, 3\); got shape \(3, 2\)$"),
+        (np.full((2, 3), np.nan), r"W must hold finite numbers.*, with NaN or infinity in it"),
+        (np.full((2, 3), np.inf), r"W must hold finite numbers.*, with NaN or infinity in it"),
+        ("glorot", "W must be an initializer or an array: could not convert string"),
+        ([[1, 2, 3], [1]], "W must be an initializer or an array: .*inhomogeneous"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(W, message):
+    with pytest.raises(ArgumentError, match="Dense: " + message):
+        Dense(2, 3, W=W)
+
+
+@pytest.mark.parametrize("slope", [-0.1, 1.1, math.nan])
+def test_slopes_outside_are_refused(slope):
+    with pytest.raises(ArgumentError, match=r"LeakyReLU: slope must lie in \[0, 1\], got"):
+        LeakyReLU(slope)
+
+
+@pytest.mark.parametrize("alpha", [-0.1, math.inf, math.nan])
+def test_alphas_outside_are_refused(alpha):
+    with pytest.raises(ArgumentError, match="ELU: alpha must be a finite number of at least 0, got"):
+        ELU(alpha)
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        ([1.0, 2.0], ShapeError, r"got x of shape \(2,\), expected a batch \(N, \.\.\.\); one sample is x\[None\]"),
+        (3.0, ShapeError, r"got x of shape \(\)"),
+        (np.ones((2, 5)), ShapeError, r"Dense\(2, 3\) is fed 5 values, but takes 2 values"),
+        (np.ones((2, 1)), ShapeError, "is fed 1 value, but"),
+        (np.ones((2, 4, 4)), ShapeError, r"is fed samples of shape \(4, 4\), but takes 2 values"),
+        (np.ones((0, 2)), InputError, r"got an empty batch, x of shape \(0, 2\)"),
+        (np.ones((2, 0)), InputError, r"got an empty batch, x of shape \(2, 0\)"),
+        ([[1.0, 2.0], [3.0]], InputError, "x must be an array of numbers with samples in rows: .*inhomogeneous"),
+        ([["1", "2"]], InputError, "x must be an array of numbers with samples in rows, got an array of <U1"),
+        ([[None, 1.0]], InputError, "got an array of object"),
+        (np.ones((2, 2), complex), InputError, "got an array of complex128"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_refused(x, error, message):
+    with pytest.raises(error, match=message):
+        Dense(2, 3, seed=0).forward(x)
+
+
+def test_backward_before_forward_is_refused():
+    with pytest.raises(StateError, match=r"Dense\(2, 3\): backward was called before forward; call forward\(x\) first"):
+        Dense(2, 3).backward(np.ones((1, 3)))
+
+
+@every_layer
+def test_dy_of_another_shape_than_y_is_refused(make):
+    layer = make(3)
+    k = layer.forward(np.ones((4, 3))).shape[1]
+    with pytest.raises(ShapeError, match=rf"backward got dy of shape \(1, {k}\), but the last y has shape \(4, {k}\)"):
+        layer.backward(np.ones((1, k)))

@@ -1,0 +1,360 @@
+"""Losses: formulas and gradients, both routes through softmax and sigmoid, and which targets are refused."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import batches, normals, seeds
+
+from minibp import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Loss,
+    QuadraticLoss,
+    Sigmoid,
+    SigmoidCrossEntropy,
+    Softmax,
+    SoftmaxCrossEntropy,
+    check_gradients,
+)
+from minibp.errors import InputError, ShapeError, StateError, TargetError
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def softmax(x):
+    return np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True)
+
+
+FORMULAS = {  # the loss of one sample, by plain sums over its outputs
+    QuadraticLoss: lambda x, t: sum((x - t) ** 2) / 2,
+    CrossEntropy: lambda x, t: -sum(t * np.log(x)),
+    SoftmaxCrossEntropy: lambda x, t: -sum(t * np.log(softmax(x))),
+    BinaryCrossEntropy: lambda x, t: -sum(t * np.log(x) + (1 - t) * np.log(1 - x)),
+    SigmoidCrossEntropy: lambda x, t: -sum(t * np.log(sigmoid(x)) + (1 - t) * np.log(1 - sigmoid(x))),
+}
+DISTRIBUTIONS = CrossEntropy, SoftmaxCrossEntropy  # whose targets are one of K classes, or probabilities of them
+BINARY = BinaryCrossEntropy, SigmoidCrossEntropy  # whose targets are K probabilities, each by itself
+ONE_OUTPUT = QuadraticLoss, *BINARY
+
+every_loss = pytest.mark.parametrize("kind", FORMULAS)
+a_loss_of_classes = pytest.mark.parametrize("kind", DISTRIBUTIONS)
+a_loss_of_one_output = pytest.mark.parametrize("kind", ONE_OUTPUT)
+
+
+def predictions(kind, n, k, seed):
+    """Outputs that the loss is defined for."""
+    x = normals((n, k), seed)
+    return softmax(x) if kind is CrossEntropy else sigmoid(x) if kind is BinaryCrossEntropy else x
+
+
+def target_rows(kind, n, k, seed):
+    """Rows that are no labels: soft targets, or any numbers for the quadratic loss."""
+    t = normals((n, k), seed + 1)
+    return softmax(t) if kind in DISTRIBUTIONS else sigmoid(t) if kind in BINARY else t
+
+
+@st.composite
+def problems(draw, kind):
+    """Predictions and target rows."""
+    n, k, seed = draw(st.integers(1, 6)), draw(st.integers(2 if kind in DISTRIBUTIONS else 1, 6)), draw(seeds)
+    return predictions(kind, n, k, seed), target_rows(kind, n, k, seed)
+
+
+# --- formulas and gradients ---------------------------------------------------------------------------------------
+
+
+@every_loss
+@given(data=st.data())
+def test_loss_of_each_sample_is_its_formula(kind, data):
+    x, t = data.draw(problems(kind))
+    expected = [FORMULAS[kind](*sample) for sample in zip(x, t, strict=True)]
+    losses = kind().losses(x, t)
+    assert losses.shape == (len(x),)
+    np.testing.assert_allclose(losses, expected, rtol=1e-11, atol=1e-14)
+
+
+@every_loss
+@given(data=st.data())
+def test_forward_is_the_mean_of_the_losses(kind, data):
+    x, t = data.draw(problems(kind))
+    assert kind().forward(x, t) == pytest.approx(kind().losses(x, t).mean(), rel=1e-14)
+
+
+@every_loss
+@given(data=st.data())
+def test_gradient_is_that_of_the_formula(kind, data):
+    report = check_gradients(kind(), *data.draw(problems(kind)))
+    assert report.ok, report
+
+
+@every_loss
+def test_gradient_of_a_batch_carries_one_over_n(kind):
+    loss, x, t = kind(), predictions(kind, 5, 3, 0), target_rows(kind, 5, 3, 0)
+    singles = []
+    for n in range(5):
+        loss.forward(x[n : n + 1], t[n : n + 1])
+        singles.append(loss.backward()[0] / 5)
+    loss.forward(x, t)
+    np.testing.assert_allclose(loss.backward(), singles, rtol=1e-14)
+
+
+@every_loss
+def test_backward_twice_gives_the_same_and_changes_neither_x_nor_t(kind):
+    loss, x, t = kind(), predictions(kind, 4, 3, 0), target_rows(kind, 4, 3, 0)
+    x_before, t_before = x.copy(), t.copy()
+    loss.forward(x, t)
+    dx = loss.backward().copy()
+    np.testing.assert_array_equal(loss.backward(), dx)
+    np.testing.assert_array_equal(x, x_before)
+    np.testing.assert_array_equal(t, t_before)
+
+
+def test_quadratic_loss_is_half_the_sum_of_squares():
+    assert QuadraticLoss().forward([[3, 1]], [[1, 0]]) == 2.5
+
+
+def test_cross_entropy_of_an_impossible_class_is_large_and_finite():
+    loss = CrossEntropy()
+    assert loss.forward([[1, 0]], [1]) == pytest.approx(708.4, abs=0.1)  # -log of the smallest normal number
+    assert np.isfinite(loss.backward()).all()
+
+
+def test_binary_cross_entropy_of_a_wrong_certainty_is_large_and_finite():
+    loss = BinaryCrossEntropy()
+    np.testing.assert_allclose(loss.losses([[0], [1]], [1, 0]), 708.4, atol=0.1)
+    assert np.isfinite(loss.backward()).all()
+
+
+def test_binary_cross_entropy_keeps_its_digits_where_it_is_small():
+    x = 1 - 2.0**-20
+    np.testing.assert_allclose(BinaryCrossEntropy().astype("float32").losses([[x]], [1]), [-np.log(x)], rtol=1e-6)
+
+
+@every_loss
+def test_loss_in_float32_is_computed_in_float32(kind):
+    loss = kind().astype("float32")
+    losses = loss.losses(predictions(kind, 4, 3, 0), [0, 1, 2, 0])
+    assert losses.dtype == loss.backward().dtype == np.float32
+    np.testing.assert_allclose(losses, kind().losses(predictions(kind, 4, 3, 0), [0, 1, 2, 0]), rtol=1e-5)
+
+
+# --- both routes ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layer", "loss", "merged"),
+    [(Softmax, CrossEntropy, SoftmaxCrossEntropy), (Sigmoid, BinaryCrossEntropy, SigmoidCrossEntropy)],
+)
+@given(x=batches(size=10, min_side=2), seed=seeds)
+def test_link_by_link_and_merged_agree_in_loss_and_gradient(layer, loss, merged, x, seed):
+    layer, links, both = layer(), loss(), merged()
+    t = target_rows(loss, *x.shape, seed)
+    np.testing.assert_allclose(links.losses(layer.forward(x), t), both.losses(x, t), rtol=1e-9)
+    np.testing.assert_allclose(layer.backward(links.backward()), both.backward(), rtol=1e-7, atol=1e-12)
+
+
+@pytest.mark.parametrize(("kind", "activation"), [(SoftmaxCrossEntropy, softmax), (SigmoidCrossEntropy, sigmoid)])
+@given(data=st.data())
+def test_merged_gradient_is_a_minus_y(kind, activation, data):
+    z, y = data.draw(problems(kind))
+    loss = kind()
+    loss.forward(z, y)
+    np.testing.assert_allclose(loss.backward(), (activation(z) - y) / len(z), rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("kind", "logits", "target", "expected", "gradient"),
+    [
+        (SoftmaxCrossEntropy, [1e4, 0], 0, 0, [0, 0]),
+        (SoftmaxCrossEntropy, [1e4, 0], 1, 1e4, [1, -1]),
+        (SoftmaxCrossEntropy, [-1e4, 1e4], 0, 2e4, [-1, 1]),
+        (SoftmaxCrossEntropy, [1e4, 1e4], 0, np.log(2), [-0.5, 0.5]),
+        (SoftmaxCrossEntropy, [-1e4, -1e4], 1, np.log(2), [0.5, -0.5]),
+        (SoftmaxCrossEntropy, [1e4, 0], [0.5, 0.5], 5e3, [0.5, -0.5]),
+        (SigmoidCrossEntropy, [1e4], 1, 0, [0]),
+        (SigmoidCrossEntropy, [1e4], 0, 1e4, [1]),
+        (SigmoidCrossEntropy, [-1e4], 0, 0, [0]),
+        (SigmoidCrossEntropy, [-1e4], 1, 1e4, [-1]),
+        (SigmoidCrossEntropy, [0], 1, np.log(2), [-0.5]),
+        (SigmoidCrossEntropy, [1e4, -1e4], [0.25, 1], 1.75e4, [0.75, -1]),
+    ],
+)
+def test_merged_losses_are_exact_at_extreme_logits(kind, logits, target, expected, gradient, dtype):
+    loss = kind().astype(dtype)
+    np.testing.assert_allclose(loss.losses([logits], [target]), [expected], rtol=1e-7)
+    np.testing.assert_allclose(loss.backward(), [gradient], rtol=1e-7)
+
+
+# --- targets ---------------------------------------------------------------------------------------------------------
+
+
+def assert_same(kind, x, t, rows):
+    """Targets t mean these rows: the same loss and gradient."""
+    a, b = kind(), kind()
+    np.testing.assert_array_equal(a.losses(x, t), b.losses(x, rows))
+    np.testing.assert_array_equal(a.backward(), b.backward())
+
+
+@every_loss
+@given(n=st.integers(1, 6), k=st.integers(2, 6), seed=seeds)
+def test_labels_and_their_one_hot_rows_are_the_same(kind, n, k, seed):
+    labels = np.random.default_rng(seed).integers(k, size=n)
+    assert_same(kind, predictions(kind, n, k, seed), labels, np.eye(k)[labels])
+
+
+@every_loss
+@pytest.mark.parametrize("dtype", [list, "bool", "int8", "uint8", "int64", "uint64"])
+def test_labels_of_any_integer_type_are_taken(kind, dtype):
+    labels = [1, 0, 1] if dtype is list else np.array([1, 0, 1], dtype)
+    assert_same(kind, predictions(kind, 3, 3, 0), labels, np.eye(3)[[1, 0, 1]])
+
+
+@every_loss
+@pytest.mark.parametrize("dtype", [list, "bool", "int64", "float32"])
+def test_rows_of_any_type_are_taken(kind, dtype):
+    rows = [[1, 0], [0, 1]] if dtype is list else np.array([[1, 0], [0, 1]], dtype)
+    assert_same(kind, predictions(kind, 2, 2, 0), rows, np.eye(2))
+
+
+@a_loss_of_one_output
+@pytest.mark.parametrize("t", [[1, 0, 1], [True, False, True], [1.0, 0.0, 1.0], [[1], [0], [1]]])
+def test_with_one_output_labels_are_the_targets_themselves(kind, t):
+    assert_same(kind, predictions(kind, 3, 1, 0), t, [[1.0], [0.0], [1.0]])
+
+
+@a_loss_of_one_output
+def test_with_one_output_numbers_are_rows(kind):
+    assert_same(kind, predictions(kind, 3, 1, 0), [0.2, 0.5, 0.9], [[0.2], [0.5], [0.9]])
+
+
+@a_loss_of_classes
+def test_rows_that_sum_to_one_but_for_rounding_are_taken(kind):
+    rows = softmax(normals((50, 10))).astype("float32")
+    assert np.isfinite(kind().forward(predictions(kind, 50, 10, 0), rows))
+    assert np.isfinite(kind().forward(predictions(kind, 50, 10, 0), softmax(normals((50, 10))).astype("float16")))
+
+
+@every_loss
+def test_labels_and_rows_may_alternate(kind):
+    loss, x = kind(), predictions(kind, 4, 3, 0)
+    labels, rows = [2, 0, 1, 1], target_rows(kind, 4, 3, 0)
+    for t in (labels, rows, labels, rows[:2], labels[:1], rows):
+        fresh = kind()
+        np.testing.assert_array_equal(loss.losses(x[: len(t)], t), fresh.losses(x[: len(t)], t))
+        np.testing.assert_array_equal(loss.backward(), fresh.backward())
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
+
+
+@every_loss
+@pytest.mark.parametrize(
+    ("t", "message"),
+    [
+        ([0, -1], r"the label of sample 1 is -1, expected 0\.\.2, since there are 3 outputs"),
+        ([3, 0], r"the label of sample 0 is 3, expected 0\.\.2, since there are 3 outputs"),
+        ([0.0, 1.0], r"labels must be integers 0\.\.2, got an array of float64; use t\.astype\(int\)"),
+        ([0], "got 1 targets for 2 samples, expected one for each"),
+        (0, "got no targets for 2 samples"),
+        (["0", "1"], "targets must be numbers, got an array of <U1"),
+        ([None, 1], "targets must be numbers, got an array of object"),
+        ([[1, 0, 0], [1]], "targets must be an array of numbers: .*inhomogeneous"),
+        ([[0], [1]], r"got targets of shape \(2, 1\) for 3 outputs, expected labels \(2,\) or rows \(2, 3\)"),
+        (np.eye(4)[:2], r"got targets of shape \(2, 4\) for 3 outputs, expected labels \(2,\) or rows \(2, 3\)"),
+        (np.ones((2, 3, 1)), r"got targets of shape \(2, 3, 1\)"),
+        ([[1, 0, 0], [0, np.nan, 1]], r"the target of sample 1 is \[ 0\. nan  1\.\], expected finite numbers"),
+        ([[np.inf, 0, 0], [0, 0, 1]], r"the target of sample 0 is \[inf  0\.  0\.\], expected finite numbers"),
+    ],
+)
+def test_targets_that_do_not_fit_are_refused(kind, t, message):
+    with pytest.raises(TargetError, match=rf"{kind.__name__}\(\): {message}"):
+        kind().forward(predictions(kind, 2, 3, 0), t)
+
+
+@a_loss_of_classes
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ([1.5, -0.5, 0], "holds -0.5, expected no negative values"),
+        ([0.3, 0.3, 0.3], "sums to 0.9, expected 1; divide"),
+        ([1, 1, 0], "sums to 2, expected 1"),
+        ([0.333, 0.333, 0.333], "sums to 0.999, expected 1"),
+    ],
+)
+def test_rows_that_are_no_probabilities_of_classes_are_refused(kind, row, message):
+    with pytest.raises(TargetError, match=f"the target row of sample 1 {message}"):
+        kind().forward(predictions(kind, 2, 3, 0), [[1, 0, 0], row])
+
+
+@pytest.mark.parametrize("kind", BINARY)
+@pytest.mark.parametrize("row", [[1.5, 0], [0, -0.5], [0, 2]])
+def test_rows_outside_zero_to_one_are_refused_by_binary_losses(kind, row):
+    with pytest.raises(TargetError, match=r"the target row of sample 1 is \[.*\], expected values in \[0, 1\]"):
+        kind().forward(predictions(kind, 2, 2, 0), [[1, 0], row])
+
+
+@pytest.mark.parametrize("kind", BINARY)
+def test_numbers_outside_zero_to_one_are_refused_by_binary_losses_of_one_output(kind):
+    with pytest.raises(TargetError, match=r"the target row of sample 0 is \[1\.5\], expected values in \[0, 1\]"):
+        kind().forward(predictions(kind, 2, 1, 0), [1.5, 0.0])
+
+
+@a_loss_of_one_output
+@pytest.mark.parametrize("label", [-1, 2])
+def test_with_one_output_labels_other_than_zero_and_one_are_refused(kind, label):
+    with pytest.raises(TargetError, match=f"sample 1 is {label}, expected 0 or 1, since there is one output"):
+        kind().forward(predictions(kind, 2, 1, 0), [1, label])
+
+
+@a_loss_of_classes
+def test_losses_of_classes_refuse_one_output(kind):
+    with pytest.raises(ShapeError, match=r"is fed 1 value, but needs at least 2 outputs.*use Sigmoid\(\)"):
+        kind().forward([[0.5]], [0])
+
+
+@every_loss
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        ([0.5, 0.5], ShapeError, r"got x of shape \(2,\), expected \(N, K\): one row of K outputs a sample"),
+        (np.ones((2, 3, 1)), ShapeError, r"got x of shape \(2, 3, 1\)"),
+        ([[0.5, np.nan], [0.5, 0.5]], InputError, "x holds NaN or infinity"),
+        ([[0.5, np.inf], [0.5, 0.5]], InputError, "x holds NaN or infinity"),
+        (np.ones((0, 2)), InputError, r"got an empty batch, x of shape \(0, 2\)"),
+        (np.ones((2, 0)), InputError, r"got an empty batch, x of shape \(2, 0\)"),
+        ([["a", "b"]], InputError, "x must be an array of numbers"),
+    ],
+)
+def test_outputs_that_do_not_fit_are_refused(kind, x, error, message):
+    with pytest.raises(error, match=rf"{kind.__name__}\(\):? {message}"):
+        kind().forward(x, [0, 1])
+
+
+@every_loss
+def test_backward_before_forward_is_refused(kind):
+    with pytest.raises(StateError, match="backward was called before forward; call forward"):
+        kind().backward()
+
+
+def test_loss_without_formulas_says_what_it_lacks():
+    class Empty(Loss):
+        pass
+
+    with pytest.raises(NotImplementedError, match=r"Empty needs a method formula\(self, x, t\)"):
+        Empty().forward([[1, 2]], [0])
+    Empty.formula = lambda self, x, t: x.sum(axis=1)
+    loss = Empty()
+    loss.forward([[1, 2]], [0])
+    with pytest.raises(NotImplementedError, match=r"Empty needs a method gradient\(self\)"):
+        loss.backward()
+
+
+@pytest.mark.parametrize("loss", [CrossEntropy, BinaryCrossEntropy])
+@pytest.mark.parametrize("x", [[[2.0, -1.0]], [[0.5, 1.5]]])
+def test_predictions_that_are_no_probabilities_are_refused(loss, x):
+    with pytest.raises(InputError, match="takes probabilities, got values from"):
+        loss().losses(x, [0])

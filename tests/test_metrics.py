@@ -1,0 +1,141 @@
+"""Metrics: on examples made by hand, and as scikit-learn has them."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minibp.errors import ArgumentError, ShapeError, TargetError
+from minibp.metrics import accuracy, classes, confusion_matrix, top_k_accuracy
+
+OUTPUTS = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.2, 0.5, 0.3], [0.1, 0.8, 0.1]])  # answers 0, 2, 1, 1
+LABELS = np.array([0, 1, 1, 2])
+ROWS = np.eye(3)[LABELS]
+
+needs_k_and_seed = given(n=st.integers(1, 30), k=st.integers(2, 6), seed=st.integers(0, 2**32 - 1))
+
+
+def some(n, k, seed):
+    """Outputs without ties, and labels."""
+    rng = np.random.default_rng(seed)
+    return rng.random((n, k)), rng.integers(k, size=n)
+
+
+# --- accuracy ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("t", [LABELS, ROWS, LABELS.tolist(), LABELS.astype("uint8")])
+@pytest.mark.parametrize("outputs", [OUTPUTS, OUTPUTS.argmax(axis=1), OUTPUTS.tolist()])
+def test_accuracy_is_the_share_of_right_answers(outputs, t):
+    assert accuracy(outputs, t) == 0.5
+
+
+def test_the_first_of_equal_outputs_is_the_answer():
+    assert classes(np.array([[0.4, 0.4, 0.2], [0.0, 0.0, 0.0]])).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("t", [[0, 1, 1, 1], [[0], [1], [1], [1]], [0.0, 1.0, 1.0, 1.0], [False, True, True, True]])
+def test_one_output_answers_class_1_above_one_half(t):
+    assert accuracy([[0.1], [0.5], [0.6], [0.9]], t) == 0.75
+
+
+# --- top k ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("k", "share"), [(1, 0.5), (2, 0.75), (3, 1)])
+@pytest.mark.parametrize("t", [LABELS, ROWS])
+def test_top_k_accuracy_lets_each_sample_answer_k_times(k, share, t):
+    assert top_k_accuracy(OUTPUTS, t, k=k) == share
+
+
+def test_lower_classes_come_first_where_outputs_are_equal():
+    row = np.arange(20) % 2  # the largest are those of 1, 3, ..., 19
+    assert [top_k_accuracy([row], [5], k=k) for k in range(1, 6)] == [0, 0, 1, 1, 1]
+
+
+def test_outputs_that_are_bytes_are_ordered_as_numbers():
+    assert top_k_accuracy(np.array([[0, 1, 255]], "uint8"), [2], k=1) == 1
+
+
+@needs_k_and_seed
+def test_top_1_accuracy_is_accuracy(n, k, seed):
+    outputs, t = some(n, k, seed)
+    assert top_k_accuracy(outputs, t, k=1) == accuracy(outputs, t)
+
+
+@pytest.mark.parametrize("k", [0, 4, 1.5])
+def test_top_k_needs_k_among_the_outputs(k):
+    with pytest.raises(ArgumentError, match=r"k must (be an integer of at least 1|lie in 1\.\.3)"):
+        top_k_accuracy(OUTPUTS, LABELS, k=k)
+
+
+@pytest.mark.parametrize("outputs", [LABELS, OUTPUTS[:, :1]])
+def test_top_k_needs_outputs_of_several_classes(outputs):
+    with pytest.raises(ShapeError, match="at least 2 classes"):
+        top_k_accuracy(outputs, [0, 1, 1, 0], k=1)
+
+
+# --- confusion matrix ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("t", [LABELS, ROWS])
+@pytest.mark.parametrize("outputs", [OUTPUTS, OUTPUTS.argmax(axis=1)])
+def test_confusion_matrix_counts_true_classes_in_rows_and_answers_in_columns(outputs, t):
+    assert confusion_matrix(outputs, t).tolist() == [[1, 0, 0], [0, 1, 1], [0, 1, 0]]
+
+
+def test_confusion_matrix_of_one_output_is_2_by_2():
+    assert confusion_matrix([[0.9], [0.1], [0.2]], [1, 1, 0]).tolist() == [[1, 0], [1, 1]]
+
+
+def test_confusion_matrix_of_labels_has_as_many_classes_as_asked_for():
+    assert confusion_matrix([0, 0], [0, 0]).shape == (2, 2)
+    assert confusion_matrix([0, 2], [0, 1]).shape == (3, 3)
+    assert confusion_matrix([0, 2], [0, 1], k=5).shape == (5, 5)
+
+
+def test_confusion_matrix_of_bytes_does_not_overflow():
+    labels = np.array([200], "uint8")
+    assert confusion_matrix(labels, labels.astype("uint64"))[200, 200] == 1
+
+
+def test_confusion_matrix_refuses_fewer_classes_than_there_are():
+    with pytest.raises(ArgumentError, match=r"class 2 occurs, but there are only 2 classes, 0\.\.1"):
+        confusion_matrix(OUTPUTS, LABELS, k=2)
+
+
+# --- beside scikit-learn -------------------------------------------------------------------------------------------
+
+
+@needs_k_and_seed
+def test_metrics_agree_with_scikit_learn(n, k, seed):
+    theirs = pytest.importorskip("sklearn.metrics")
+    outputs, t = some(n, k, seed)
+    answers = outputs.argmax(axis=1)
+    assert accuracy(outputs, t) == pytest.approx(theirs.accuracy_score(t, answers))
+    np.testing.assert_array_equal(confusion_matrix(outputs, t), theirs.confusion_matrix(t, answers, labels=range(k)))
+    if k > 2:  # theirs takes one column of scores for two classes
+        expected = theirs.top_k_accuracy_score(t, outputs, k=2, labels=range(k))
+        assert top_k_accuracy(outputs, t, k=2) == pytest.approx(expected)
+
+
+# --- what is refused -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", [accuracy, top_k_accuracy, confusion_matrix])
+@pytest.mark.parametrize(("outputs", "t", "error", "message"), [
+    (OUTPUTS, LABELS[:3], TargetError, "4 outputs and 3 targets, expected one for each"),
+    (np.empty((0, 3)), [], TargetError, "0 outputs and 0 targets"),
+    (OUTPUTS, 1, ShapeError, r"targets \(\)"),
+    (np.ones((2, 2, 2)), [0, 1], ShapeError, r"outputs have shape \(2, 2, 2\)"),
+    (np.ones((2, 0)), [0, 1], ShapeError, r"outputs have shape \(2, 0\)"),
+    (OUTPUTS, ROWS[:, :2], ShapeError, r"shape \(4, 3\), targets \(4, 2\); expected the same"),
+    ([[1], [1, 2]], [0, 1], ShapeError, "must be arrays"),
+    (OUTPUTS, [0.0, 1.0, 1.0, 2.0], TargetError, "targets must be integer labels, got an array of float64"),
+    (OUTPUTS, [-1, 0, 1, 2], TargetError, "targets must be labels of at least 0, got -1"),
+    (OUTPUTS, [0, 1, 2, 3], TargetError, "class 3 is among the targets, but there are 3 outputs"),
+    ([["a", "b"]], [0], TargetError, "must be numbers, got arrays of <U1 and int64"),
+])  # fmt: skip
+def test_what_does_not_fit_together_is_refused(metric, outputs, t, error, message):
+    with pytest.raises(error, match=message):
+        metric(outputs, t)

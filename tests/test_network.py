@@ -1,0 +1,617 @@
+"""Networks: how layers are chained, whose memory it is, and what comes in and out."""
+
+import copy
+import pickle
+import re
+import sys
+import types
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minibp import (
+    ELU,
+    GELU,
+    Adam,
+    BatchNorm,
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    LayerNorm,
+    LeakyReLU,
+    Network,
+    QuadraticLoss,
+    ReLU,
+    Sigmoid,
+    SigmoidCrossEntropy,
+    Softmax,
+    SoftmaxCrossEntropy,
+    Softplus,
+    Tanh,
+    evaluate,
+    train,
+)
+from minibp.data import Dataset
+from minibp.errors import ArgumentError, BackendError, InputError, ShapeError, StateError, TargetError, UnknownNameError
+
+SIZES = st.integers(1, 7)
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def small(**options):
+    """4 inputs, 3 classes."""
+    return Network([Dense(4, 5), Tanh(), Dense(5, 3), Softmax()], CrossEntropy(), **options)
+
+
+def with_every_part(**options):
+    """4 inputs, 3 classes; running statistics, dropout, and every activation."""
+    layers = [Dense(4, 8), BatchNorm(8), LeakyReLU(), Dropout(0.5), Dense(8, 8), LayerNorm(8), ELU(), Dense(8, 8)]
+    layers += [GELU(), Dense(8, 8), Softplus(), Dense(8, 8), ReLU(), Dense(8, 8), Sigmoid(), Dense(8, 3), Softmax()]
+    return Network(layers, CrossEntropy(), **options)
+
+
+def batch(n=6, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, 4)), rng.integers(3, size=n)
+
+
+def run_some_epochs(net, epochs=2):
+    for _ in train(net, Adam(net), Dataset(*batch(10)), epochs=epochs, batch_size=4):
+        pass
+    return net
+
+
+def gradients(net, x, t):
+    net.forward(x, t)
+    net.backward()
+    return net.grads.copy()
+
+
+# --- the chain of layers -------------------------------------------------------------------------------------------
+
+
+@given(sizes=st.lists(SIZES, min_size=2, max_size=5), n=SIZES)
+def test_any_chain_of_sizes_turns_rows_of_the_first_into_rows_of_the_last(sizes, n):
+    net = Network([Dense(i, o) for i, o in pairwise(sizes)], QuadraticLoss())
+    assert net.shapes == [(size,) for size in sizes[1:]]
+    assert net.predict(np.ones((n, sizes[0]))).shape == (n, sizes[-1])
+
+
+def test_layers_that_do_not_fit_are_named():
+    message = "layer 2: Dense(5, 3) is fed 4 values by layer 0: Dense(5, 4), but takes 5 values"
+    with pytest.raises(ShapeError, match=f"^{re.escape(message)}$"):
+        Network([Dense(5, 4), Sigmoid(), Dense(5, 3)], QuadraticLoss())
+
+
+def test_flatten_takes_images_as_rows(rng):
+    x = rng.normal(size=(2, 3, 4))
+    flattened = Network([Flatten(), Dense(12, 5)], QuadraticLoss())
+    np.testing.assert_array_equal(
+        flattened.predict(x), Network([Dense(12, 5)], QuadraticLoss()).predict(x.reshape(2, 12))
+    )
+
+
+def test_flatten_is_advised_where_it_helps():
+    with pytest.raises(ShapeError, match=r"samples of shape \(2, 2\) by the data.*; put Flatten\(\) before it$"):
+        small().forward(np.ones((3, 2, 2)), [0, 1, 2])
+
+
+@pytest.mark.parametrize("call", [lambda net, x: net.forward(x, [0, 1]), lambda net, x: net.predict(x)])
+def test_inputs_of_another_width_name_the_layer(call):
+    with pytest.raises(ShapeError, match=r"^layer 0: Dense\(4, 5\) is fed 3 values by the data, but takes 4 values$"):
+        call(small(), np.ones((2, 3)))
+
+
+def test_loss_refuses_the_width_of_the_network_when_it_is_built():
+    with pytest.raises(ShapeError, match=r"fed 1 value by layer 0: Dense\(4, 1\), but needs at least 2 outputs"):
+        Network([Dense(4, 1), Softmax()], CrossEntropy())
+
+
+def test_network_without_parameters_runs():
+    net = Network([Tanh()], QuadraticLoss())
+    np.testing.assert_array_equal(net.predict([[0.0, 1.0]]), np.tanh(np.float32([[0, 1]])))
+    assert gradients(net, [[0.0, 1.0]], [[0.0, 0.0]]).size == 0
+
+
+# --- what is refused, and that it does no harm ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("layers", "loss", "error", "message"), [
+    ([], QuadraticLoss(), ArgumentError, "needs at least one layer"),
+    ([Dense(4, 3), Sigmoid], QuadraticLoss(), ArgumentError, "layer 1: .*Sigmoid.* is not a layer .*brackets"),
+    ([Dense(4, 3), np.tanh], QuadraticLoss(), ArgumentError, "layer 1: .* is not a layer$"),
+    ([Dense(4, 3), QuadraticLoss()], QuadraticLoss(), ArgumentError, r"layer 1: QuadraticLoss\(\) is not a layer"),
+    ([Dense(4, 3)], QuadraticLoss, ArgumentError, "is not a loss .*brackets"),
+    ([Dense(4, 3)], Softmax(), ArgumentError, r"Softmax\(\) is not a loss"),
+])  # fmt: skip
+def test_what_is_no_layer_or_loss_is_refused(layers, loss, error, message):
+    with pytest.raises(error, match=message):
+        Network(layers, loss)
+
+
+def test_a_layer_cannot_be_used_twice():
+    twice = Sigmoid()
+    with pytest.raises(StateError, match=r"layer 3: Sigmoid\(\) is layer 1 again"):
+        Network([Dense(4, 4), twice, Dense(4, 4), twice], QuadraticLoss())
+
+
+def test_layers_and_losses_of_another_network_are_refused():
+    net = small()
+    with pytest.raises(StateError, match=r"layer 0: Dense\(4, 5\) belongs to another network"):
+        Network([net.layers[0]], QuadraticLoss())
+    with pytest.raises(StateError, match=r"CrossEntropy\(\) belongs to another network"):
+        Network([Dense(4, 3)], net.loss)
+
+
+@pytest.mark.parametrize("options", [{"backend": "torch"}, {"dtype": "float16"}])
+def test_layers_of_a_refused_network_can_be_used_in_another(options):
+    layers, loss = [Dense(4, 3), Softmax()], CrossEntropy()
+    with pytest.raises(ArgumentError):
+        Network(layers, loss, **options)
+    assert layers[0].forward(np.ones((2, 4))).dtype == np.float64
+    assert layers[0].backward(np.ones((2, 3))).shape == (2, 4)
+    Network(layers, loss)
+
+
+def test_a_copy_of_a_layer_can_be_used_in_another_network():
+    net = small()
+    copied = copy.deepcopy(net.layers[0])
+    other = Network([copied, Tanh()], QuadraticLoss())
+    np.testing.assert_array_equal(other.layers[0].W, net.layers[0].W)
+    assert not np.shares_memory(copied.W, net.params)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int32", "real", 32])
+def test_dtypes_other_than_two_are_refused(dtype):
+    with pytest.raises(ArgumentError, match="'float32' or 'float64'"):
+        small(dtype=dtype)
+
+
+# --- backends ------------------------------------------------------------------------------------------------------
+
+
+def cannot(*_):
+    raise RuntimeError("no CUDA-capable device is detected")
+
+
+def broken_cupy():
+    cupy = types.ModuleType("cupy")
+    cupy.__version__ = "14.0"
+    cupy.ones = cannot
+    return cupy
+
+
+def test_unknown_backend_is_told_which_there_are():
+    with pytest.raises(UnknownNameError, match="unknown backend 'torch': choose one of numpy, cupy, auto"):
+        small(backend="torch")
+
+
+@pytest.mark.parametrize(("cupy", "message"), [
+    (None, r"CuPy is not installed .*pip install \"minibp\[cuda12\]\" or .* or use backend=\"numpy\""),
+    (broken_cupy(), "CuPy 14.0 is installed, but does not work here .*no CUDA-capable device.* backend=\"numpy\""),
+])  # fmt: skip
+def test_cupy_that_does_not_work_is_an_error_that_says_what_to_do(monkeypatch, cupy, message):
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    with pytest.raises(BackendError, match=message):
+        small(backend="cupy")
+    assert small(backend="auto").backend == "numpy"
+
+
+# --- memory --------------------------------------------------------------------------------------------------------
+
+
+def trained_and_moved(net):
+    return run_some_epochs(net).to("numpy")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda net: net, run_some_epochs, trained_and_moved, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))],
+    ids=["built", "trained", "moved", "copied", "unpickled"],
+)
+def test_parameters_of_the_layers_are_views_of_the_vectors(change):
+    net = change(with_every_part())
+    for vector, name in ((net.params, "params"), (net.grads, "grads"), (net.state, "state")):
+        arrays = [array for layer in net.layers for array in getattr(layer, name).values()]
+        assert sum(array.size for array in arrays) == vector.size > 0
+        assert all(np.shares_memory(array, vector) for array in arrays)
+
+
+def test_changed_vectors_change_what_the_layers_compute():
+    net = small()
+    net.params[...] = 0
+    np.testing.assert_array_equal(net.predict(batch()[0]), np.full((6, 3), 1 / 3, "float32"))
+
+
+def test_vectors_that_are_assigned_are_written_into():
+    net, other = small(seed=1), small(seed=2)
+    net.params = other.params
+    assert np.shares_memory(net.params, net.layers[0].W) and not np.shares_memory(net.params, other.params)
+    np.testing.assert_array_equal(net.predict(batch()[0]), other.predict(batch()[0]))
+
+
+def test_weights_lie_before_biases():
+    net = with_every_part()
+    dense = [layer for layer in net.layers if isinstance(layer, Dense)]
+    assert net.weight_count == sum(layer.W.size for layer in dense)
+    np.testing.assert_array_equal(net.params[: net.weight_count], np.concatenate([layer.W.ravel() for layer in dense]))
+
+
+def test_running_statistics_are_state_and_not_parameters():
+    net = Network([Dense(4, 3), BatchNorm(3)], QuadraticLoss())
+    assert net.params.size == 4 * 3 + 3 + 3 + 3
+    np.testing.assert_array_equal(net.state, np.concatenate([net.layers[1].running_mean, net.layers[1].running_var]))
+
+
+def test_a_copy_shares_nothing_with_the_original():
+    net = small()
+    before = net.predict(batch()[0])
+    run_some_epochs(copy.deepcopy(net))
+    np.testing.assert_array_equal(net.predict(batch()[0]), before)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_a_copy_goes_on_as_the_original_would(copied):
+    net = run_some_epochs(with_every_part())
+    twin = copied(net)
+    np.testing.assert_array_equal(run_some_epochs(net).params, run_some_epochs(twin).params)
+
+
+def test_moving_to_another_dtype_keeps_the_weights():
+    net = run_some_epochs(with_every_part())
+    params, state = net.params.copy(), net.state.copy()
+    net.to("numpy", "float64")
+    assert net.params.dtype == net.state.dtype == net.predict(batch()[0]).dtype == np.float64
+    np.testing.assert_array_equal(net.params, params)
+    np.testing.assert_array_equal(net.state, state)
+
+
+def float_arrays(thing, seen):
+    """All arrays of floats that can be reached from an object."""
+    if id(thing) in seen:
+        return
+    seen.add(id(thing))
+    if isinstance(thing, np.ndarray) and thing.dtype.kind == "f":
+        yield thing
+    elif isinstance(thing, dict):
+        for value in thing.values():
+            yield from float_arrays(value, seen)
+    elif isinstance(thing, (list, tuple)):
+        for value in thing:
+            yield from float_arrays(value, seen)
+    elif type(thing).__module__.startswith("minibp"):
+        yield from float_arrays(vars(thing), seen)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_array_stays_in_the_dtype_of_the_network(dtype):
+    net = with_every_part(dtype=dtype)
+    optimizer = Adam(net, weight_decay=0.1, clip_norm=1, max_norm=1)
+    data = Dataset(*batch(10))
+    for _ in train(net, optimizer, data, epochs=1, batch_size=4, validation=data):
+        pass
+    arrays = list(float_arrays([net, optimizer], set()))
+    assert len(arrays) > 100
+    assert {str(array.dtype) for array in arrays} == {dtype}
+
+
+# --- starting weights ----------------------------------------------------------------------------------------------
+
+
+def test_same_seed_draws_the_same_weights():
+    np.testing.assert_array_equal(small(seed=1).params, small(seed=1).params)
+    assert (small(seed=1).weights[0] != small(seed=2).weights[0]).all()
+
+
+def test_float32_starts_from_the_numbers_of_float64():
+    np.testing.assert_array_equal(small().params, small(dtype="float64").params.astype("float32"))
+
+
+def test_weights_that_a_layer_was_given_are_kept():
+    W = np.arange(12).reshape(4, 3)
+    net = Network([Dense(4, 3, W=W, b=[1, 2, 3])], QuadraticLoss())
+    np.testing.assert_array_equal(net.layers[0].W, W)
+    np.testing.assert_array_equal(net.layers[0].b, [1, 2, 3])
+
+
+def test_a_layer_with_a_seed_of_its_own_keeps_its_weights():
+    alone = Dense(4, 3, seed=5).W.astype("float32")
+    for seed in (0, 1):
+        np.testing.assert_array_equal(Network([Dense(4, 3, seed=5)], QuadraticLoss(), seed=seed).layers[0].W, alone)
+
+
+def test_weights_learnt_by_a_layer_alone_are_kept():
+    layer = Dense(4, 3)
+    layer.forward(np.ones((2, 4)))
+    layer.backward(np.ones((2, 3)))
+    layer.W -= 0.1 * layer.dW
+    learnt = layer.W.astype("float32")
+    np.testing.assert_array_equal(Network([layer], QuadraticLoss()).layers[0].W, learnt)
+
+
+def test_same_seed_same_run():
+    np.testing.assert_array_equal(run_some_epochs(with_every_part()).params, run_some_epochs(with_every_part()).params)
+
+
+def test_the_generator_goes_on_from_call_to_call():
+    once, twice = run_some_epochs(small(), epochs=2), small()
+    optimizer = Adam(twice)
+    for _ in range(2):
+        list(train(twice, optimizer, Dataset(*batch(10)), epochs=1, batch_size=4))
+    np.testing.assert_array_equal(once.params, twice.params)
+
+
+# --- merged pairs --------------------------------------------------------------------------------------------------
+
+
+class OtherSoftmax(Softmax):
+    """Softmax, but not the class that is merged."""
+
+
+class OtherSigmoid(Sigmoid):
+    """Sigmoid, but not the class that is merged."""
+
+
+class WarmSoftmax(Softmax):
+    """Softmax at temperature 2."""
+
+    def formula(self, x):
+        return super().formula(x / 2)
+
+
+class HalfCrossEntropy(CrossEntropy):
+    """Half of the cross-entropy."""
+
+    def formula(self, x, t):
+        return super().formula(x, t) / 2
+
+
+PAIRS = [(Softmax, OtherSoftmax, CrossEntropy), (Sigmoid, OtherSigmoid, BinaryCrossEntropy)]
+
+
+@pytest.mark.parametrize(("layer", "other", "loss"), PAIRS)
+@given(n=SIZES, k=st.integers(2, 7), seed=SEEDS)
+def test_merged_and_unmerged_have_the_same_loss_and_gradients(layer, other, loss, n, k, seed):
+    rng = np.random.default_rng(seed)
+    x, t = rng.normal(size=(n, 3)), rng.integers(k, size=n)
+    merged = Network([Dense(3, k), layer()], loss(), dtype="float64", seed=seed)
+    unmerged = Network([Dense(3, k), other()], loss(), dtype="float64", seed=seed)
+    assert merged.closing is not merged.loss and unmerged.closing is unmerged.loss
+    assert merged.forward(x, t) == pytest.approx(unmerged.forward(x, t), rel=1e-12)
+    merged.backward()
+    unmerged.backward()
+    np.testing.assert_allclose(merged.grads, unmerged.grads, rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(merged.predict(x), unmerged.predict(x))
+
+
+@pytest.mark.parametrize("layers", [[Softmax], []])
+def test_softmax_and_cross_entropy_are_exact_for_huge_logits(layers):
+    last = Dense(1, 2, W=[[1e4, -1e4]])
+    net = Network([last, *[cls() for cls in layers]], CrossEntropy() if layers else SoftmaxCrossEntropy())
+    assert float(net.forward([[1.0], [-1.0]], [1, 1])) == 1e4  # the mean of 20,000 and 0
+    net.backward()
+    np.testing.assert_array_equal(last.dW, [[0.5, -0.5]])
+    np.testing.assert_array_equal(net.predict([[1.0], [-1.0]]), [[1, 0], [0, 1]])
+
+
+@pytest.mark.parametrize("layers", [[Sigmoid], []])
+def test_sigmoid_and_binary_cross_entropy_are_exact_for_huge_logits(layers):
+    last = Dense(1, 1, W=[[1e4]])
+    net = Network([last, *[cls() for cls in layers]], BinaryCrossEntropy() if layers else SigmoidCrossEntropy())
+    assert float(net.forward([[1.0], [-1.0]], [0, 0])) == 5e3  # the mean of 10,000 and 0
+    net.backward()
+    np.testing.assert_array_equal(last.dW, [[0.5]])
+    np.testing.assert_allclose(net.predict([[1.0], [-1.0]]), [[1], [0]], rtol=0, atol=1e-37)
+
+
+def test_a_layer_made_from_softmax_keeps_its_own_formula():
+    x, t = batch()
+    net = Network([Dense(4, 3), WarmSoftmax()], CrossEntropy(), dtype="float64")
+    assert float(net.forward(x, t)) == pytest.approx(-np.log(net.predict(x)[np.arange(6), t]).mean(), rel=1e-12)
+
+
+def test_a_loss_made_from_cross_entropy_keeps_its_own_formula():
+    whole = Network([Dense(4, 3), Softmax()], CrossEntropy())
+    half = Network([Dense(4, 3), Softmax()], HalfCrossEntropy())
+    assert float(half.forward(*batch())) == pytest.approx(float(whole.forward(*batch())) / 2, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("last", "loss", "message"),
+    [
+        (Dense(2, 3), CrossEntropy(), r"takes probabilities, but is fed any numbers by Dense\(2, 3\): put Softmax\(\)"),
+        (Tanh(), BinaryCrossEntropy(), r"by Tanh\(\): put Sigmoid\(\) before it, or use SigmoidCrossEntropy\(\)"),
+        (Softmax(), SoftmaxCrossEntropy(), r"has its own Softmax, but is fed by Softmax\(\): leave that out"),
+        (Sigmoid(), SigmoidCrossEntropy(), "has its own Sigmoid"),
+    ],
+)
+def test_last_layers_that_a_loss_would_take_for_something_else_are_refused(last, loss, message):
+    with pytest.raises(ArgumentError, match=message):
+        Network([Dense(2, 2), last], loss)
+
+
+# --- forward and backward ------------------------------------------------------------------------------------------
+
+
+def test_backward_before_forward_is_refused():
+    net = small()
+    net.predict(batch()[0])
+    with pytest.raises(StateError, match=r"call net.forward\(x, t\) first"):
+        net.backward()
+
+
+def test_backward_overwrites():
+    net = with_every_part()
+    net.forward(*batch())
+    net.backward()
+    once = net.grads.copy()
+    net.backward()
+    np.testing.assert_array_equal(net.grads, once)
+
+
+def test_forward_gives_the_mean_of_the_losses():
+    net = small(dtype="float64")
+    x, t = batch()
+    assert float(net.forward(x, t)) == pytest.approx(-np.log(net.predict(x)[np.arange(6), t]).mean(), rel=1e-12)
+
+
+def test_inputs_and_targets_are_left_as_they_are():
+    for t in (batch()[1], np.eye(3, dtype="float32")[batch()[1]]):
+        x = batch()[0].astype("float32")  # in the network's dtype: taken without a copy
+        before = x.copy(), t.copy()
+        net = with_every_part()
+        gradients(net, x, t)
+        net.predict(x)
+        np.testing.assert_array_equal(x, before[0])
+        np.testing.assert_array_equal(t, before[1])
+
+
+class NoGradient(Layer):
+    """The identity; its gradient must not be asked for."""
+
+    def formula(self, x):
+        return x
+
+    def gradient(self, dy):
+        raise AssertionError("nobody needs this gradient")
+
+
+def test_gradients_below_the_first_parameters_are_not_computed():
+    net = Network([NoGradient(), Dense(4, 3), Softmax()], CrossEntropy())
+    assert gradients(net, *batch()).any()
+    assert not net.layers[1].needs_dx
+
+
+# --- predict -------------------------------------------------------------------------------------------------------
+
+
+def test_predictions_are_kept_when_more_are_made():
+    net = small()
+    x, _ = batch()
+    first = net.predict(x)
+    kept = first.copy()
+    net.predict(2 * x)
+    run_some_epochs(net)
+    np.testing.assert_array_equal(first, kept)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 1000])
+def test_predictions_do_not_depend_on_the_batch_size(batch_size):
+    net = run_some_epochs(with_every_part(dtype="float64"))
+    x, _ = batch(10)
+    np.testing.assert_allclose(net.predict(x, batch_size=batch_size), net.predict(x), rtol=1e-9)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.0, True])
+def test_batch_sizes_that_are_no_count_are_refused(batch_size):
+    with pytest.raises(ArgumentError, match="batch_size must be an integer of at least 1"):
+        small().predict(batch()[0], batch_size=batch_size)
+
+
+@pytest.mark.parametrize("between", [
+    lambda net: net.predict(batch(6, seed=1)[0]),
+    lambda net: net.predict(batch(99, seed=1)[0], batch_size=10),
+    lambda net: evaluate(net, Dataset(*batch(6, seed=1))),
+    lambda net: evaluate(net, Dataset(*batch(99, seed=1)), batch_size=10),
+])  # fmt: skip
+def test_predict_and_evaluate_leave_a_waiting_backward_alone(between):
+    net, undisturbed = with_every_part(), with_every_part()
+    for one in (net, undisturbed):
+        one.forward(*batch())
+    between(net)
+    for one in (net, undisturbed):
+        one.backward()
+    np.testing.assert_array_equal(net.grads, undisturbed.grads)
+    np.testing.assert_array_equal(gradients(net, *batch()), gradients(undisturbed, *batch()))  # the masks go on, too
+    np.testing.assert_array_equal(net.state, undisturbed.state)
+
+
+def test_a_refused_prediction_leaves_a_waiting_backward_alone():
+    net, undisturbed = with_every_part(), with_every_part()
+    for one in (net, undisturbed):
+        one.forward(*batch())
+    with pytest.raises(InputError):
+        net.predict(np.full((6, 4), np.nan))
+    for one in (net, undisturbed):
+        one.backward()
+    np.testing.assert_array_equal(net.grads, undisturbed.grads)
+
+
+@given(n=SIZES, seed=SEEDS)
+def test_bytes_are_scaled_to_0_to_1(n, seed):
+    x = np.random.default_rng(seed).integers(256, size=(n, 4), dtype="uint8")
+    t = np.arange(n) % 3
+    net = small(dtype="float64")
+    np.testing.assert_allclose(net.predict(x), net.predict(x / 255), rtol=1e-14)
+    np.testing.assert_allclose(gradients(net, x, t), gradients(net, x / 255, t), rtol=1e-12, atol=1e-16)
+
+
+# --- inputs and targets that are refused ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", [lambda net, x: net.forward(x, [0, 1]), lambda net, x: net.predict(x)])
+@pytest.mark.parametrize(("x", "error", "message"), [
+    (np.ones((2, 4), "int64"), InputError, r"array of int64, expected floats .* or uint8 .*astype\('float32'\)"),
+    (np.ones((2, 4), bool), InputError, "array of bool"),
+    ([["a"] * 4] * 2, InputError, "array of <U1"),
+    ([[1j] * 4] * 2, InputError, "array of complex128"),
+    ([[1.0] * 4, [1.0] * 3], InputError, "must be an array of numbers"),
+    ([[np.nan] * 4] * 2, InputError, "NaN or infinity"),
+    ([[-np.inf] * 4] * 2, InputError, "NaN or infinity"),
+    ([[1e300] * 4] * 2, InputError, r"NaN or infinity \(as float32\)"),
+    (np.ones((0, 4)), InputError, r"x is empty \(shape \(0, 4\)\)"),
+    (np.ones(4), ShapeError, r"x has shape \(4,\).*for one sample give x\[None\]"),
+    (1.0, ShapeError, r"x has shape \(\)"),
+])  # fmt: skip
+def test_inputs_that_cannot_be_used_are_refused(call, x, error, message):
+    with pytest.raises(error, match=message):
+        call(small(), x)
+
+
+@pytest.mark.parametrize(("t", "message"), [
+    ([0, 3], r"label of sample 1 is 3, expected 0\.\.2, since there are 3 outputs"),
+    ([-1, 0], "label of sample 0 is -1"),
+    ([0.0, 1.0], "labels must be integers"),
+    ([0, 1, 2], "3 targets for 2 samples"),
+    (np.eye(2), r"shape \(2, 2\) for 3 outputs"),
+    (np.ones((2, 3)), "sample 0 sums to 3, expected 1"),
+    ([[1, 0, 0], [np.nan, 0, 1]], "target of sample 1 is .*nan"),
+    (["a", "b"], "must be numbers"),
+    ([[1], [1, 2]], "must be an array of numbers"),
+    (None, "must be numbers"),
+])  # fmt: skip
+def test_targets_that_do_not_fit_are_refused(t, message):
+    with pytest.raises(TargetError, match=message):
+        small().forward(np.ones((2, 4)), t)
+
+
+def test_targets_too_large_for_the_dtype_are_refused():
+    with pytest.raises(TargetError, match="too large for float32"):
+        Network([Dense(4, 3)], QuadraticLoss()).forward(np.ones((2, 4)), np.full((2, 3), 1e300))
+
+
+# --- looking -------------------------------------------------------------------------------------------------------
+
+
+def test_summary_is_a_table():
+    net = Network([Flatten(), Dense(64, 100), Sigmoid(), Dense(100, 10), Softmax()], CrossEntropy())
+    table = """\
+   layer           output    parameters
+0  Flatten()       (N, 64)            0
+1  Dense(64, 100)  (N, 100)       6,500
+2  Sigmoid()       (N, 100)           0
+3  Dense(100, 10)  (N, 10)        1,010
+4  Softmax()       (N, 10)            0
+   CrossEntropy()  loss, runs merged with layer 4 as SoftmaxCrossEntropy()
+7,510 parameters, 30.0 kB as float32, on numpy"""
+    assert net.summary() == table
+
+
+def test_repr_shows_how_the_network_is_made():
+    assert repr(small()) == "Network([Dense(4, 5), Tanh(), Dense(5, 3), Softmax()], CrossEntropy())"

@@ -1,0 +1,269 @@
+"""Optimizers: each one is the formula of its paper, and does nothing else."""
+
+import copy
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minibp import SGD, AdaGrad, Adam, AdamW, Dense, Network, QuadraticLoss, RMSProp, Tanh, optimizers
+from minibp.errors import ArgumentError, UnknownNameError
+from minibp.optimizers import OPTIMIZERS, by_name
+from minibp.schedules import Exponential, Step
+
+STEPS = 20
+
+
+def network(dtype="float64"):
+    return Network([Dense(3, 4), Tanh(), Dense(4, 2)], QuadraticLoss(), dtype=dtype)
+
+
+def random_gradients(net, steps=STEPS):
+    return np.random.default_rng(1).normal(size=(steps, net.params.size)).astype(net.dtype)
+
+
+def follow(optimizer, gradients):
+    """Make a step for each of the gradients; returns the parameters."""
+    for g in gradients:
+        optimizer.net.grads[...] = g
+        optimizer.step()
+    return optimizer.net.params
+
+
+# --- the formulas, as in the papers: w the parameters, g a gradient, decay λ for weights and 0 for biases -----------
+
+
+def gradient_descent(w, gradients, decay, lr):
+    for g in gradients:
+        w = w - lr * (g + decay * w)
+    return w
+
+
+def heavy_ball(w, gradients, decay, lr, momentum):
+    m = 0
+    for g in gradients:
+        m = momentum * m + g + decay * w
+        w = w - lr * m
+    return w
+
+
+def nesterov(w, gradients, decay, lr, momentum, nesterov):
+    """Sutskever et al., 2013: the gradient is that of the point ahead, which is what the network holds."""
+    position, v, ahead = w, 0, w
+    for g in gradients:
+        v = momentum * v - lr * (g + decay * ahead)
+        position = position + v
+        ahead = position + momentum * v
+    return ahead
+
+
+def adagrad(w, gradients, decay, lr, eps):
+    v = 0
+    for g in gradients:
+        g = g + decay * w
+        v = v + g**2
+        w = w - lr * g / (np.sqrt(v) + eps)
+    return w
+
+
+def rmsprop(w, gradients, decay, lr, rho, eps):
+    v = 0
+    for g in gradients:
+        g = g + decay * w
+        v = rho * v + (1 - rho) * g**2
+        w = w - lr * g / (np.sqrt(v) + eps)
+    return w
+
+
+def adam(w, gradients, decay, lr, beta1, beta2, eps, decoupled=0):
+    m = v = 0
+    for t, g in enumerate(gradients, start=1):
+        g = g + decay * w
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        w = w - lr * (m / (1 - beta1**t) / (np.sqrt(v / (1 - beta2**t)) + eps) + decoupled * w)
+    return w
+
+
+def adamw(w, gradients, decay, **options):
+    return adam(w, gradients, 0, **options, decoupled=decay)
+
+
+@pytest.mark.parametrize("weight_decay", [0, 0.1])
+@pytest.mark.parametrize(("cls", "formula", "options"), [
+    (SGD, gradient_descent, {"lr": 0.3}),
+    (SGD, heavy_ball, {"lr": 0.3, "momentum": 0.8}),
+    (SGD, nesterov, {"lr": 0.3, "momentum": 0.8, "nesterov": True}),
+    (AdaGrad, adagrad, {"lr": 0.2, "eps": 1e-3}),
+    (RMSProp, rmsprop, {"lr": 0.02, "rho": 0.8, "eps": 1e-3}),
+    (Adam, adam, {"lr": 0.02, "beta1": 0.8, "beta2": 0.95, "eps": 1e-3}),
+    (AdamW, adamw, {"lr": 0.02, "beta1": 0.8, "beta2": 0.95, "eps": 1e-3}),
+])  # fmt: skip
+def test_steps_are_those_of_the_paper(cls, formula, options, weight_decay):
+    net = network()
+    gradients = random_gradients(net)
+    decay = np.where(np.arange(net.params.size) < net.weight_count, weight_decay, 0)  # of weights, not of biases
+    expected = formula(net.params.copy(), gradients, decay, **options)
+    np.testing.assert_allclose(
+        follow(cls(net, **options, weight_decay=weight_decay), gradients), expected, rtol=1e-12, atol=1e-14
+    )
+
+
+# --- options of all ------------------------------------------------------------------------------------------------
+
+
+@given(norm=st.floats(1e-3, 1e3), clip_norm=st.floats(1e-3, 1e3))
+def test_gradients_of_a_larger_norm_are_scaled_to_clip_norm(norm, clip_norm):
+    net = network()
+    g = random_gradients(net)[0]
+    g *= norm / np.linalg.norm(g)
+    before = net.params.copy()
+    step = before - follow(SGD(net, lr=1, clip_norm=clip_norm), [g])
+    np.testing.assert_allclose(step, g * min(clip_norm / norm, 1), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_clipping_does_not_hide_a_gradient_that_is_not_finite(bad):
+    net = network()
+    g = random_gradients(net)[0]
+    g[3] = bad
+    assert np.isnan(follow(SGD(net, clip_norm=1), [g])).all()
+
+
+def test_units_with_weights_of_a_larger_norm_are_scaled_to_max_norm():
+    net = network()
+    W = net.layers[0].W = np.array([[3, 0, 0.1, 0], [4, 0.5, 0, 0], [0, 0, 0, 0]])
+    other, biases = net.layers[2].W.copy(), net.params[net.weight_count :].copy()
+    follow(SGD(net, lr=0, max_norm=2), random_gradients(net, 1))
+    np.testing.assert_allclose(net.layers[0].W, W * [0.4, 1, 1, 1], rtol=1e-15)
+    assert (np.linalg.norm(other, axis=0) < 2).all()
+    np.testing.assert_array_equal(net.layers[2].W, other)
+    np.testing.assert_array_equal(net.params[net.weight_count :], biases)
+
+
+EVERY_OPTION = {"weight_decay": 0.1, "clip_norm": 1.0, "max_norm": 1.0}
+
+
+@pytest.mark.parametrize("options", [{}, *({name: value} for name, value in EVERY_OPTION.items()), EVERY_OPTION])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_gradients_are_left_as_they_are(name, options):
+    net = network()
+    g = random_gradients(net)[0]
+    follow(by_name(name)(net, **options), [g])
+    np.testing.assert_array_equal(net.grads, g)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_network_cut_into_pieces_learns_the_same(name, monkeypatch):
+    whole, cut = network(), network()
+    gradients = random_gradients(whole)
+    expected = follow(by_name(name)(whole, **EVERY_OPTION), gradients)
+    monkeypatch.setattr(optimizers, "PIECE", 7)
+    np.testing.assert_array_equal(follow(by_name(name)(cut, **EVERY_OPTION), gradients), expected)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_follows_a_network_that_moves(name):
+    stays, moves = network("float32"), network("float32")
+    first, then = np.split(random_gradients(stays), 2)
+    optimizers_ = [by_name(name)(net) for net in (stays, moves)]
+    for optimizer in optimizers_:
+        follow(optimizer, first)
+    moves.to("numpy", "float64")
+    expected, params = (follow(optimizer, then) for optimizer in optimizers_)
+    assert expected.dtype == np.float32 and params.dtype == np.float64
+    np.testing.assert_allclose(params, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_copied_optimizer_goes_on_as_the_original_would():
+    net = network()
+    optimizer = Adam(net)
+    first, then = np.split(random_gradients(net), 2)
+    follow(optimizer, first)
+    twin = copy.deepcopy(optimizer)
+    expected = follow(optimizer, then).copy()
+    np.testing.assert_array_equal(follow(twin, then), expected)
+    assert twin.net is not net
+
+
+def test_a_network_without_parameters_makes_empty_steps():
+    optimizer = Adam(Network([Tanh()], QuadraticLoss()), **EVERY_OPTION)
+    optimizer.step()
+    assert optimizer.steps == 1
+
+
+# --- the learning rate ---------------------------------------------------------------------------------------------
+
+
+def test_the_rate_can_be_set_at_any_time():
+    net = network()
+    optimizer = SGD(net, lr=0.1)
+    g = random_gradients(net)[0]
+    follow(optimizer, [g])
+    before = net.params.copy()
+    optimizer.lr = 0.5
+    np.testing.assert_allclose(before - follow(optimizer, [g]), 0.5 * g, rtol=1e-9, atol=1e-15)
+
+
+def test_a_schedule_is_asked_before_each_step():
+    net = network()
+    optimizer = SGD(net, lr=Step(1.0, every=2, factor=0.5))
+    rates, g = [], np.ones(net.params.size)
+    for _ in range(5):
+        before = net.params.copy()
+        rates.append(float((before - follow(optimizer, [g])).mean()))
+    assert rates == pytest.approx([1, 1, 0.5, 0.5, 0.25])
+    assert optimizer.lr == 0.25
+
+
+def test_a_schedule_can_be_set_and_counts_all_steps():
+    net = network()
+    optimizer = SGD(net)
+    follow(optimizer, random_gradients(net, 10))
+    optimizer.lr = Exponential(1.0, steps=10, factor=0.1)
+    assert optimizer.lr == pytest.approx(0.1)
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert SGD(network(), lr=np.float32(0.5)).lr == 0.5
+
+
+# --- what is refused -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [-0.1, np.nan, np.inf, "0.1", None, True])
+@pytest.mark.parametrize("name", ["lr", "weight_decay"])
+def test_rates_are_finite_numbers_of_at_least_0(name, value):
+    with pytest.raises(ArgumentError, match=f"{name} must be a finite number of at least 0, got"):
+        SGD(network(), **{name: value})
+
+
+@pytest.mark.parametrize("value", [0, -1, np.nan, np.inf, "1"])
+@pytest.mark.parametrize(("cls", "name"), [(SGD, "clip_norm"), (SGD, "max_norm"), (AdaGrad, "eps"), (RMSProp, "eps"),
+                                           (Adam, "eps")])  # fmt: skip
+def test_divisors_and_bounds_are_above_0(cls, name, value):
+    with pytest.raises(ArgumentError, match=f"{name} must be"):
+        cls(network(), **{name: value})
+
+
+@pytest.mark.parametrize("value", [1, -0.1, np.nan, "0.9", None])
+@pytest.mark.parametrize(("cls", "name"), [(SGD, "momentum"), (RMSProp, "rho"), (Adam, "beta1"), (AdamW, "beta2")])
+def test_decay_rates_lie_in_0_to_1(cls, name, value):
+    with pytest.raises(ArgumentError, match=f"{name} must be"):
+        cls(network(), **{name: value})
+
+
+def test_nesterov_without_momentum_is_refused():
+    with pytest.raises(ArgumentError, match=r"needs a momentum, e\.g\. momentum=0\.9"):
+        SGD(network(), nesterov=True)
+
+
+def test_what_is_no_network_is_refused():
+    with pytest.raises(ArgumentError, match="needs the network it trains, got"):
+        SGD(network().params)
+
+
+def test_unknown_name_is_told_which_there_are():
+    with pytest.raises(UnknownNameError, match="unknown optimizer 'sdg': choose one of sgd, rmsprop, adagrad, adam, "):
+        by_name("sdg")

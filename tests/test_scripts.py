@@ -1,0 +1,170 @@
+"""The training scripts: what they print, write and refuse."""
+
+import csv
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from datasets.script import main
+from minibp import data, load, metrics
+
+ROOT = Path(__file__).parent.parent
+LAST_LINE = re.compile(r"test accuracy (\d\.\d{4})  loss (\d+\.\d{4})  epochs (\d+)  seconds \d+\.\d")
+EPOCH_LINE = r"epoch +\d+  loss \d+\.\d{4}  test loss \d+\.\d{4}  test accuracy \d\.\d{4}  \d+\.\d\d s"
+
+
+@pytest.fixture
+def digits(capsys):
+    """Run the script of the digits with these arguments: the lines it prints, when all went well."""
+
+    def run(*arguments):
+        assert main("digits", data.digits, ["--model", "softmax", "--epochs", "2", *map(str, arguments)]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+# --- what is printed -----------------------------------------------------------------------------------------------
+
+
+def test_script_run_by_its_name_prints_one_line_when_quiet():
+    command = [sys.executable, "-W", "error", "-m", "datasets.digits", "--quiet", "--epochs", "2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert LAST_LINE.fullmatch(done.stdout.removesuffix("\n"))
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist", "fashion_mnist", "kmnist"])
+def test_every_data_set_has_a_script(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_module(f"datasets.{name}", run_name="__main__")
+    assert capsys.readouterr().out.startswith(f"usage: python -m datasets.{name} ")
+
+
+def test_a_line_is_printed_for_each_epoch_and_the_result_last(digits):
+    lines = digits()
+    assert lines[0] == "digits: 1,437 training and 360 test images"
+    assert len([line for line in lines if re.fullmatch(EPOCH_LINE, line)]) == 2
+    assert LAST_LINE.fullmatch(lines[-1])[3] == "2"
+
+
+@pytest.mark.parametrize("dataset", ["digits", "mnist"])  # the digits are split by the seed, too
+def test_same_seed_prints_the_same_result(dataset, capsys):
+    results = []
+    for seed in ("1", "1", "2"):
+        main(dataset, lambda *_, **options: data.digits(**options), ["--epochs", "1", "--quiet", "--seed", seed])
+        results.append(capsys.readouterr().out.split("seconds")[0])
+    first, again, other = results
+    assert first == again != other
+
+
+@pytest.mark.parametrize(("arguments", "shown"), [
+    (["--model", "mlp", "--hidden", 7, 5], "Dense(7, 5)"),
+    (["--model", "mlp", "--hidden"], "Dense(64, 10)"),
+    (["--lr", 0.25], "SGD, learning rate 0.25, batches of 100, 2 epochs"),
+    (["--batch-size", 50], "batches of 50, 2 epochs"),
+    (["--weight-decay", 0.5], "weight decay 0.5"),
+    (["--optimizer", "rmsprop"], "RMSProp, learning rate 0.001"),
+])  # fmt: skip
+def test_the_command_line_overrides_the_recipe(digits, arguments, shown):
+    assert shown in "\n".join(digits(*arguments))
+
+
+# --- what is written -----------------------------------------------------------------------------------------------
+
+
+def test_the_saved_network_is_the_one_that_was_reported(digits, tmp_path):
+    (line,) = digits("--quiet", "--seed", 3, "--save", tmp_path / "net.safetensors")
+    test = data.digits(seed=3).test
+    accuracy = metrics.accuracy(load(tmp_path / "net.safetensors").predict(test.x), test.t)
+    assert LAST_LINE.fullmatch(line)[1] == f"{accuracy:.4f}"
+
+
+def test_the_log_has_a_row_for_each_epoch(digits, tmp_path):
+    (line,) = digits("--quiet", "--log", tmp_path / "log.csv")
+    with open(tmp_path / "log.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["epoch", "loss", "test_loss", "test_accuracy", "seconds"]
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert LAST_LINE.fullmatch(line).groups() == (
+        f"{float(rows[-1]['test_accuracy']):.4f}", f"{float(rows[-1]['test_loss']):.4f}", "2"
+    )  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # old releases of matplotlib use what is deprecated
+@pytest.mark.parametrize(("name", "start"), [("a.png", b"\x89PNG"), ("a.PDF", b"%PDF"), ("a.svg", b"<?xml")])
+def test_the_curves_are_drawn(digits, tmp_path, name, start):
+    digits("--quiet", "--plot", tmp_path / name)
+    assert (tmp_path / name).read_bytes().startswith(start)
+
+
+# --- what is refused -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def refusal(capsys):
+    """Run a script with these arguments: its error, when it prints that and nothing else."""
+
+    def run(*arguments, dataset="digits"):
+        assert main(dataset, getattr(data, dataset), ["--quiet", *map(str, arguments)]) == 2
+        out, error = capsys.readouterr()
+        assert out == "" and error.startswith("error: ")
+        return error
+
+    return run
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--model", "lenet"], "unknown model 'lenet': choose one of softmax, nielsen30"),
+    (["--optimizer", "sdg"], "unknown optimizer 'sdg': choose one of sgd, rmsprop"),
+    (["--backend", "torch"], "unknown backend 'torch': choose one of numpy, cupy, auto"),
+    (["--batch-size", 0], "batch_size must be an integer of at least 1, got 0"),
+    (["--epochs", 0], "epochs must be an integer of at least 1, got 0"),
+    (["--hidden", 0], "must be an integer of at least 1, got 0"),
+    (["--lr", "nan"], "lr must be a finite number"),
+    (["--weight-decay", -1], "weight_decay must be a finite number"),
+    (["--seed", -1], "--seed must be at least 0, got -1"),
+    (["--model", "softmax", "--hidden", 5], "--hidden goes with --model mlp, not with softmax"),
+    (["--data", "."], "the digits are part of minibp"),
+    (["--save", "nowhere/net.safetensors"], "there is no folder nowhere; make it first"),
+    (["--log", "nowhere/log.csv"], "there is no folder nowhere; make it first"),
+    (["--plot", "nowhere/curves.png"], "there is no folder nowhere; make it first"),
+    (["--plot", "curves.txt"], "--plot draws .png, .svg, .pdf files, not curves.txt"),
+    (["--hidden", 5, "--optimizer", "sgd", "--lr", 1e30], "the loss became NaN or infinite in epoch"),
+])  # fmt: skip
+def test_what_is_wrong_is_said_on_stderr(refusal, arguments, message):
+    assert message in refusal(*arguments)
+
+
+def test_a_folder_without_the_files_is_refused(refusal, tmp_path):
+    assert str(tmp_path) in refusal("--data", tmp_path, dataset="mnist")
+
+
+def test_missing_matplotlib_is_said_before_the_training(refusal, monkeypatch):
+    monkeypatch.delitem(sys.modules, "datasets.plot", raising=False)
+    for name in ("matplotlib", "matplotlib.figure"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr("datasets.script.train", lambda *_: pytest.fail("it was trained"))
+    assert "pip install 'minibp[plot]'" in refusal("--plot", "curves.png")
+
+
+def test_interrupted_script_says_so(capsys):
+    def interrupted(seed):
+        raise KeyboardInterrupt
+
+    assert main("digits", interrupted, []) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+# --- real data -----------------------------------------------------------------------------------------------------
+
+
+def test_mnist_is_learnt(mnist_directory, capsys):
+    arguments = ["--data", str(mnist_directory), "--model", "softmax", "--epochs", "1", "--quiet"]
+    assert main("mnist", data.mnist, arguments) == 0
+    assert float(LAST_LINE.fullmatch(capsys.readouterr().out.strip())[1]) > 0.88

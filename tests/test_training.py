@@ -1,0 +1,328 @@
+"""Training: what train() yields, learns and refuses; evaluate(); early stopping."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+
+from minibp import (
+    SGD,
+    Adam,
+    BatchNorm,
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Dense,
+    Dropout,
+    EarlyStopping,
+    Epoch,
+    Flatten,
+    Layer,
+    Network,
+    QuadraticLoss,
+    Sigmoid,
+    SigmoidCrossEntropy,
+    Softmax,
+    Tanh,
+    data,
+    evaluate,
+    train,
+)
+from minibp.data import Dataset
+from minibp.errors import ArgumentError, DivergenceError, ShapeError, TargetError
+
+
+def small(**options):
+    """4 inputs, 3 classes, with running statistics and dropout."""
+    layers = [Dense(4, 8), BatchNorm(8), Tanh(), Dropout(0.2), Dense(8, 3), Softmax()]
+    return Network(layers, CrossEntropy(), **options)
+
+
+def linear(**options):
+    """4 inputs, 3 numbers."""
+    return Network([Dense(4, 3)], QuadraticLoss(), **options)
+
+
+def samples(n=10, seed=0):
+    rng = np.random.default_rng(seed)
+    return Dataset(rng.normal(size=(n, 4)), rng.integers(3, size=n))
+
+
+def run(net, dataset, epochs=2, batch_size=4, lr=0.1, **options):
+    return list(train(net, SGD(net, lr=lr), dataset, epochs, batch_size, **options))
+
+
+# --- what train() does ---------------------------------------------------------------------------------------------
+
+
+def test_xor_is_learnt():
+    xor = Dataset([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [0, 1, 1, 0])
+    net = Network([Dense(2, 8), Tanh(), Dense(8, 2), Softmax()], CrossEntropy())
+    *_, last = train(net, Adam(net, lr=0.05), xor, epochs=200, validation=xor)
+    assert last.loss < 0.1 and last.val_accuracy == 1
+
+
+def test_digits_are_learnt():
+    digits = data.digits()
+    net = Network([Flatten(), Dense(64, 32), Sigmoid(), Dense(32, 10), Softmax()], CrossEntropy())
+    *_, last = train(net, SGD(net, lr=0.5), digits.train, epochs=10, validation=digits.test)
+    assert last.val_accuracy > 0.9
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(1, 1), (10, 3), (10, 5), (10, 10), (10, 99), (300, 256), (600, 7)])
+def test_an_epoch_is_the_loop_that_one_would_write(n, batch_size):
+    net = small(dtype="float64")
+    by_hand, dataset = copy.deepcopy(net), samples(n)
+    optimizer = SGD(by_hand, lr=0.1)
+    for _ in range(2):
+        order = by_hand.rng.permutation(n)
+        for start in range(0, n, batch_size):
+            rows = order[start : start + batch_size]
+            by_hand.forward(dataset.x[rows], dataset.t[rows])
+            by_hand.backward()
+            optimizer.step()
+    run(net, dataset, 2, batch_size)
+    np.testing.assert_allclose(net.params, by_hand.params, rtol=1e-9, atol=1e-12)
+
+
+class Recorder(Layer):
+    """The identity; keeps what it is fed in training."""
+
+    def __init__(self):
+        self.seen = []
+
+    def formula(self, x):
+        if self.training:
+            self.seen += x[:, 0].tolist()
+        return x
+
+    def gradient(self, dy):
+        return dy
+
+
+def test_every_sample_comes_once_an_epoch_in_another_order_each():
+    recorder = Recorder()
+    net = Network([recorder, Dense(1, 1)], QuadraticLoss())
+    run(net, Dataset(np.arange(50.0)[:, None], np.zeros(50)), epochs=2, batch_size=8, lr=0)
+    first, second = recorder.seen[:50], recorder.seen[50:]
+    assert sorted(first) == sorted(second) == list(range(50))
+    assert first != second and first != sorted(first)
+
+
+def test_epochs_are_numbered_and_yielded_one_by_one():
+    net = small()
+    optimizer = SGD(net)
+    steps = [(epoch.number, optimizer.steps) for epoch in train(net, optimizer, samples(10), epochs=3, batch_size=4)]
+    assert steps == [(1, 3), (2, 6), (3, 9)]
+
+
+def test_loss_of_an_epoch_is_the_mean_over_all_samples():
+    dataset, net = samples(10), Network([Dense(4, 3), Softmax()], CrossEntropy())
+    (epoch,) = run(net, dataset, epochs=1, batch_size=4, lr=0)  # nothing is learnt: each batch sees the same weights
+    assert epoch.loss == pytest.approx(evaluate(net, dataset).loss, rel=1e-6)
+
+
+def test_validation_is_evaluated_after_each_epoch():
+    net, held_out = small(), samples(20, seed=1)
+    for epoch in train(net, SGD(net), samples(10), epochs=2, validation=held_out):
+        assert (epoch.val_loss, epoch.val_accuracy) == evaluate(net, held_out)
+
+
+def test_validation_does_not_change_the_training():
+    with_validation, without = small(), small()
+    losses = [e.loss for e in run(with_validation, samples(), validation=samples(seed=1))]
+    assert losses == [e.loss for e in run(without, samples())]
+    np.testing.assert_array_equal(with_validation.params, without.params)
+
+
+def test_an_epoch_prints_as_a_line_of_a_log():
+    assert str(Epoch(3, 0.5, None, None, 1.234)) == "epoch   3  loss 0.5000  1.23 s"
+    assert str(Epoch(3, 0.5, 0.25, 0.9, 1.234)) == (
+        "epoch   3  loss 0.5000  val_loss 0.2500  val_accuracy 0.9000  1.23 s"
+    )
+
+
+# --- data ----------------------------------------------------------------------------------------------------------
+
+
+def test_bytes_are_learnt_from_as_their_values_over_255(rng):
+    x, t = rng.integers(256, size=(10, 4), dtype="uint8"), np.arange(10) % 3
+    from_bytes, from_floats = small(dtype="float64"), small(dtype="float64")
+    run(from_bytes, Dataset(x, t))
+    run(from_floats, Dataset(x / 255, t))
+    np.testing.assert_allclose(from_bytes.params, from_floats.params, rtol=1e-9, atol=1e-12)
+
+
+def test_labels_and_rows_are_learnt_alike():
+    dataset = samples()
+    labels, rows = small(), small()
+    run(labels, dataset, validation=dataset)
+    epochs = run(rows, Dataset(dataset.x, np.eye(3)[dataset.t]), validation=dataset)
+    np.testing.assert_array_equal(labels.params, rows.params)
+    assert epochs[-1].val_accuracy == evaluate(rows, dataset).accuracy
+
+
+def test_a_memory_map_is_learnt_from_as_its_array(tmp_path):
+    dataset = samples()
+    np.save(tmp_path / "x.npy", dataset.x)
+    from_file, from_array = small(), small()
+    run(from_file, Dataset(np.load(tmp_path / "x.npy", mmap_mode="r"), dataset.t))
+    run(from_array, dataset)
+    np.testing.assert_array_equal(from_file.params, from_array.params)
+
+
+# --- evaluate ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 1000])
+def test_evaluation_is_of_the_predictions_whatever_the_batch_size(batch_size):
+    net, dataset = small(dtype="float64"), samples()
+    y = net.predict(dataset.x)
+    loss, accuracy = evaluate(net, dataset, batch_size=batch_size)
+    assert loss == pytest.approx(-np.log(y[np.arange(10), dataset.t]).mean(), rel=1e-12)
+    assert accuracy == (y.argmax(axis=1) == dataset.t).mean()
+
+
+@pytest.mark.parametrize(("layers", "loss"), [
+    ([Sigmoid], BinaryCrossEntropy), ([Sigmoid], QuadraticLoss), ([], SigmoidCrossEntropy)
+])  # fmt: skip
+def test_one_output_answers_class_1_above_one_half(layers, loss):
+    net = Network([Dense(1, 1, W=[[1]]), *[layer() for layer in layers]], loss())
+    dataset = Dataset([[-2.0], [-0.3], [0.3], [2.0]], [0, 1, 1, 1])
+    assert evaluate(net, dataset).accuracy == 0.75
+    run(net, dataset, epochs=1)
+
+
+def test_targets_that_are_no_classes_have_no_accuracy(rng):
+    net = linear()
+    loss, accuracy = evaluate(net, Dataset(rng.normal(size=(5, 4)), rng.normal(size=(5, 3))))
+    assert math.isfinite(loss) and math.isnan(accuracy)
+
+
+def test_evaluate_takes_a_data_set_only():
+    with pytest.raises(ArgumentError, match="evaluate needs a Dataset, got tuple"):
+        evaluate(small(), tuple(samples()))
+
+
+# --- early stopping ------------------------------------------------------------------------------------------------
+
+
+def stopped(values, patience):
+    """After how many of the values it is time to stop; None if never."""
+    best = EarlyStopping(small(), patience=patience)
+    return next((i for i, value in enumerate(values, start=1) if best.should_stop(value)), None)
+
+
+def test_training_stops_after_more_than_patience_epochs_without_improvement():
+    assert stopped([3, 2, 4, 4, 4, 1], patience=2) == 5
+
+
+def test_an_improvement_starts_the_count_anew():
+    assert stopped([3, 4, 2, 3, 1, 2], patience=1) is None
+
+
+def test_nan_is_no_improvement():
+    assert stopped([3, math.nan, math.nan], patience=1) == 3
+
+
+def test_best_weights_and_statistics_are_given_back():
+    net = small()
+    best = EarlyStopping(net)
+    kept = {}
+    for value in (3, 1, 2):
+        run(net, samples(), epochs=1)
+        kept[value] = net.params.copy(), net.state.copy()
+        best.should_stop(value)
+    best.restore()
+    np.testing.assert_array_equal(net.params, kept[1][0])
+    np.testing.assert_array_equal(net.state, kept[1][1])
+    assert best.best == 1
+
+
+def test_without_a_best_the_network_is_left_as_it_is():
+    net = small()
+    before = net.params.copy()
+    EarlyStopping(net).restore()
+    np.testing.assert_array_equal(net.params, before)
+
+
+def test_early_stopping_needs_a_value_and_patience():
+    with pytest.raises(ArgumentError, match=r"early stopping got None.*validation="):
+        EarlyStopping(small()).should_stop(None)
+    with pytest.raises(ArgumentError, match="patience must be an integer of at least 1, got 0"):
+        EarlyStopping(small(), patience=0)
+
+
+# --- divergence ----------------------------------------------------------------------------------------------------
+
+
+def test_a_rate_that_is_too_high_is_named_at_the_end_of_the_epoch():
+    net = linear()
+    optimizer = SGD(net, lr=0.01)
+    with pytest.raises(DivergenceError, match=r"in epoch 2, at step \d+ of 20 .* learning rate 1000 is too high"):
+        for _ in train(net, optimizer, samples(200), epochs=3, batch_size=10):
+            optimizer.lr = 1000
+    assert optimizer.steps == 40
+
+
+def test_a_first_step_that_fails_in_a_later_epoch_is_the_fault_of_the_rate():
+    with pytest.raises(DivergenceError, match=r"in epoch 2, at step 1 of 1\. .* learning rate 1e\+30 is too high"):
+        run(linear(), samples(), batch_size=10, lr=1e30)
+
+
+def test_inputs_that_are_too_large_are_named():
+    dataset = samples()
+    with pytest.raises(DivergenceError, match=r"in epoch 1, at step 1 of 3\. .*inputs .* too large"):
+        run(linear(), Dataset(1e30 * dataset.x, dataset.t))
+
+
+def test_inputs_beyond_the_dtype_are_too_large():
+    dataset = samples()
+    with pytest.raises(DivergenceError, match="too large"):
+        run(linear(), Dataset(1e300 * dataset.x, dataset.t))
+
+
+def test_weights_that_overflow_after_a_finite_loss_show_in_the_validation_without_a_warning():
+    (epoch,) = run(linear(), samples(), epochs=1, batch_size=10, lr=1e38, validation=samples())
+    assert math.isfinite(epoch.loss) and not math.isfinite(epoch.val_loss)
+
+
+# --- what is refused, by the call itself ---------------------------------------------------------------------------
+
+
+def bad(x=None, t=None):
+    """Samples, with other inputs or targets."""
+    good = samples()
+    return Dataset(good.x if x is None else x, good.t if t is None else t)
+
+
+@pytest.mark.parametrize(("changed", "error", "message"), [
+    ({"epochs": 0}, ArgumentError, "epochs must be an integer of at least 1, got 0"),
+    ({"epochs": 1.5}, ArgumentError, "epochs must be an integer"),
+    ({"batch_size": 0}, ArgumentError, "batch_size must be an integer of at least 1, got 0"),
+    ({"dataset": (np.ones((2, 4)), [0, 1])}, ArgumentError, "dataset must be a Dataset, got tuple"),
+    ({"validation": np.ones((2, 4))}, ArgumentError, "validation must be a Dataset, got ndarray"),
+    ({"dataset": bad(x=np.ones((10, 5)))}, ShapeError, r"layer 0: Dense\(4, 8\) is fed 5 values by the data"),
+    ({"validation": bad(x=np.ones((10, 5)))}, ShapeError, r"layer 0: Dense\(4, 8\) is fed 5 values by the data"),
+    ({"dataset": bad(t=np.full(10, 3))}, TargetError, r"label of sample 0 is 3, expected 0\.\.2"),
+    ({"validation": bad(t=np.full(10, -1))}, TargetError, r"label of sample 0 is -1, expected 0\.\.2"),
+])  # fmt: skip
+def test_what_does_not_fit_is_refused_before_the_first_epoch(changed, error, message):
+    net = small()
+    options = {"dataset": samples(), "epochs": 1} | changed
+    with pytest.raises(error, match=message):
+        train(net, SGD(net), **options)
+
+
+@pytest.mark.parametrize("optimizer", [lambda net: SGD(small()), lambda net: SGD, lambda net: None])
+def test_an_optimizer_of_another_network_is_refused(optimizer):
+    net = small()
+    with pytest.raises(ArgumentError, match="optimizer was made for another network"):
+        train(net, optimizer(net), samples(), epochs=1)
+
+
+def test_nothing_is_learnt_before_the_first_epoch_is_asked_for():
+    net = small()
+    before = net.params.copy()
+    train(net, SGD(net), samples(), epochs=1)
+    np.testing.assert_array_equal(net.params, before)
