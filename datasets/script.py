@@ -99,15 +99,15 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
                 log.writerow(epoch)
     seconds = time.perf_counter() - start
 
-    if options.save:
-        save(net, options.save)
-    if draw:
-        draw(history, dataset, options.plot)
     last = history[-1]
     print(
         f"test accuracy {last.val_accuracy:.4f}  loss {last.val_loss:.4f}  epochs {last.number}  seconds {seconds:.1f}",
         flush=True,
     )
+    if options.save:  # after the result, which a full disk shall not cost
+        save(net, options.save)
+    if draw:
+        draw(history, dataset, options.plot)
 
 
 def load(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace) -> Splits:
@@ -135,7 +135,8 @@ def recipe(dataset: str, options: argparse.Namespace, n_in: int, n_out: int) -> 
     if options.optimizer is not None:
         model.optimizer = by_name(options.optimizer)
         model.options = {}
-        model.lr = inspect.signature(model.optimizer).parameters["lr"].default
+        defaults = {name: p.default for name, p in inspect.signature(model.optimizer).parameters.items()}
+        model.lr, model.weight_decay = defaults["lr"], defaults.get("weight_decay", model.weight_decay)
     for name in ("epochs", "batch_size", "lr", "weight_decay"):
         if getattr(options, name) is not None:
             setattr(model, name, getattr(options, name))

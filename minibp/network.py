@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -62,11 +63,13 @@ class Network:
     def __init__(
         self, layers: Sequence[Layer], loss: Loss, backend: str = "numpy", dtype: Any = "float32", seed: int | None = 0
     ):
-        self.layers, self.loss = tuple(layers), loss
+        self.layers, self.loss = (layers,) if isinstance(layers, Layer) else tuple(layers), loss
         self._refuse_strangers()
         self.shapes = self._chain()
         self.loss.check_last(self.layers[-1])
         xp, dtype = resolve(backend), real(dtype)
+        if seed is not None and (not hasattr(seed, "__index__") or seed < 0):
+            raise ArgumentError(f"seed must be an integer of at least 0, got {seed!r}")
         self.rng = np.random.default_rng(seed)
         for layer in self.layers:
             layer.initialize(self.rng)
@@ -135,8 +138,6 @@ class Network:
             self.finish = self.loss.activation()
         with_params = [i for i, layer in enumerate(self.trained) if layer.params]
         self.first = with_params[0] if with_params else len(self.trained)
-        for layer in self.layers:
-            layer.needs_dx = True
         if with_params:
             self.trained[self.first].needs_dx = False
 
@@ -171,6 +172,9 @@ class Network:
     def __getstate__(self) -> dict[str, Any]:
         kept = {"layers", "loss", "shapes", "dtype", "rng"}
         return {name: value for name, value in self.__dict__.items() if name in kept} | {"backend_name": self.backend}
+
+    def __copy__(self) -> Network:
+        return copy.deepcopy(self)  # layers that two networks shared would be views of the vectors of one
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         xp = resolve(state.pop("backend_name"))

@@ -103,6 +103,7 @@ class Part:
                 f"{type(self).__name__}: {name} must hold finite numbers, shape {shape}; got shape {array.shape}"
                 + (", with NaN or infinity in it" if array.shape == shape else "")
             )
+        self._starts[name] = (shape, None)  # done with, and not to be kept in copies
         arrays = {name: array} if name in self._state else {name: array, "d" + name: np.zeros_like(array)}
         self._held.update(arrays)
         self.__dict__.update(arrays)
@@ -244,7 +245,7 @@ def real(dtype: Any) -> np.dtype:
     """A dtype to compute in."""
     for known in (np.dtype("float32"), np.dtype("float64")):  # NumPy's own objects, which `forward` compares by `is`
         try:
-            if np.dtype(dtype) == known:
+            if dtype is not None and np.dtype(dtype) == known:
                 return known
         except TypeError:
             break

@@ -148,7 +148,7 @@ def _epochs(
         losses = _one_epoch(net, optimizer, batches, net.rng.permutation(len(batches.x)))
         loss = float(losses.mean(dtype="float64"))
         seconds = time.perf_counter() - start
-        if not np.isfinite(loss):
+        if not (np.isfinite(loss) and net.xp.isfinite(net.params).all()):
             raise DivergenceError(_diagnosis(net, optimizer, to_host(losses), number, batches.batch_size))
         val_loss, val_accuracy = evaluate(net, validation) if validation is not None else (None, None)
         yield Epoch(number, loss, val_loss, val_accuracy, seconds)
@@ -169,10 +169,11 @@ def _one_epoch(net: Network, optimizer: Optimizer, batches: Batches, order: np.n
 
 def _diagnosis(net: Network, optimizer: Optimizer, losses: np.ndarray, epoch: int, batch_size: int) -> str:
     """Which step went wrong first, and the likely cause."""
-    first = int(np.argmin(np.isfinite(losses))) // batch_size
-    before = losses[: first * batch_size]
+    wrong = ~np.isfinite(losses)
     steps = -(-len(losses) // batch_size)
-    if epoch == 1 and first == 0:
+    first = int(np.argmax(wrong)) // batch_size if wrong.any() else steps - 1  # else the last update did it
+    before = losses[: first * batch_size]
+    if epoch == 1 and first == 0 and wrong.any():
         cause = "the inputs or the starting weights are too large: scale inputs to about -1..1, as uint8 is by itself"
     else:
         cause = f"the learning rate {optimizer.lr:g} is too high: try a tenth of it, or clip_norm=1"
@@ -180,8 +181,9 @@ def _diagnosis(net: Network, optimizer: Optimizer, losses: np.ndarray, epoch: in
     if before.size:
         start, end = (part.mean(dtype="float64") for part in (before[:batch_size], before[-batch_size:]))
         rise = f" (mean loss of the first batch {start:.4g}, of the last finite one {end:.4g})"
+    what = "loss" if wrong.any() else "weights"
     return (
-        f"the loss became NaN or infinite in epoch {epoch}, at step {first + 1} of {steps}{rise}. "
+        f"the {what} became NaN or infinite in epoch {epoch}, at step {first + 1} of {steps}{rise}. "
         f"Likely cause: {cause}. The weights are lost; build the network anew to start again"
     )
 

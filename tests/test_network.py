@@ -249,10 +249,11 @@ def test_running_statistics_are_state_and_not_parameters():
     np.testing.assert_array_equal(net.state, np.concatenate([net.layers[1].running_mean, net.layers[1].running_var]))
 
 
-def test_a_copy_shares_nothing_with_the_original():
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_shares_nothing_with_the_original(copied):
     net = small()
     before = net.predict(batch()[0])
-    run_some_epochs(copy.deepcopy(net))
+    run_some_epochs(copied(net))
     np.testing.assert_array_equal(net.predict(batch()[0]), before)
 
 
@@ -302,6 +303,12 @@ def test_every_array_stays_in_the_dtype_of_the_network(dtype):
 
 
 # --- starting weights ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5])
+def test_seeds_that_are_no_counts_are_refused(seed):
+    with pytest.raises(ArgumentError, match=f"seed must be an integer of at least 0, got {seed}"):
+        small(seed=seed)
 
 
 def test_same_seed_draws_the_same_weights():
