@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -46,6 +45,8 @@ def save(net: Network, path: str | os.PathLike[str]) -> None:
     OSError
         If the file cannot be written; what was there before is still there.
     """
+    import json  # these here, not above: few programs save, all import
+
     from safetensors.numpy import save as to_bytes
 
     arrays = {
@@ -64,7 +65,7 @@ def save(net: Network, path: str | os.PathLike[str]) -> None:
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file so that at `path` there is never a part of it, whatever happens."""
-    temporary = Path(f"{os.fspath(path)}.{os.urandom(8).hex()}.part")  # not mkstemp: others may read the file
+    temporary = f"{os.fspath(path)}.{os.urandom(8).hex()}.part"  # not mkstemp: others may read the file
     try:
         with open(temporary, "xb") as file:
             file.write(content)
@@ -72,7 +73,8 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
         raise
 
 
@@ -102,10 +104,12 @@ def load(path: str | os.PathLike[str], backend: str = "numpy", own: Iterable[typ
     UnknownNameError
         If it uses a layer that is neither minibp's nor in `own`.
     """
+    import json
+
     from safetensors import SafetensorError, safe_open
 
     known = KNOWN | {cls.__name__: cls for cls in own}
-    if not Path(path).exists():
+    if not os.path.exists(path):
         raise FileNotFoundError(f"no such file: {path}")
     try:
         with safe_open(path, framework="numpy") as file:

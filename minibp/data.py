@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -134,7 +133,7 @@ def digits(seed: int = 0) -> Splits:
     -------
     1437 samples to train on, 360 to test on: x (N, 8, 8) uint8, labels 0..9 (N,) uint8
     """
-    with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as file:
+    with np.load(os.path.join(os.path.dirname(__file__), "digits.npz"), allow_pickle=False) as file:
         return split(Dataset(file["x"], file["t"]), held_out=360, seed=seed)
 
 

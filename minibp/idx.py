@@ -6,7 +6,6 @@ uint32, then the values, big-endian, the last dimension running fastest (LeCun, 
 """
 
 import gzip
-import hashlib
 import math
 import os
 import struct
@@ -79,6 +78,8 @@ def contents_sha256(array: np.ndarray) -> str:
     -------
     64 hexadecimal digits
     """
+    import hashlib  # here, not above: its import takes longer than that of this module, and few need it
+
     code = _CODES[array.dtype]
     digest = hashlib.sha256(struct.pack(f">HBB{array.ndim}I", 0, code, array.ndim, *array.shape))
     digest.update(array.astype(_TYPES[code], copy=False).reshape(-1).view(np.uint8).data)
