@@ -9,7 +9,8 @@ from .layers import ELU, GELU, Dense, Flatten, LeakyReLU, ReLU, Sigmoid, Softmax
 from .losses import BinaryCrossEntropy, CrossEntropy, Loss, QuadraticLoss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from .network import Network
 from .normalization import BatchNorm, LayerNorm
-from .optimizers import SGD, AdaGrad, Adam, AdamW, Optimizer, RMSProp
+from .optimizer import Optimizer
+from .optimizers import SGD, AdaGrad, Adam, AdamW, RMSProp
 from .training import EarlyStopping, Epoch, evaluate, train
 
 __version__ = "0.1.0"

@@ -40,11 +40,11 @@ class Normalization(Layer):
 
     def scaled(self) -> Array:
         """y, with x - μ in x̂."""
-        xp = self.xp
+        xp, xhat = self.xp, self.xhat
         std = xp.add(self.var, self.eps, out=self.std)
         xp.sqrt(std, out=std)
-        self.xhat /= std
-        y = xp.multiply(self.xhat, self.gamma, out=self.y)
+        xhat /= std
+        y = xp.multiply(xhat, self.gamma, out=self.y)
         y += self.beta
         return y
 

@@ -13,7 +13,7 @@ from .data import Dataset
 from .errors import ArgumentError, DivergenceError
 from .metrics import accuracy, classes
 from .network import PREDICT, Network
-from .optimizers import Optimizer
+from .optimizer import Optimizer
 from .part import Array, at_least_one
 
 BLOCK = 256  # samples gathered and scaled at a time where batches are smaller: spares calls

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minibp import SGD, AdaGrad, Adam, AdamW, Dense, Network, QuadraticLoss, RMSProp, Tanh, optimizers
+from minibp import SGD, AdaGrad, Adam, AdamW, Dense, Network, QuadraticLoss, RMSProp, Tanh
 from minibp.errors import ArgumentError, UnknownNameError
 from minibp.optimizers import OPTIMIZERS, by_name
 from minibp.schedules import Exponential, Step
@@ -159,7 +159,7 @@ def test_a_network_cut_into_pieces_learns_the_same(name, monkeypatch):
     whole, cut = network(), network()
     gradients = random_gradients(whole)
     expected = follow(by_name(name)(whole, **EVERY_OPTION), gradients)
-    monkeypatch.setattr(optimizers, "PIECE", 7)
+    monkeypatch.setattr("minibp.optimizer.PIECE", 7)
     np.testing.assert_array_equal(follow(by_name(name)(cut, **EVERY_OPTION), gradients), expected)
 
 

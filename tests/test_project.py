@@ -19,8 +19,8 @@ MODULES = sorted((ROOT / "minibp").glob("*.py"))
 # Each module imports only from those before it.
 ORDER = [
     "errors", "backend", "initializers", "part", "vectors", "layer", "layers", "normalization", "dropout", "loss",
-    "losses", "network", "schedules", "optimizers", "gradients", "checkpoint", "idx", "download", "published", "data",
-    "metrics", "training", "__init__",
+    "losses", "network", "schedules", "optimizer", "optimizers", "gradients", "checkpoint", "idx", "download",
+    "published", "data", "metrics", "training", "__init__",
 ]  # fmt: skip
 
 PUBLIC = [

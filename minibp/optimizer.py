@@ -1,0 +1,142 @@
+"""Optimizer: the base of the optimizers, which goes over two flat vectors in pieces that stay in the cache."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from .backend import to_host
+from .errors import ArgumentError
+from .network import Network
+from .part import Array
+from .schedules import Constant, Schedule, positive, rate
+
+PIECE = 65536  # values: 256 KiB of each float32 vector at a time stay in the second-level cache
+
+
+class Optimizer:
+    """Base of the optimizers: changes a network's params by its grads, and never changes grads.
+
+    Parameters
+    ----------
+    net : Network
+        Whose parameters to train.
+    lr : float or Schedule
+        Learning rate.
+    weight_decay : float, default 0
+        λ: λ w is added to the gradient of each weight (not of biases), the gradient of ½ λ Σ w².
+    clip_norm : float, optional
+        Where the norm of the whole gradient is larger, it is scaled down to this (Pascanu et al., 2013).
+    max_norm : float, optional
+        After each step, the weights into a unit (a column of W) whose norm is larger are scaled down to this
+        (Srivastava et al., 2014).
+
+    Attributes
+    ----------
+    lr : float
+        The rate of the next step. A number or a Schedule can be assigned at any time.
+    steps : int
+        Steps made so far.
+
+    Raises
+    ------
+    ArgumentError
+        If a number is outside its range.
+    """
+
+    moments = 0  # vectors that it keeps beside params and grads
+
+    def __init__(
+        self,
+        net: Network,
+        lr: float | Schedule,
+        *,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+        max_norm: float | None = None,
+    ):
+        if not isinstance(net, Network):
+            raise ArgumentError(f"an optimizer needs the network it trains, got {net!r}")
+        self.net, self.steps, self.schedule = net, 0, self._as_schedule(lr)
+        self.weight_decay = rate("weight_decay", weight_decay)
+        self.clip_norm = None if clip_norm is None else positive("clip_norm", clip_norm)
+        self.max_norm = None if max_norm is None else positive("max_norm", max_norm)
+        self.vectors: list[Array] = [net.xp.zeros_like(net.params) for _ in range(self.moments)]
+        self._cut()
+
+    @staticmethod
+    def _as_schedule(lr: float | Schedule) -> Schedule:
+        return lr if isinstance(lr, Schedule) else Constant(lr)
+
+    @property
+    def lr(self) -> float:
+        return self.schedule(self.steps)
+
+    @lr.setter
+    def lr(self, lr: float | Schedule) -> None:
+        self.schedule = self._as_schedule(lr)
+
+    def _cut(self) -> None:
+        """Cut the vectors into pieces, weights and biases apart."""
+        net = self.net
+        self.xp, self.params = net.xp, net.params
+        self.decays = bool(self.weight_decay)
+        self.vectors = [self.xp.asarray(to_host(vector), net.dtype) for vector in self.vectors]
+        size, step = net.params.size, PIECE if self.xp is np else max(net.params.size, 1)
+        cuts = sorted({*range(0, size, step), net.weight_count if self.decays else 0, size})
+        longest = max((b - a for a, b in pairwise(cuts)), default=0)
+        scratch = self.xp.empty((2, longest), net.dtype)
+        self.pieces = []
+        for start, stop in pairwise(cuts):
+            views = [vector[start:stop] for vector in (net.params, net.grads, *self.vectors)]
+            self.pieces.append((start < net.weight_count, *scratch[:, : stop - start], *views))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in {"xp", "params", "pieces"}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._cut()
+
+    def step(self) -> None:
+        """One step: change the network's params by its grads."""
+        if self.params is not self.net.params or self.decays != bool(self.weight_decay):  # moved, or changed
+            self._cut()
+        xp, scale, decays = self.xp, self._clip(), self.decays
+        self.begin(self.lr)
+        self.steps += 1
+        for is_weight, delta, changed, w, g, *moments in self.pieces:
+            if scale is not None:
+                g = xp.multiply(g, scale, out=changed)
+            if decays and is_weight:
+                g = self.decay(w, g, delta, changed)
+            self.update(w, g, delta, *moments)
+        if self.max_norm is not None:
+            for W in self.net.weights:
+                units = W.reshape(-1, W.shape[-1])
+                norms = xp.sqrt(xp.einsum("ij,ij->j", units, units))
+                units *= self.max_norm / xp.maximum(norms, self.max_norm)  # 1 where the norm is small enough
+
+    def _clip(self) -> Any:
+        """What the gradients are to be multiplied by, as a 0-d array; None where nothing is clipped."""
+        if self.clip_norm is None:
+            return None
+        xp, g = self.xp, self.net.grads
+        norm = xp.sqrt(xp.dot(g, g))
+        # A norm that is not finite must not pass as a step of zero: NaN weights are reported by `train`.
+        return xp.where(xp.isfinite(norm), self.clip_norm / xp.maximum(norm, self.clip_norm), norm.dtype.type("nan"))
+
+    def decay(self, w: Array, g: Array, delta: Array, changed: Array) -> Array:
+        """The gradient with weight decay in it, g + λ w, beside g."""
+        self.xp.multiply(w, self.weight_decay, out=delta)
+        return self.xp.add(g, delta, out=changed)
+
+    def begin(self, lr: float) -> None:
+        """Take in the rate of this step."""
+        self.rate = lr
+
+    def update(self, w: Array, g: Array, delta: Array, *moments: Array) -> None:
+        """Change a piece of the parameters in place; `delta` is scratch memory of the same size."""
+        raise NotImplementedError
