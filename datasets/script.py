@@ -65,13 +65,7 @@ def main(dataset: str, loader: Callable[..., Splits], arguments: Sequence[str] |
 
 def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace) -> None:
     """Load, build, train, report."""
-    for file in (options.save, options.log, options.plot):  # now, and not after the training
-        if file and not Path(file).parent.is_dir():
-            raise ArgumentError(f"{file}: there is no folder {Path(file).parent}; make it first")
-    if options.plot and Path(options.plot).suffix.lower() not in PLOTS:
-        raise ArgumentError(f"--plot draws {', '.join(PLOTS)} files, not {options.plot}")
-    if options.seed < 0:
-        raise ArgumentError(f"--seed must be at least 0, got {options.seed}")
+    refuse_early(options)
     draw = plotter() if options.plot else None
     splits = load(dataset, loader, options)
     model = recipe(dataset, options, *sizes(splits))
@@ -108,6 +102,20 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
         save(net, options.save)
     if draw:
         draw(history, dataset, options.plot)
+
+
+def refuse_early(options: argparse.Namespace) -> None:
+    """Refuse what can be refused now, and not after a download or a training."""
+    for file in (options.save, options.log, options.plot):
+        if file and not Path(file).parent.is_dir():
+            raise ArgumentError(f"{file}: there is no folder {Path(file).parent}; make it first")
+    if options.plot and Path(options.plot).suffix.lower() not in PLOTS:
+        raise ArgumentError(f"--plot draws {', '.join(PLOTS)} files, not {options.plot}")
+    if options.seed < 0:
+        raise ArgumentError(f"--seed must be at least 0, got {options.seed}")
+    models.by_name(options.model)
+    by_name(options.optimizer or "sgd")
+    backend.resolve(options.backend)
 
 
 def load(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace) -> Splits:

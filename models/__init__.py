@@ -21,11 +21,16 @@ MODELS: dict[str, Callable[..., Model]] = {
 }
 
 
-def build(name: str, **options: object) -> Model:
-    """The model of this name; raises UnknownNameError, which lists those that exist."""
+def by_name(name: str) -> Callable[..., Model]:
+    """The function that makes the model of this name; raises UnknownNameError, which lists those that exist."""
     if name not in MODELS:
         raise UnknownNameError("model", name, list(MODELS))
-    return MODELS[name](**options)
+    return MODELS[name]
+
+
+def build(name: str, **options: object) -> Model:
+    """The model of this name, with the options of its function, such as n_in and n_out."""
+    return by_name(name)(**options)
 
 
 __all__ = [
@@ -33,6 +38,7 @@ __all__ = [
     "SMALL",
     "Model",
     "build",
+    "by_name",
     "keras512",
     "lecun300",
     "mlp",
