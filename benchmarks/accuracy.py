@@ -1,7 +1,7 @@
 """Test accuracy of the models, after the last epoch of their own recipes: python -m benchmarks.accuracy
 
     python -m benchmarks.accuracy --dataset mnist --data DIR --models mlp nielsen100 --seeds 0 1 2
-    python -m benchmarks.accuracy --dataset digits --models mlp --seeds $(seq 0 19)
+    python -m benchmarks.accuracy --dataset digits --models small --seeds $(seq 0 19)
 
 Prints a table of mean and standard deviation over the seeds, and every single run with --json FILE. Seeds are given,
 not picked; nothing is chosen by the figures that are printed.
@@ -50,8 +50,7 @@ def main() -> None:
 def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, float]:
     """Train once; the seed draws the split of digits as well."""
     splits = data.digits(seed) if options.dataset == "digits" else getattr(data, options.dataset)(options.data)
-    more = models.SMALL if name == "mlp" and options.dataset == "digits" else {}
-    model = models.build(name, n_in=int(np.prod(splits.train.x.shape[1:])), **more)
+    model = models.build(name, n_in=int(np.prod(splits.train.x.shape[1:])))
     net = model.network(seed=seed)
     optimizer = model.make_optimizer(net, len(splits.train))
     start = time.perf_counter()

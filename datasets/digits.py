@@ -7,4 +7,4 @@ from minibp import data
 from .script import main
 
 if __name__ == "__main__":
-    sys.exit(main("digits", data.digits))
+    sys.exit(main("digits", data.digits, model="small"))

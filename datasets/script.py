@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
@@ -25,15 +24,15 @@ COLUMNS = ("epoch", "loss", "test_loss", "test_accuracy", "seconds")
 PLOTS = (".png", ".svg", ".pdf")
 
 
-def parser(dataset: str) -> argparse.ArgumentParser:
+def parser(dataset: str, model: str) -> argparse.ArgumentParser:
     """The options of the script of this data set."""
     p = argparse.ArgumentParser(
         prog=f"python -m datasets.{dataset}",
         description=f"Train a network on {dataset} and report its accuracy on the test set, after the last epoch.",
         epilog="Where no default is given, it is the model's own recipe that holds.",
     )
-    p.add_argument("--model", default="mlp", metavar="NAME", help=f"one of {', '.join(models.MODELS)}; default mlp")
-    p.add_argument("--hidden", type=int, nargs="*", metavar="UNITS", help="units of the hidden layers of --model mlp")
+    p.add_argument("--model", default=model, metavar="NAME", help=f"{', '.join(models.MODELS)}; default {model}")
+    p.add_argument("--hidden", type=int, nargs="*", metavar="UNITS", help="units of the hidden layers")
     p.add_argument("--epochs", type=int, metavar="N", help="passes over the data")
     p.add_argument("--batch-size", type=int, metavar="N", help="samples a step")
     p.add_argument("--optimizer", metavar="NAME", help=f"one of {', '.join(OPTIMIZERS)}")
@@ -49,9 +48,11 @@ def parser(dataset: str) -> argparse.ArgumentParser:
     return p
 
 
-def main(dataset: str, loader: Callable[..., Splits], arguments: Sequence[str] | None = None) -> int:
-    """Run the script of a data set; returns the exit status."""
-    options = parser(dataset).parse_args(arguments)
+def main(
+    dataset: str, loader: Callable[..., Splits], arguments: Sequence[str] | None = None, model: str = "mlp"
+) -> int:
+    """Run the script of a data set, with this model by default; returns the exit status."""
+    options = parser(dataset, model).parse_args(arguments)
     try:
         run(dataset, loader, options)
     except (MinibpError, OSError) as error:
@@ -68,7 +69,7 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
     refuse_early(options)
     draw = plotter() if options.plot else None
     splits = load(dataset, loader, options)
-    model = recipe(dataset, options, *sizes(splits))
+    model = recipe(options, *sizes(splits))
     net = model.network(backend=options.backend, seed=options.seed)
     optimizer = model.make_optimizer(net, len(splits.train))
     epochs = train(net, optimizer, splits.train, model.epochs, model.batch_size, validation=splits.test)
@@ -109,11 +110,15 @@ def refuse_early(options: argparse.Namespace) -> None:
     for file in (options.save, options.log, options.plot):
         if file and not Path(file).parent.is_dir():
             raise ArgumentError(f"{file}: there is no folder {Path(file).parent}; make it first")
+        if file and Path(file).is_dir():
+            raise ArgumentError(f"{file} is a folder, expected the name of a file")
     if options.plot and Path(options.plot).suffix.lower() not in PLOTS:
         raise ArgumentError(f"--plot draws {', '.join(PLOTS)} files, not {options.plot}")
     if options.seed < 0:
         raise ArgumentError(f"--seed must be at least 0, got {options.seed}")
     models.by_name(options.model)
+    if options.hidden is not None and options.model not in models.SIZED:
+        raise ArgumentError(f"--hidden goes with --model {' or '.join(models.SIZED)}, not with {options.model}")
     by_name(options.optimizer or "sgd")
     backend.resolve(options.backend)
 
@@ -132,14 +137,10 @@ def sizes(splits: Splits) -> tuple[int, int]:
     return math.prod(splits.train.x.shape[1:]), int(splits.train.t.max()) + 1
 
 
-def recipe(dataset: str, options: argparse.Namespace, n_in: int, n_out: int) -> models.Model:
+def recipe(options: argparse.Namespace, n_in: int, n_out: int) -> models.Model:
     """The model, its recipe overridden by the command line."""
-    more: dict[str, Any] = models.SMALL.copy() if dataset == "digits" and options.model == "mlp" else {}
-    if options.hidden is not None:
-        if options.model != "mlp":
-            raise ArgumentError(f"--hidden goes with --model mlp, not with {options.model}, whose sizes are published")
-        more["hidden"] = options.hidden
-    model = models.build(options.model, n_in=n_in, n_out=n_out, **more)
+    sizes = {} if options.hidden is None else {"hidden": options.hidden}
+    model = models.build(options.model, n_in=n_in, n_out=n_out, **sizes)
     if options.optimizer is not None:
         model.optimizer = by_name(options.optimizer)
         model.options = {}
@@ -154,9 +155,10 @@ def recipe(dataset: str, options: argparse.Namespace, n_in: int, n_out: int) -> 
 def plan(model: models.Model) -> str:
     """How it will be trained, in one line."""
     decay = f", weight decay {model.weight_decay:g}" if model.weight_decay else ""
+    published = f"; published for MNIST: {model.accuracy:.2f} %" if model.accuracy else ""
     return (
         f"{model.optimizer.__name__}, learning rate {model.lr:g}{decay}, batches of {model.batch_size}, "
-        f"{model.epochs} epochs\n"
+        f"{model.epochs} epochs{published}\n"
     )
 
 

@@ -122,12 +122,13 @@ def load(path: str | os.PathLike[str], backend: str = "numpy", own: Iterable[typ
         raise FileFormatError(f"{path} was not written by minibp: it has weights, but no description of a network")
     try:
         described = json.loads(text)
-        version, dtype, loss_spec = described["version"], described["dtype"], described["loss"]
+        version = described["version"]
+        if version != VERSION:
+            raise FileFormatError(f"{path} has format version {version!r}, this minibp reads {VERSION}; upgrade minibp")
+        dtype, loss_spec = described["dtype"], described["loss"]
         specs = [(str(name), dict(config)) for name, config in [*described["layers"], loss_spec]]
     except (ValueError, KeyError, TypeError) as error:
         raise FileFormatError(f"{path}: the description of the network is damaged ({error!r})") from None
-    if version != VERSION:
-        raise FileFormatError(f"{path} has format version {version!r}, this minibp reads {VERSION}; upgrade minibp")
     for name, _ in specs:
         if name not in known:
             raise UnknownNameError(f"layer (in {path}; give your own as load(path, own=[...]))", name, list(known))

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .checks import seeds
 from .errors import ArgumentError, InputError, ShapeError, TargetError
 from .idx import read_idx
 
@@ -112,7 +113,7 @@ def split(dataset: Dataset, held_out: float = 0.2, seed: int = 0) -> Splits:
         raise ArgumentError(
             f"held_out={held_out!r} is {count} of {n} samples; expected 1..{n - 1}, so that neither part is empty"
         )
-    order = np.random.default_rng(seed).permutation(n)
+    order = seeds(seed).permutation(n)
     return Splits(dataset[order[count:]], dataset[order[:count]])
 
 
@@ -227,9 +228,9 @@ def _as_targets(t: Any, n: int) -> np.ndarray:
     except (TypeError, ValueError) as error:
         raise TargetError(f"t cannot be used as an array of shape (N,) or (N, K): {error}") from error
     t = t.astype(t.dtype.newbyteorder("="), copy=False)
-    if t.dtype.kind not in "iu" and t.dtype not in _FLOATS:
+    if t.dtype.kind not in "biu" and t.dtype not in _FLOATS:
         raise TargetError(
-            f"t is {t.dtype}; expected integer labels, or numbers. Names or booleans are turned into labels by "
+            f"t is {t.dtype}; expected integer labels, or numbers. Names are turned into labels by "
             f"names, labels = np.unique(t, return_inverse=True)"
         )
     if t.ndim not in (1, 2) or t.shape[1:] == (0,):

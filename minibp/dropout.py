@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ArgumentError
+from .checks import fraction, seeds
 from .layer import Layer
 from .part import Array, Shape
 
@@ -28,12 +28,11 @@ class Dropout(Layer):
         Draws the masks. Without it a network draws one from its own seed.
     """
 
+    gives = "its input"
+
     def __init__(self, rate: float, seed: int | None = None):
-        if not 0 <= rate < 1:
-            raise ArgumentError(f"Dropout: rate, the share that is left out, must lie in [0, 1), got {rate!r}")
-        if seed is not None and not (hasattr(seed, "__index__") and seed >= 0):
-            raise ArgumentError(f"Dropout: seed must be an integer of at least 0, got {seed!r}")
-        self.rate, self.seed, self.step = rate, seed, 0
+        seeds(seed)  # refuses what is none
+        self.rate, self.seed, self.step = fraction("Dropout: rate, the share that is left out,", rate), seed, 0
 
     def config(self) -> dict[str, Any]:
         return {"rate": self.rate}

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .backend import to_host
+from .errors import ArgumentError
 from .layer import Layer
+from .loss import Loss
 from .network import Network
 
 STEP = 1e-6  # of the central difference: small, against curvature and kinks; rounding then costs 1e-10 of the loss
@@ -68,7 +70,7 @@ def numerical_gradient(f: Callable[[], float], array: np.ndarray) -> np.ndarray:
     return gradient
 
 
-def check_gradients(net: Network | Layer, x: Any, t: Any = None) -> GradientReport:
+def check_gradients(net: Network | Layer | Loss, x: Any, t: Any = None) -> GradientReport:
     """Compare the gradients of `backward` with central differences, in float64.
 
     A network, or a layer alone, is left as it was: a copy of it in float64 is what is checked. Every element is tried,
@@ -88,8 +90,19 @@ def check_gradients(net: Network | Layer, x: Any, t: Any = None) -> GradientRepo
     GradientReport
         A line for each parameter ("layer 0: Dense(4, 3).W") and, for a layer, for its input ("x"): relative errors.
         ``report.ok`` says whether all lie under 1e-6.
+
+    Raises
+    ------
+    ArgumentError
+        If a loss is given no targets, or a layer some.
+    InputError, ShapeError, TargetError
+        If x or t do not fit.
     """
-    return _check_network(net, x, t) if isinstance(net, Network) else _check_layer(net, x, t)
+    if isinstance(net, Network):
+        return _check_network(net, x, t)
+    if isinstance(net, Loss) != (t is not None):
+        raise ArgumentError(f"{net} is checked with {'targets t' if t is None else 'x alone, no targets'}")
+    return _check_layer(net, x, t)
 
 
 def _check_network(net: Network, x: Any, t: Any) -> GradientReport:
@@ -111,7 +124,7 @@ def _check_network(net: Network, x: Any, t: Any) -> GradientReport:
     )
 
 
-def _check_layer(layer: Layer, x: Any, t: Any) -> GradientReport:
+def _check_layer(layer: Any, x: Any, t: Any) -> GradientReport:
     twin = copy.deepcopy(layer)
     twin.initialize(np.random.default_rng(0))
     twin.attach(np, np.dtype("float64"), {name: to_host(value).astype(float) for name, value in twin._held.items()})
@@ -120,11 +133,11 @@ def _check_layer(layer: Layer, x: Any, t: Any) -> GradientReport:
 
     def run() -> Any:
         vars(twin).update(start)
-        return twin.forward(x, t) if t is not None else twin.forward(x)  # type: ignore[call-arg]
+        return twin.forward(x, t) if t is not None else twin.forward(x)
 
     y = np.array(run())
     weights = np.random.default_rng(1847).normal(size=y.shape)  # of the random sum; a seed that x was hardly drawn by
-    dx = np.array(twin.backward() if t is not None else twin.backward(weights))  # type: ignore[call-arg]
+    dx = np.array(twin.backward() if t is not None else twin.backward(weights))
     grads = {name: np.array(gradient) for name, gradient in twin.grads.items()}
 
     def total() -> float:

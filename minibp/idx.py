@@ -88,7 +88,7 @@ def contents_sha256(array: np.ndarray) -> str:
 
 def _read(file: BinaryIO | gzip.GzipFile, path: str | os.PathLike[str]) -> np.ndarray:
     head = file.read(4)
-    if head.lstrip(b"\xef\xbb\xbf\t\r\n ").startswith(b"<"):
+    if head[:2] != b"\0\0" and (head + file.read(256)).lstrip(b"\xef\xbb\xbf\t\r\n ").startswith(b"<"):
         raise _refusal(path, "it looks like a web page (HTML)", "an IDX file")
     if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _TYPES:
         raise _refusal(
@@ -123,5 +123,5 @@ def _read(file: BinaryIO | gzip.GzipFile, path: str | os.PathLike[str]) -> np.nd
 
 def _refusal(path: str | os.PathLike[str], got: str, expected: str) -> FileFormatError:
     return FileFormatError(
-        f"{os.fspath(path)}: not a usable IDX file: {got}; expected {expected}. Delete it and download it again"
+        f"{os.fspath(path)}: not a usable IDX file: {got}; expected {expected}. Get the file again"
     )

@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from .checks import number
 from .errors import ArgumentError
 
 Shape = tuple[int, ...]
@@ -44,9 +45,7 @@ class Normal:
     """Normal distribution of mean 0 and this standard deviation."""
 
     def __init__(self, std: float = 1.0):
-        if not (math.isfinite(std) and std >= 0):
-            raise ArgumentError(f"Normal: std must be a finite number of at least 0, got {std!r}")
-        self.std = std
+        self.std = number("Normal: std", std)
 
     def __call__(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
         return rng.normal(0, self.std, shape)

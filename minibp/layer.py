@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from .checks import values
 from .errors import InputError, ShapeError, StateError
-from .part import Array, Part, Shape, values
+from .part import Array, Part, Shape
 
 
 class Layer(Part):
@@ -27,9 +28,14 @@ class Layer(Part):
     ----------
     in_shape : tuple of int or None
         The shape of one sample that the layer takes; None where any will do.
+    gives : str or None
+        What a row of y is: "numbers" of any size, "probabilities", each in [0, 1], or a "distribution", probabilities
+        that sum to 1; "its input" where it only passes that on. A loss refuses what it would take for something else;
+        None, in a layer of one's own, is not looked at.
     """
 
     in_shape: Shape | None = None
+    gives: str | None = None
     needs_dx = True  # a network clears it in its first layer with parameters: nobody needs the gradient of the data
 
     def formula(self, x: Array) -> Array:
@@ -48,7 +54,7 @@ class Layer(Part):
         return {"y": (shape[0], *self.output_shape(shape[1:])), "dx": shape}
 
     def forward(self, x: Array) -> Array:
-        """y = f(x) for a batch x of shape (N, ...), checked.
+        """y = f(x) for a batch x of shape (N, ...), checked. x must not be changed before the backward.
 
         Raises
         ------
@@ -57,11 +63,17 @@ class Layer(Part):
         InputError
             If x is empty, or does not hold numbers.
         """
-        if getattr(x, "dtype", None) is not self.dtype or x.shape != self._shape:
+        new = getattr(x, "dtype", None) is not self.dtype or x.shape != self._shape
+        if new:
             x = self._enter(x)
         here = self.__dict__  # spares two calls of __setattr__
         here["x"] = x
         y = here["y"] = self.formula(x)
+        if new and y.shape[1:] != self.output_shape(x.shape[1:]):
+            raise ShapeError(
+                f"{self} makes {values(y.shape[1:])} of {values(x.shape[1:])}, expected "
+                f"{values(self.output_shape(x.shape[1:]))}; define output_shape(self, shape) in {type(self).__name__}"
+            )
         return y
 
     def backward(self, dy: Array) -> Array:

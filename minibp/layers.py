@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .errors import ArgumentError
+from .checks import at_least_one, fraction, number
 from .initializers import GlorotUniform, Zeros
 from .layer import Layer
-from .part import Array, Shape, at_least_one
+from .part import Array, Shape
 
 
 class Dense(Layer):
@@ -29,6 +29,8 @@ class Dense(Layer):
     seed : int, optional
         Draws the start of a layer alone. Without it a network draws from its own seed.
     """
+
+    gives = "numbers"
 
     def __init__(self, n_in: int, n_out: int, W: Any = None, b: Any = None, seed: int | None = None):
         self.n_in, self.n_out = at_least_one("Dense: n_in", n_in), at_least_one("Dense: n_out", n_out)
@@ -62,6 +64,8 @@ class Dense(Layer):
 class Flatten(Layer):
     """Each sample as one row, x (N, A, B, ...) -> y (N, A B ...)."""
 
+    gives = "its input"
+
     def output_shape(self, shape: Shape) -> Shape:
         return (math.prod(shape),)
 
@@ -77,6 +81,8 @@ class Flatten(Layer):
 
 class Sigmoid(Layer):
     """Logistic function σ, y = 1 / (1 + exp(-x)), element by element."""
+
+    gives = "probabilities"
 
     def formula(self, x: Array) -> Array:
         xp = self.xp
@@ -97,6 +103,8 @@ class Sigmoid(Layer):
 class Tanh(Layer):
     """Hyperbolic tangent, y = tanh(x), element by element."""
 
+    gives = "numbers"
+
     def formula(self, x: Array) -> Array:
         return self.xp.tanh(x, out=self.y)
 
@@ -111,6 +119,8 @@ class Tanh(Layer):
 
 class Softmax(Layer):
     """Class probabilities, yₖ = exp(xₖ) / Σⱼ exp(xⱼ), row by row."""
+
+    gives = "distribution"
 
     def workspaces(self, shape: Shape) -> dict[str, Any]:
         return super().workspaces(shape) | {"row": (*shape[:-1], 1)}
@@ -135,6 +145,8 @@ class Softmax(Layer):
 class ReLU(Layer):
     """Rectifier, y = max(x, 0), element by element (Nair & Hinton, 2010)."""
 
+    gives = "numbers"
+
     def workspaces(self, shape: Shape) -> dict[str, Any]:
         return super().workspaces(shape) | {"zeros": shape, "positive": (shape, bool)}
 
@@ -150,10 +162,10 @@ class ReLU(Layer):
 class LeakyReLU(Layer):
     """Leaky rectifier, y = x where x > 0, else slope x (Maas et al., 2013, whose slope is 0.01)."""
 
+    gives = "numbers"
+
     def __init__(self, slope: float = 0.01):
-        if not 0 <= slope <= 1:
-            raise ArgumentError(f"LeakyReLU: slope must lie in [0, 1], got {slope!r}")
-        self.slope = slope
+        self.slope = fraction("LeakyReLU: slope", slope)
 
     def config(self) -> dict[str, Any]:
         return {"slope": self.slope}
@@ -178,10 +190,10 @@ class LeakyReLU(Layer):
 class ELU(Layer):
     """Exponential linear unit, y = x where x > 0, else α (exp(x) - 1) (Clevert et al., 2016; α = 1 as there)."""
 
+    gives = "numbers"
+
     def __init__(self, alpha: float = 1.0):
-        if not (math.isfinite(alpha) and alpha >= 0):
-            raise ArgumentError(f"ELU: alpha must be a finite number of at least 0, got {alpha!r}")
-        self.alpha = alpha
+        self.alpha = number("ELU: alpha", alpha)
 
     def config(self) -> dict[str, Any]:
         return {"alpha": self.alpha}
@@ -216,6 +228,7 @@ class GELU(Layer):
     Hendrycks & Gimpel, 2016. It stays within 5e-4 of x Φ(x), which needs erf, and NumPy has none.
     """
 
+    gives = "numbers"
     scale, cubic = math.sqrt(2 / math.pi), 0.044715
 
     def workspaces(self, shape: Shape) -> dict[str, Any]:
@@ -254,6 +267,8 @@ class GELU(Layer):
 
 class Softplus(Layer):
     """Smooth rectifier, y = log(1 + exp(x)), element by element (Dugas et al., 2001)."""
+
+    gives = "numbers"
 
     def formula(self, x: Array) -> Array:
         return self.xp.logaddexp(x, self.zero, out=self.y)  # log(exp(x) + exp(0)), cannot overflow

@@ -8,11 +8,15 @@ import numpy as np
 
 from .errors import ArgumentError, InputError, ShapeError, StateError, TargetError
 from .layer import Layer
-from .layers import ELU, GELU, Dense, LeakyReLU, ReLU, Softplus, Tanh
 from .part import Array, Part, Shape
 
 ROW_SUM = 1e-5  # how far from 1 a row of class probabilities may sum: float32 probabilities do, hand-typed thirds don't
-UNBOUNDED = (Dense, Tanh, ReLU, LeakyReLU, ELU, GELU, Softplus)  # layers whose outputs are no probabilities
+ROWS = {  # what `Layer.gives` and `Loss.takes` say
+    "numbers": "numbers of any size",
+    "probabilities": "probabilities, each by itself",
+    "distribution": "probabilities that sum to 1",
+    "its input": "what it is fed",
+}
 
 
 class Loss(Part):
@@ -25,11 +29,16 @@ class Loss(Part):
         in the two runs the merged one.
     activation : layer class or None
         For a merged loss, the layer that is part of it: what `Network.predict` applies to the logits.
+    takes : tuple of str
+        What predictions it takes, in the words of `Layer.gives`; empty for any.
+    x, t : arrays (N, K)
+        The last predictions and target rows, for `gradient`. Neither must be changed before it.
     """
 
     fuses: tuple[type[Layer], type[Loss]] | None = None
     activation: type[Layer] | None = None
-    takes_probabilities = False  # and no other predictions
+    takes: tuple[str, ...] = ()
+    advice = ""  # how to end a network for this loss
     fewest = 1  # outputs this loss is defined for
 
     def forward(self, x: Array, t: Array) -> Any:
@@ -53,7 +62,7 @@ class Loss(Part):
             raise InputError(f"{self} got an empty batch, x of shape {x.shape}")
         if not self.xp.isfinite(x).all():
             raise InputError(f"{self}: x holds NaN or infinity")
-        if self.takes_probabilities and ((x < 0) | (x > 1 + ROW_SUM)).any():
+        if "distribution" in self.takes and ((x < 0) | (x > 1 + ROW_SUM)).any():
             raise InputError(f"{self} takes probabilities, got values from {float(x.min()):g} to {float(x.max()):g}")
         if self.xp is np or not isinstance(t, self.xp.ndarray):
             t = self.xp.asarray(self.check_targets(t, *x.shape))
@@ -77,7 +86,7 @@ class Loss(Part):
                 rows[:, 0] = t
             else:
                 self.xp.equal(t[:, None], self.index[:1], out=rows)  # 1 in column t of each row
-        self.__dict__["t"] = rows
+        self.__dict__.update(x=x, t=rows)
         return self.formula(x, rows)
 
     def formula(self, x: Array, t: Array) -> Array:
@@ -107,14 +116,9 @@ class Loss(Part):
 
     def check_last(self, layer: Layer) -> None:
         """Refuse a last layer of a network whose outputs this loss would silently take for something else."""
-        if self.activation and isinstance(layer, self.activation):
-            raise ArgumentError(f"{self} has its own {self.activation.__name__}, but is fed by {layer}: leave that out")
-        if self.takes_probabilities and isinstance(layer, UNBOUNDED):
-            assert self.fuses is not None
-            layers, losses = self.fuses
+        if self.takes and layer.gives and layer.gives not in self.takes:
             raise ArgumentError(
-                f"{self} takes probabilities, but is fed any numbers by {layer}: "
-                f"put {layers.__name__}() before it, or use {losses.__name__}()"
+                f"{self} takes {ROWS[self.takes[0]]}, but {layer} gives {ROWS[layer.gives]}: {self.advice}"
             )
 
     def check_targets(self, t: Any, n: int, k: int) -> np.ndarray:
@@ -152,14 +156,13 @@ class Loss(Part):
     def check_labels(self, t: np.ndarray, k: int) -> np.ndarray:
         """Refuse labels that are not integers 0..K-1 (0 or 1 for one output)."""
         if t.dtype.kind == "f":
-            raise TargetError(
-                f"{self}: labels must be integers 0..{k - 1}, got an array of {t.dtype}; use t.astype(int) for labels, "
-                f"rows of shape ({len(t)}, {k}) for anything else"
-            )
+            broken = t != t.astype("int64")
+            first = f", {t[broken][0]:g} among them" if broken.any() else "; convert it: t.astype(int)"
+            raise TargetError(f"{self}: labels must be integers 0..{k - 1}, got an array of {t.dtype}{first}")
         low, high = int(t.min()), int(t.max())
         if low < 0 or high > max(k - 1, 1):
             bad = int(np.argmax((t < 0) | (t > max(k - 1, 1))))
-            expected = f"0..{k - 1}, since there are {k} outputs" if k > 1 else "0 or 1, since there is one output"
+            expected = f"0..{k - 1}, since there are {k} outputs" if k > 1 else "0 or 1 for one output, or floats"
             raise TargetError(f"{self}: the label of sample {bad} is {t[bad]}, expected {expected}")
         return t
 

@@ -36,6 +36,8 @@ class SoftmaxCrossEntropy(Distribution):
     """
 
     activation = Softmax
+    takes = ("numbers",)
+    advice = "it has its own Softmax(), end the network in the Dense() before"
 
     def formula(self, x: Array, t: Array) -> Array:
         xp, y, row, score = self.xp, self.y, self.row, self.score
@@ -61,7 +63,8 @@ class CrossEntropy(Distribution):
     """
 
     fuses = Softmax, SoftmaxCrossEntropy
-    takes_probabilities = True
+    takes = ("distribution",)
+    advice = "end the network in Softmax(), or use SoftmaxCrossEntropy() without it"
 
     def formula(self, x: Array, t: Array) -> Array:
         xp = self.xp
@@ -77,27 +80,31 @@ class CrossEntropy(Distribution):
 
 
 class SigmoidCrossEntropy(Binary):
-    """Sigmoid and binary cross-entropy in one, ℓ = Σₖ log(1 + exp(xₖ)) - tₖ xₖ for logits x.
+    """Sigmoid and binary cross-entropy in one, ℓ = Σₖ [log(1 + exp(xₖ)) - tₖ xₖ] for logits x.
 
     Equals BinaryCrossEntropy of Sigmoid, but is finite and exact for logits of any size.
     """
 
     activation = Sigmoid
+    takes = ("numbers",)
+    advice = "it has its own Sigmoid(), end the network in the Dense() before"
 
     def workspaces(self, shape: Shape) -> dict[str, Any]:
-        return super().workspaces(shape) | {"e": shape, "part": shape}
+        return super().workspaces(shape) | {"e": shape, "part": shape, "positive": shape}
 
     def formula(self, x: Array, t: Array) -> Array:
-        """As max(x, 0) - t x + log(1 + e) with e = exp(-|x|), which cannot overflow."""
-        xp, y, e = self.xp, self.y, self.e
-        xp.exp(xp.negative(xp.abs(x, out=e), out=e), out=e)
-        positive = xp.greater_equal(x, self.zero, out=y)  # 1 where x >= 0, else 0
+        """As Σₖ [max(x, 0) - t x + log(1 + e)] with e = exp(-|x|), which cannot overflow."""
+        xp, part = self.xp, self.part
+        e = xp.abs(x, out=self.e)
+        xp.exp(xp.negative(e, out=e), out=e)
+        positive = xp.greater_equal(x, self.zero, out=self.positive)  # 1 where x >= 0, else 0
+
         loss = xp.subtract(positive, t, out=self.dx)
         loss *= x  # max(x, 0) - t x
-        loss += xp.log1p(e, out=self.part)
-        xp.maximum(positive, e, out=y)
-        e += self.one
-        y /= e  # y = σ(x), which is 1 / (1 + e) where x >= 0, else e / (1 + e)
+        loss += xp.log1p(e, out=part)
+
+        y = xp.maximum(positive, e, out=self.y)  # y = σ(x): 1 / (1 + e) where x >= 0, else e / (1 + e)
+        y /= xp.add(e, self.one, out=part)
         return loss.sum(axis=1, out=self.row[:, 0])
 
     def gradient(self) -> Array:
@@ -108,13 +115,14 @@ class SigmoidCrossEntropy(Binary):
 
 
 class BinaryCrossEntropy(Binary):
-    """Binary cross-entropy, ℓ = -Σₖ tₖ log xₖ + (1 - tₖ) log(1 - xₖ) for probabilities x.
+    """Binary cross-entropy, ℓ = -Σₖ [tₖ log xₖ + (1 - tₖ) log(1 - xₖ)] for probabilities x.
 
     x and 1 - x below the smallest normal number of the dtype count as that number, so that log(0) is finite.
     """
 
     fuses = Sigmoid, SigmoidCrossEntropy
-    takes_probabilities = True
+    takes = "probabilities", "distribution"
+    advice = "end the network in Sigmoid(), or use SigmoidCrossEntropy() without it"
 
     def workspaces(self, shape: Shape) -> dict[str, Any]:
         return super().workspaces(shape) | {"rest": shape, "part": shape}

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from .checks import at_least_one
 from .errors import ArgumentError, ShapeError, TargetError
-from .part import at_least_one
 
 
 def classes(rows: Any) -> np.ndarray:

@@ -6,15 +6,18 @@ import copy
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from .backend import resolve, to_host
-from .errors import ArgumentError, InputError, ShapeError, StateError, TargetError
+from .chain import chain, refuse_strangers
+from .checks import at_least_one, real, seeds
+from .errors import InputError, ShapeError, StateError, TargetError
 from .layer import Layer
 from .loss import Loss
-from .part import Array, Part, Shape, at_least_one, real, values
+from .part import Array, Part, Shape
+from .summary import summary
 from .vectors import carve, vector
 
 PREDICT = 512  # samples predicted at a time: the workspaces of one piece stay in the cache
@@ -64,13 +67,10 @@ class Network:
         self, layers: Sequence[Layer], loss: Loss, backend: str = "numpy", dtype: Any = "float32", seed: int | None = 0
     ):
         self.layers, self.loss = (layers,) if isinstance(layers, Layer) else tuple(layers), loss
-        self._refuse_strangers()
-        self.shapes = self._chain()
-        self.loss.check_last(self.layers[-1])
+        refuse_strangers(self.layers, loss)
+        self.shapes = chain(self.layers, loss)
         xp, dtype = resolve(backend), real(dtype)
-        if seed is not None and (not hasattr(seed, "__index__") or seed < 0):
-            raise ArgumentError(f"seed must be an integer of at least 0, got {seed!r}")
-        self.rng = np.random.default_rng(seed)
+        self.rng = seeds(seed)
         for layer in self.layers:
             layer.initialize(self.rng)
         self._close()
@@ -81,50 +81,6 @@ class Network:
     state = vector("state", "What is kept but not trained (S,), such as running statistics.")
 
     # ---- building
-
-    def _refuse_strangers(self) -> None:
-        if not self.layers:
-            raise ArgumentError("a network needs at least one layer, got none")
-        for i, layer in enumerate(cast(tuple[Any, ...], self.layers)):
-            if not isinstance(layer, Layer):
-                hint = " (an instance, not the class: write it with brackets)" if isinstance(layer, type) else ""
-                raise ArgumentError(f"layer {i}: {layer!r} is not a layer{hint}")
-        loss: Any = self.loss
-        if not isinstance(loss, Loss):
-            hint = " (an instance, not the class: write it with brackets)" if isinstance(loss, type) else ""
-            raise ArgumentError(f"{loss!r} is not a loss{hint}; give one such as CrossEntropy()")
-        for i, layer in enumerate([*self.layers, self.loss]):
-            first = next(j for j, other in enumerate([*self.layers, self.loss]) if other is layer)
-            if first < i:
-                raise StateError(f"layer {i}: {layer} is layer {first} again; a layer is used once, make a second one")
-            if layer._taken:
-                raise StateError(f"layer {i}: {layer} belongs to another network; make a new one, or copy.deepcopy it")
-
-    def _chain(self, shape: Shape | None = None) -> list[Shape | None]:
-        """Shape of one sample of each layer's output, for inputs of this shape; None where only the data will tell."""
-        shapes: list[Shape | None] = []
-        source = "the data"
-        for i, layer in enumerate(self.layers):
-            takes = layer.in_shape
-            if shape is None and takes is not None:
-                shape = takes
-                if i:
-                    shapes[-1] = takes  # what the layer before must give
-            elif shape is not None and takes is not None and shape != takes:
-                raise ShapeError(
-                    f"layer {i}: {layer} is fed {values(shape)} by {source}, "
-                    f"but takes {values(takes)}{flat(shape, takes)}"
-                )
-            if shape is not None:
-                before, shape = shape, layer.output_shape(shape)
-                if takes is not None or shape != before:
-                    source = f"layer {i}: {layer}"
-            shapes.append(shape)
-        if shape is not None:
-            if len(shape) != 1:
-                raise ShapeError(f"{self.loss} is fed {values(shape)} by {source}, but takes rows{flat(shape)}")
-            self.loss.check_outputs(shape[0], f" by {source}")
-        return shapes
 
     def _close(self) -> None:
         """Merge the last layer with the loss where they have a merged form."""
@@ -196,12 +152,18 @@ class Network:
         """
         x = self._as_array(x)
         self.outputs(x.shape)
+        x = x.reshape(len(x), *self.sample(x.shape))
         with np.errstate(over="ignore"):  # what is too large for the dtype becomes infinity, and is refused as that
             values = self.xp.asarray(x, self.dtype)
         if x.dtype.kind == "u":
             return values * self.xp.asarray(1 / 255, self.dtype)
-        if not self.xp.isfinite(values).all():
-            raise InputError(f"x holds NaN or infinity (as {self.dtype}); clean it first, e.g. by numpy.nan_to_num(x)")
+        finite = self.xp.isfinite(values)
+        if not finite.all():
+            bad = int(finite.reshape(len(x), -1).all(axis=1).argmin())
+            raise InputError(
+                f"x holds NaN or infinity (as {self.dtype}), first in sample {bad}; "
+                "clean it first, e.g. by numpy.nan_to_num(x)"
+            )
         return values
 
     def _as_array(self, x: Any) -> Array:
@@ -217,15 +179,23 @@ class Network:
             )
         return x
 
+    def sample(self, shape: Shape) -> Shape:
+        """Shape of one sample of inputs (N, ...) as the first layer takes it: images as rows, where it takes rows."""
+        takes = self.layers[0].in_shape
+        return takes if takes == (math.prod(shape[1:]),) else shape[1:]
+
     def outputs(self, shape: Shape) -> int:
         """K, the number of outputs for inputs of this shape (N, ...); refuses those that do not fit the network."""
         if len(shape) < 2:
             raise ShapeError(f"x has shape {shape}, expected a batch (N, ...); for one sample give x[None]")
         if shape[0] == 0:
             raise InputError(f"x is empty (shape {shape}): there is nothing to compute")
-        if shape[1:] not in self._widths:
-            self._widths[shape[1:]] = self._chain(shape[1:])[-1][0]  # type: ignore[index]  # known, as the input is
-        return self._widths[shape[1:]]
+        sample = self.sample(shape)
+        if sample not in self._widths:
+            last = chain(self.layers, self.loss, sample)[-1]
+            assert last is not None  # known, as the input is
+            self._widths[sample] = last[0]
+        return self._widths[sample]
 
     def enter_targets(self, t: Any, n: int, k: int) -> Array:
         """Targets as the loss computes with them: checked on the host, then on the network's array library."""
@@ -341,28 +311,7 @@ class Network:
 
     def summary(self) -> str:
         """A table of the layers, their output shapes and parameter counts."""
-        rows = [("", "layer", "output", "parameters")]
-        for i, (layer, shape) in enumerate(zip(self.layers, self.shapes, strict=True)):
-            output = "(N, ...)" if shape is None else f"(N, {', '.join(map(str, shape))})"
-            rows.append((str(i), str(layer), output, f"{sum(p.size for p in layer.params.values()):,}"))
-        last = len(self.layers) - 1
-        merged = f", runs merged with layer {last} as {self.closing}" if self.closing is not self.loss else ""
-        rows.append(("", str(self.loss), f"loss{merged}", ""))
-        widths = [max(len(row[column]) for row in rows[:-1]) for column in range(4)]
-        widths[1] = max(widths[1], len(str(self.loss)))
-        lines = [
-            f"{row[0]:>{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:<{widths[2]}}  {row[3]:>{widths[3]}}".rstrip()
-            for row in rows
-        ]
-        size = self.params.size * self.dtype.itemsize
-        unit = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
-        total = f"{self.params.size:,} parameters, {unit} as {self.dtype}, on {self.backend}"
-        return "\n".join([*lines, total])
+        return summary(self)
 
     def __repr__(self) -> str:
         return f"Network([{', '.join(map(str, self.layers))}], {self.loss})"
-
-
-def flat(shape: Shape, takes: Shape | None = None) -> str:
-    """The advice to put Flatten, where that would help."""
-    return "; put Flatten() before it" if len(shape) > 1 and takes in (None, (math.prod(shape),)) else ""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from .errors import ArgumentError
+from .checks import at_least_one, fraction, positive
 from .initializers import Ones, Zeros
 from .layer import Layer
-from .part import Array, Shape, at_least_one
+from .part import Array, Shape
 
 
 class Normalization(Layer):
@@ -17,12 +16,12 @@ class Normalization(Layer):
     Shapes: x (N, I), γ and β (I,), y (N, I). γ starts as ones, β as zeros.
     """
 
+    gives = "numbers"
     axis: int  # over which μ and σ² are taken
 
     def __init__(self, n: int, eps: float = 1e-5):
-        if not (math.isfinite(eps) and eps > 0):
-            raise ArgumentError(f"{type(self).__name__}: eps must be a positive number, got {eps!r}")
-        self.n, self.eps = at_least_one(f"{type(self).__name__}: n", n), eps
+        name = type(self).__name__
+        self.n, self.eps = at_least_one(f"{name}: n", n), positive(f"{name}: eps", eps)
         self.in_shape = (self.n,)
         self.add_parameter("gamma", (self.n,), Ones())
         self.add_parameter("beta", (self.n,), Zeros())
@@ -103,9 +102,7 @@ class BatchNorm(Normalization):
 
     def __init__(self, n: int, momentum: float = 0.9, eps: float = 1e-5):
         super().__init__(n, eps)
-        if not 0 <= momentum < 1:
-            raise ArgumentError(f"BatchNorm: momentum must lie in [0, 1), got {momentum!r}")
-        self.momentum = momentum
+        self.momentum = fraction("BatchNorm: momentum", momentum)
         self.add_parameter("running_mean", (self.n,), Zeros(), trained=False)
         self.add_parameter("running_var", (self.n,), Ones(), trained=False)
 

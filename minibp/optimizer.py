@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from .backend import to_host
+from .checks import number, positive
 from .errors import ArgumentError
 from .network import Network
 from .part import Array
-from .schedules import Constant, Schedule, positive, rate
+from .schedules import Constant, Schedule
 
 PIECE = 65536  # values: 256 KiB of each float32 vector at a time stay in the second-level cache
 
@@ -60,7 +61,7 @@ class Optimizer:
         if not isinstance(net, Network):
             raise ArgumentError(f"an optimizer needs the network it trains, got {net!r}")
         self.net, self.steps, self.schedule = net, 0, self._as_schedule(lr)
-        self.weight_decay = rate("weight_decay", weight_decay)
+        self.weight_decay = number("weight_decay", weight_decay)
         self.clip_norm = None if clip_norm is None else positive("clip_norm", clip_norm)
         self.max_norm = None if max_norm is None else positive("max_norm", max_norm)
         self.vectors: list[Array] = [net.xp.zeros_like(net.params) for _ in range(self.moments)]
@@ -124,7 +125,15 @@ class Optimizer:
         if self.clip_norm is None:
             return None
         xp, g = self.xp, self.net.grads
-        norm = xp.sqrt(xp.dot(g, g))
+        if g.size == 0:
+            return None
+        largest = xp.maximum(xp.maximum(g.max(), -g.min()), np.finfo(g.dtype).tiny)
+        total = 0  # of the squares, divided by the largest, so that they cannot overflow
+        with np.errstate(over="ignore", invalid="ignore"):
+            for _, scaled, _, _, piece, *_ in self.pieces:
+                xp.divide(piece, largest, out=scaled)
+                total = total + xp.dot(scaled, scaled)
+            norm = largest * xp.sqrt(total)
         # A norm that is not finite must not pass as a step of zero: NaN weights are reported by `train`.
         return xp.where(xp.isfinite(norm), self.clip_norm / xp.maximum(norm, self.clip_norm), norm.dtype.type("nan"))
 

@@ -8,18 +8,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .checks import fraction, positive
 from .errors import ArgumentError, UnknownNameError
 from .network import Network
 from .optimizer import Optimizer
 from .part import Array
-from .schedules import Schedule, positive, rate
-
-
-def share(name: str, value: float) -> float:
-    """A decay rate of a running average: a number in [0, 1)."""
-    if rate(name, value) >= 1:
-        raise ArgumentError(f"{name} must be below 1, got {value!r}")
-    return float(value)
+from .schedules import Schedule
 
 
 class SGD(Optimizer):
@@ -44,7 +38,7 @@ class SGD(Optimizer):
     def __init__(
         self, net: Network, lr: float | Schedule = 0.1, momentum: float = 0.0, nesterov: bool = False, **options: Any
     ):
-        self.momentum, self.nesterov = share("momentum", momentum), nesterov
+        self.momentum, self.nesterov = fraction("momentum", momentum), nesterov
         if nesterov and not momentum:
             raise ArgumentError("nesterov=True needs a momentum, e.g. momentum=0.9")
         self.moments = 1 if momentum else 0
@@ -116,7 +110,7 @@ class RMSProp(Optimizer):
     def __init__(
         self, net: Network, lr: float | Schedule = 0.001, rho: float = 0.9, eps: float = 1e-8, **options: Any
     ):
-        self.rho, self.eps = share("rho", rho), positive("eps", eps)
+        self.rho, self.eps = fraction("rho", rho), positive("eps", eps)
         super().__init__(net, lr, **options)
 
     def update(self, w: Array, g: Array, delta: Array, *moments: Array) -> None:
@@ -163,7 +157,7 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         **options: Any,
     ):
-        self.beta1, self.beta2, self.eps = share("beta1", beta1), share("beta2", beta2), positive("eps", eps)
+        self.beta1, self.beta2, self.eps = fraction("beta1", beta1), fraction("beta2", beta2), positive("eps", eps)
         super().__init__(net, lr, **options)
 
     def begin(self, lr: float) -> None:

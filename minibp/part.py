@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .checks import real, seeds
 from .errors import ArgumentError, InputError, ShapeError, StateError
 
 Shape = tuple[int, ...]
@@ -117,7 +118,7 @@ class Part:
     def seeded(self, seed: int | None) -> None:
         """Draw the parameters now, where a seed is given; else at the first use, or by the network's seed."""
         if seed is not None:
-            self.initialize(np.random.default_rng(seed))
+            self.initialize(seeds(seed))
 
     def __getattr__(self, name: str) -> Any:
         # Reached only for a name that is not there: a parameter at its first use in a layer alone is drawn now.
@@ -225,28 +226,3 @@ class Part:
         # What a copy needs: its own numbers, but no workspaces and no place in a network.
         left = self._workspace_names() | {"_memory", "_bound", "_taken", "xp", "x", "y", "_shape", "needs_dx"}
         return {name: value for name, value in self.__dict__.items() if name not in left}
-
-
-def values(shape: Shape) -> str:
-    """How an error names the shape of a sample: '4 values', or 'samples of shape (28, 28)'."""
-    if len(shape) == 1:
-        return f"{shape[0]} value{'s' if shape[0] != 1 else ''}"
-    return f"samples of shape {shape}"
-
-
-def at_least_one(name: str, value: Any) -> int:
-    """A count: an integer of at least 1."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
-        raise ArgumentError(f"{name} must be an integer of at least 1, got {value!r}")
-    return int(value)
-
-
-def real(dtype: Any) -> np.dtype:
-    """A dtype to compute in."""
-    for known in (np.dtype("float32"), np.dtype("float64")):  # NumPy's own objects, which `forward` compares by `is`
-        try:
-            if dtype is not None and np.dtype(dtype) == known:
-                return known
-        except TypeError:
-            break
-    raise ArgumentError(f"dtype must be 'float32' or 'float64', got {str(dtype)!r}")

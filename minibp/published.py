@@ -110,10 +110,11 @@ def load(name: str, directory: str | os.PathLike[str] | None = None) -> list[np.
         return [_read_users(name, path, file) for path, file in zip(paths, files, strict=True)]
     folder = cache_folder() / name
     by_hand = (
-        f"By hand: get {_NAMES} from any of these mirrors with a browser, and put them into {folder}, "
-        f'or into a folder of your own: data.{name}("that folder"), or MINIBP_DATA for a folder that has them in a '
-        f"sub-folder {name}"
+        f"By hand: get {_NAMES} from any of these mirrors with a browser, put them into a folder of your own, and give "
+        f'that: data.{name}("folder"), --data folder; or set MINIBP_DATA to one that has them in a sub-folder {name}'
     )
+    if root := os.environ.get("MINIBP_DATA"):
+        by_hand += f" (it is {root}, which has no {name})"
     return [read_idx(fetch(file, mirrors, folder, by_hand)) for file in files]
 
 
@@ -131,6 +132,8 @@ def _users_folder(name: str, directory: str | os.PathLike[str] | None) -> Path |
             raise DataError(f"{name}: {folder} is not a folder; expected one with the files {_NAMES}")
         return folder
     if root := os.environ.get("MINIBP_DATA"):
+        if not Path(root).expanduser().is_dir():
+            raise DataError(f"{name}: MINIBP_DATA is {root}, which is no folder; expected one that has a folder {name}")
         folder = Path(root).expanduser() / name
         if folder.is_dir():
             return folder

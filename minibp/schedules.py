@@ -7,25 +7,9 @@ A step is one batch: an epoch has ``math.ceil(len(dataset) / batch_size)`` of th
 from __future__ import annotations
 
 import math
-from numbers import Real
-from typing import Any
 
+from .checks import at_least_one, number
 from .errors import ArgumentError
-from .part import at_least_one
-
-
-def rate(name: str, value: Any, least: float = 0.0) -> float:
-    """A learning rate or a factor of one: a finite number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not (math.isfinite(value) and float(value) >= least):
-        raise ArgumentError(f"{name} must be a finite number of at least {least:g}, got {value!r}")
-    return float(value)
-
-
-def positive(name: str, value: Any) -> float:
-    """A finite number above 0."""
-    if rate(name, value) == 0:
-        raise ArgumentError(f"{name} must be above 0, got {value!r}")
-    return float(value)
 
 
 class Schedule:
@@ -39,7 +23,7 @@ class Constant(Schedule):
     """The same rate all the time."""
 
     def __init__(self, lr: float):
-        self.lr = rate("lr", lr)
+        self.lr = number("lr", lr)
 
     def __call__(self, step: int) -> float:
         return self.lr
@@ -49,7 +33,7 @@ class Step(Schedule):
     """lr · factorᵏ, where k counts how often `every` steps are over."""
 
     def __init__(self, lr: float, every: int, factor: float = 0.1):
-        self.lr, self.every, self.factor = rate("lr", lr), at_least_one("every", every), rate("factor", factor)
+        self.lr, self.every, self.factor = number("lr", lr), at_least_one("every", every), number("factor", factor)
 
     def __call__(self, step: int) -> float:
         return self.lr * self.factor ** (step // self.every)
@@ -59,7 +43,7 @@ class Exponential(Schedule):
     """lr · factor^(step / steps): falls smoothly, by `factor` in each `steps` steps."""
 
     def __init__(self, lr: float, steps: int, factor: float = 0.1):
-        self.lr, self.steps, self.factor = rate("lr", lr), at_least_one("steps", steps), rate("factor", factor)
+        self.lr, self.steps, self.factor = number("lr", lr), at_least_one("steps", steps), number("factor", factor)
 
     def __call__(self, step: int) -> float:
         return self.lr * self.factor ** (step / self.steps)
@@ -69,7 +53,7 @@ class Cosine(Schedule):
     """Half a cosine from lr down to `end` in `steps` steps, then `end` (Loshchilov & Hutter, 2017)."""
 
     def __init__(self, lr: float, steps: int, end: float = 0.0):
-        self.lr, self.steps, self.end = rate("lr", lr), at_least_one("steps", steps), rate("end", end)
+        self.lr, self.steps, self.end = number("lr", lr), at_least_one("steps", steps), number("end", end)
 
     def __call__(self, step: int) -> float:
         done = min(step / self.steps, 1)
@@ -117,9 +101,9 @@ class ReduceOnPlateau(Schedule):
     """
 
     def __init__(self, lr: float, factor: float = 0.1, patience: int = 10, least: float = 0.0):
-        if not 0 < rate("factor", factor) < 1:
+        if not 0 < number("factor", factor) < 1:
             raise ArgumentError(f"factor must lie between 0 and 1, got {factor!r}")
-        self.lr, self.factor, self.least = rate("lr", lr), factor, rate("least", least)
+        self.lr, self.factor, self.least = number("lr", lr), factor, number("least", least)
         self.patience = at_least_one("patience", patience) if patience else 0
         self.best, self.waited = math.inf, 0
 

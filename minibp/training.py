@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .backend import to_host
+from .checks import at_least_one
 from .data import Dataset
 from .errors import ArgumentError, DivergenceError
 from .metrics import accuracy, classes
 from .network import PREDICT, Network
 from .optimizer import Optimizer
-from .part import Array, at_least_one
+from .part import Array
 
 BLOCK = 256  # samples gathered and scaled at a time where batches are smaller: spares calls
 SHOWN_BY_THE_LOSS: dict[str, Any] = dict.fromkeys(("over", "invalid", "divide"), "ignore")  # it is then NaN or infinite
@@ -64,8 +65,8 @@ class Batches:
     def __init__(self, net: Network, dataset: Dataset, batch_size: int):
         n = len(dataset)
         self.net, self.batch_size = net, min(batch_size, n)
-        self.x = dataset.x
         self.t = net.enter_targets(dataset.t, n, net.outputs(dataset.x.shape))
+        self.x = dataset.x.reshape(n, *net.sample(dataset.x.shape))
         self.block = min(n, max(self.batch_size, BLOCK // self.batch_size * self.batch_size))
         shape = (self.block, *self.x.shape[1:])
         self.raw, self.scaled = np.empty(shape, self.x.dtype), np.empty(shape, net.dtype)
@@ -176,7 +177,8 @@ def _diagnosis(net: Network, optimizer: Optimizer, losses: np.ndarray, epoch: in
     if epoch == 1 and first == 0 and wrong.any():
         cause = "the inputs or the starting weights are too large: scale inputs to about -1..1, as uint8 is by itself"
     else:
-        cause = f"the learning rate {optimizer.lr:g} is too high: try a tenth of it, or clip_norm=1"
+        cause = f"the learning rate {optimizer.lr:g} is too high: try a tenth of it"
+        cause += ", or clip_norm=1" if optimizer.clip_norm is None else ""
     rise = ""
     if before.size:
         start, end = (part.mean(dtype="float64") for part in (before[:batch_size], before[-batch_size:]))
@@ -204,8 +206,8 @@ def evaluate(net: Network, dataset: Dataset, batch_size: int = PREDICT) -> Evalu
     -------
     Evaluation
         ``.loss`` and ``.accuracy`` (the share of samples whose largest output is the true class; with one output,
-        of those on the right side of 0.5). Accuracy is NaN where the targets name no classes: rows with values
-        outside [0, 1].
+        of those on the right side of 0.5). Accuracy is NaN where the targets name no classes: numbers to be met, or
+        several yes/no answers a sample.
 
     Raises
     ------
@@ -224,8 +226,17 @@ def evaluate(net: Network, dataset: Dataset, batch_size: int = PREDICT) -> Evalu
             answers[done : done + len(x)] = classes(net.finish.forward(y) if net.finish else y)
             done += len(x)
     t = to_host(batches.t)
-    named = t.ndim == 1 or bool(((t >= 0) & (t <= 1)).all())
-    return Evaluation(float(losses.mean(dtype="float64")), accuracy(to_host(answers), t) if named else float("nan"))
+    right = accuracy(to_host(answers), t) if name_classes(t) else float("nan")
+    return Evaluation(float(losses.mean(dtype="float64")), right)
+
+
+def name_classes(t: np.ndarray) -> bool:
+    """Whether targets say which class is right: labels do, rows that sum to 1, and for one output 0 and 1."""
+    if t.ndim == 1:
+        return True
+    if t.shape[1] == 1:
+        return bool(((t == 0) | (t == 1)).all())
+    return bool((t >= 0).all() and (abs(t.sum(axis=1) - 1) < 0.01).all())
 
 
 class EarlyStopping:

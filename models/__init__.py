@@ -8,17 +8,19 @@ from collections.abc import Callable
 from minibp.errors import UnknownNameError
 
 from .model import Model
-from .published import SMALL, keras512, lecun300, mlp, nielsen30, nielsen100, simard800, softmax_regression
+from .published import keras512, lecun300, mlp, nielsen30, nielsen100, simard800, small, softmax_regression
 
-MODELS: dict[str, Callable[..., Model]] = {
+MODELS: dict[str, Callable[..., Model]] = {  # functions of n_in and n_out; some of `hidden` too
     "softmax": softmax_regression,
     "nielsen30": nielsen30,
     "nielsen100": nielsen100,
     "lecun300": lecun300,
     "simard800": simard800,
     "keras512": keras512,
-    "mlp": mlp,
+    "mlp": lambda n_in=784, n_out=10, hidden=(512, 512): mlp((n_in, *hidden, n_out)),
+    "small": lambda n_in=64, n_out=10, hidden=(128, 128): small((n_in, *hidden, n_out)),
 }
+SIZED = ("mlp", "small")  # those whose hidden layers can be chosen
 
 
 def by_name(name: str) -> Callable[..., Model]:
@@ -35,7 +37,7 @@ def build(name: str, **options: object) -> Model:
 
 __all__ = [
     "MODELS",
-    "SMALL",
+    "SIZED",
     "Model",
     "build",
     "by_name",
@@ -45,5 +47,6 @@ __all__ = [
     "nielsen30",
     "nielsen100",
     "simard800",
+    "small",
     "softmax_regression",
 ]

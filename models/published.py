@@ -6,7 +6,8 @@ The images are flattened first. n_in and n_out are the numbers of pixels and cla
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from itertools import pairwise
 
 from minibp import (
     SGD,
@@ -123,7 +124,8 @@ def simard800(n_in: int = 784, n_out: int = 10) -> Model:
 def keras512(n_in: int = 784, n_out: int = 10) -> Model:
     """512 and 512 hidden ReLU units with dropout 0.2: 98.40 %.
 
-    Keras's example mnist_mlp.py (Chollet et al., 2015): 20 epochs, batches of 128, RMSprop at 0.001.
+    Keras's example mnist_mlp.py (Chollet et al., 2015): 20 epochs, batches of 128, RMSprop at 0.001. Its ε is 1e-7,
+    here it is 1e-8.
     """
     layers = [
         Flatten(),
@@ -139,37 +141,26 @@ def keras512(n_in: int = 784, n_out: int = 10) -> Model:
     return Model(layers, CrossEntropy(), epochs=20, batch_size=128, optimizer=RMSProp, lr=0.001, accuracy=98.40)
 
 
-# What `mlp` takes for data sets of a thousand or so images. Chosen by the mean accuracy on parts held out of the
-# training sets of ten splits of the digits.
-SMALL: dict[str, Any] = {"hidden": (128, 128), "epochs": 30, "batch_size": 32, "lr": 0.002}
-
-
-def mlp(
-    n_in: int = 784,
-    n_out: int = 10,
-    hidden: Sequence[int] = (512, 512),
-    dropout: float = 0.2,
-    epochs: int = 20,
-    batch_size: int = 128,
-    lr: float = 0.001,
-) -> Model:
+def mlp(sizes: Sequence[int] = (784, 512, 512, 10), dropout: float = 0.2) -> Model:
     """A multilayer perceptron of any sizes, with today's usual parts: ReLU, dropout, Adam, a cosine schedule.
 
     Parameters
     ----------
-    n_in, n_out : int
-        Pixels and classes.
-    hidden : sequence of int, default (512, 512)
-        Units of the hidden layers; empty for none.
+    sizes : sequence of int
+        Inputs, units of each hidden layer, classes: at least two.
     dropout : float, default 0.2
         Share of the hidden units left out in training (Srivastava et al., 2014); 0 for no dropout.
-    epochs, batch_size, lr
-        The recipe; `SMALL` has one for small data sets.
     """
     layers: list[Layer] = [Flatten()]
-    for width in hidden:
-        layers += [Dense(n_in, width, W=HeNormal()), ReLU(), *([Dropout(dropout)] if dropout else [])]
-        n_in = width
-    layers += [Dense(n_in, n_out), Softmax()]
-    return Model(layers, CrossEntropy(), epochs, batch_size, Adam, lr, schedule=Cosine)
+    for n_in, n_out in pairwise(sizes[:-1]):
+        layers += [Dense(n_in, n_out, W=HeNormal()), ReLU(), *([Dropout(dropout)] if dropout else [])]
+    layers += [Dense(sizes[-2], sizes[-1]), Softmax()]
+    return Model(layers, CrossEntropy(), epochs=20, batch_size=128, optimizer=Adam, lr=0.001, schedule=Cosine)
 
+
+def small(sizes: Sequence[int] = (64, 128, 128, 10), dropout: float = 0.2) -> Model:
+    """`mlp` for data sets of a thousand or so images: smaller, with more and smaller steps.
+
+    Chosen by the mean accuracy on parts held out of the training sets of ten splits of the digits.
+    """
+    return replace(mlp(sizes, dropout), epochs=30, batch_size=32, lr=0.002)

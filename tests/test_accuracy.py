@@ -19,7 +19,7 @@ def final_accuracy(model, splits, seed):
 
 
 def test_digits_reach_97_percent_on_the_mean_of_20_random_splits():
-    accuracies = [final_accuracy(models.mlp(n_in=64, **models.SMALL), data.digits(seed), seed) for seed in range(20)]
+    accuracies = [final_accuracy(models.small(), data.digits(seed), seed) for seed in range(20)]
     assert np.mean(accuracies) >= 0.97
 
 

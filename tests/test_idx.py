@@ -118,7 +118,7 @@ def test_what_is_not_an_idx_file_is_refused_with_the_reason(folder, contents, me
     with pytest.raises(FileFormatError, match=message) as caught:
         read_idx(path)
     assert str(path) in str(caught.value)
-    assert "download it again" in str(caught.value)
+    assert "Get the file again" in str(caught.value)
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])

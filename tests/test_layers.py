@@ -434,7 +434,7 @@ def test_weights_that_do_not_fit_are_refused(W, message):
 
 @pytest.mark.parametrize("slope", [-0.1, 1.1, math.nan])
 def test_slopes_outside_are_refused(slope):
-    with pytest.raises(ArgumentError, match=r"LeakyReLU: slope must lie in \[0, 1\], got"):
+    with pytest.raises(ArgumentError, match=r"LeakyReLU: slope must lie in \[0, 1\), got"):
         LeakyReLU(slope)
 
 

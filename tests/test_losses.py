@@ -257,7 +257,8 @@ def test_labels_and_rows_may_alternate(kind):
     [
         ([0, -1], r"the label of sample 1 is -1, expected 0\.\.2, since there are 3 outputs"),
         ([3, 0], r"the label of sample 0 is 3, expected 0\.\.2, since there are 3 outputs"),
-        ([0.0, 1.0], r"labels must be integers 0\.\.2, got an array of float64; use t\.astype\(int\)"),
+        ([0.0, 1.5], r"labels must be integers 0\.\.2, got an array of float64, 1\.5 among them"),
+        ([0.0, 1.0], r"labels must be integers 0\.\.2, got an array of float64; convert it: t\.astype\(int\)"),
         ([0], "got 1 targets for 2 samples, expected one for each"),
         (0, "got no targets for 2 samples"),
         (["0", "1"], "targets must be numbers, got an array of <U1"),
@@ -306,7 +307,7 @@ def test_numbers_outside_zero_to_one_are_refused_by_binary_losses_of_one_output(
 @a_loss_of_one_output
 @pytest.mark.parametrize("label", [-1, 2])
 def test_with_one_output_labels_other_than_zero_and_one_are_refused(kind, label):
-    with pytest.raises(TargetError, match=f"sample 1 is {label}, expected 0 or 1, since there is one output"):
+    with pytest.raises(TargetError, match=f"sample 1 is {label}, expected 0 or 1 for one output, or floats"):
         kind().forward(predictions(kind, 2, 1, 0), [1, label])
 
 
@@ -358,3 +359,17 @@ def test_loss_without_formulas_says_what_it_lacks():
 def test_predictions_that_are_no_probabilities_are_refused(loss, x):
     with pytest.raises(InputError, match="takes probabilities, got values from"):
         loss().losses(x, [0])
+
+
+def test_a_loss_of_ones_own_finds_its_predictions_and_targets():
+    class Cubic(Loss):
+        """ℓ = Σₖ |x - t|³ / 3."""
+
+        def formula(self, x, t):
+            return (abs(x - t) ** 3 / 3).sum(axis=1)
+
+        def gradient(self):
+            residual = self.x - self.t
+            return residual * abs(residual) / len(residual)
+
+    assert check_gradients(Cubic(), np.array([[1.0, 2.0], [0.5, -1.0]]), [0, 1]).ok

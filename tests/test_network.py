@@ -97,9 +97,16 @@ def test_flatten_takes_images_as_rows(rng):
     )
 
 
+def test_images_become_rows_where_the_first_layer_takes_rows():
+    images = np.arange(12, dtype="float32").reshape(3, 2, 2) / 12
+    rows = images.reshape(3, 4)
+    np.testing.assert_array_equal(small().predict(images), small().predict(rows))
+    assert small().forward(images, [0, 1, 2]) == small().forward(rows, [0, 1, 2])
+
+
 def test_flatten_is_advised_where_it_helps():
     with pytest.raises(ShapeError, match=r"samples of shape \(2, 2\) by the data.*; put Flatten\(\) before it$"):
-        small().forward(np.ones((3, 2, 2)), [0, 1, 2])
+        Network([Tanh(), Dense(4, 3)], QuadraticLoss()).forward(np.ones((3, 2, 2)), [0, 1, 2])
 
 
 @pytest.mark.parametrize("call", [lambda net, x: net.forward(x, [0, 1]), lambda net, x: net.predict(x)])
@@ -429,18 +436,34 @@ def test_a_loss_made_from_cross_entropy_keeps_its_own_formula():
     assert float(half.forward(*batch())) == pytest.approx(float(whole.forward(*batch())) / 2, rel=1e-6)
 
 
+LOGITS = [Dense(2, 2), Tanh(), ReLU(), LeakyReLU(), ELU(), GELU(), Softplus(), BatchNorm(2), LayerNorm(2)]
+
+
 @pytest.mark.parametrize(
-    ("last", "loss", "message"),
+    ("loss", "lasts", "message"),
     [
-        (Dense(2, 3), CrossEntropy(), r"takes probabilities, but is fed any numbers by Dense\(2, 3\): put Softmax\(\)"),
-        (Tanh(), BinaryCrossEntropy(), r"by Tanh\(\): put Sigmoid\(\) before it, or use SigmoidCrossEntropy\(\)"),
-        (Softmax(), SoftmaxCrossEntropy(), r"has its own Softmax, but is fed by Softmax\(\): leave that out"),
-        (Sigmoid(), SigmoidCrossEntropy(), "has its own Sigmoid"),
+        (CrossEntropy, [*LOGITS, Sigmoid()], r"takes probabilities that sum to 1, but .*: end .* in Softmax\(\)"),
+        (BinaryCrossEntropy, LOGITS, r"takes probabilities, each by itself, but .* gives numbers of any size"),
+        (SoftmaxCrossEntropy, [Softmax(), Sigmoid()], r"it has its own Softmax\(\), end the network in the Dense\(\)"),
+        (SigmoidCrossEntropy, [Softmax(), Sigmoid()], r"it has its own Sigmoid\(\), end the network in the Dense\(\)"),
     ],
 )
-def test_last_layers_that_a_loss_would_take_for_something_else_are_refused(last, loss, message):
-    with pytest.raises(ArgumentError, match=message):
-        Network([Dense(2, 2), last], loss)
+def test_last_layers_that_a_loss_would_take_for_something_else_are_refused(loss, lasts, message):
+    for last in lasts:
+        with pytest.raises(ArgumentError, match=message):
+            Network([Dense(2, 2), last], loss())
+        with pytest.raises(ArgumentError, match=message):
+            Network([Dense(2, 2), last, Dropout(0.1)], loss())
+
+
+def test_a_layer_that_does_not_say_its_output_shape_is_told_to():
+    class Twice(Layer):
+        def formula(self, x):
+            return np.hstack([x, x])
+
+    net = Network([Dense(2, 2), Twice()], QuadraticLoss())
+    with pytest.raises(ShapeError, match=r"makes 4 values of 2 values, expected 2 values; define output_shape"):
+        net.predict(np.ones((3, 2)))
 
 
 # --- forward and backward ------------------------------------------------------------------------------------------

@@ -103,8 +103,8 @@ def test_in_use_running_statistics_normalize_and_stay(x):
     ("arguments", "message"),
     [
         ({"n": 0}, "n must be an integer of at least 1, got 0"),
-        ({"n": 3, "eps": 0.0}, "eps must be a positive number, got 0.0"),
-        ({"n": 3, "eps": math.nan}, "eps must be a positive number, got nan"),
+        ({"n": 3, "eps": 0.0}, "eps must be above 0, got 0.0"),
+        ({"n": 3, "eps": math.nan}, "eps must be a finite number of at least 0, got nan"),
     ],
 )
 def test_bad_arguments_are_refused(kind, arguments, message):

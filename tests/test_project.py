@@ -18,9 +18,9 @@ MODULES = sorted((ROOT / "minibp").glob("*.py"))
 
 # Each module imports only from those before it.
 ORDER = [
-    "errors", "backend", "initializers", "part", "vectors", "layer", "layers", "normalization", "dropout", "loss",
-    "losses", "network", "schedules", "optimizer", "optimizers", "gradients", "checkpoint", "idx", "download",
-    "published", "data", "metrics", "training", "__init__",
+    "errors", "checks", "backend", "initializers", "part", "vectors", "layer", "layers", "normalization",
+    "dropout", "loss", "losses", "chain", "summary", "network", "schedules", "optimizer", "optimizers",
+    "gradients", "checkpoint", "idx", "download", "published", "data", "metrics", "training", "__init__",
 ]  # fmt: skip
 
 PUBLIC = [

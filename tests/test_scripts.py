@@ -129,7 +129,7 @@ def refusal(capsys):
     (["--lr", "nan"], "lr must be a finite number"),
     (["--weight-decay", -1], "weight_decay must be a finite number"),
     (["--seed", -1], "--seed must be at least 0, got -1"),
-    (["--model", "softmax", "--hidden", 5], "--hidden goes with --model mlp, not with softmax"),
+    (["--model", "softmax", "--hidden", 5], "--hidden goes with --model mlp or small, not with softmax"),
     (["--data", "."], "the digits are part of minibp"),
     (["--save", "nowhere/net.safetensors"], "there is no folder nowhere; make it first"),
     (["--log", "nowhere/log.csv"], "there is no folder nowhere; make it first"),

@@ -326,3 +326,28 @@ def test_nothing_is_learnt_before_the_first_epoch_is_asked_for():
     before = net.params.copy()
     train(net, SGD(net), samples(), epochs=1)
     np.testing.assert_array_equal(net.params, before)
+
+
+# --- the contract --------------------------------------------------------------------------------------------------
+
+
+def test_the_contract_of_the_design_works_as_written():
+    digits = data.digits()
+    net = Network(
+        [Dense(64, 100), Sigmoid(), Dense(100, 10), Softmax()], CrossEntropy(), backend="numpy", dtype="float32", seed=0
+    )
+    optimizer = SGD(net, lr=0.5)
+    for epoch in train(net, optimizer, digits.train, epochs=2, batch_size=32, validation=digits.test):
+        assert epoch.number and epoch.loss and epoch.val_loss and epoch.val_accuracy and epoch.seconds
+    x, t = digits.test
+    assert net.predict(x).shape == (360, 10)
+    assert net.forward(x, t) > 0
+    net.backward()
+    assert net.params.shape == net.grads.shape == (64 * 100 + 100 + 100 * 10 + 10,)
+    assert np.shares_memory(net.layers[0].W, net.params) and np.shares_memory(net.layers[0].dW, net.grads)
+
+
+@pytest.mark.parametrize("rows", [[[1, 1], [0, 0], [1, 0]], [[2, -1], [0.5, 0.5], [1, 0]]])
+def test_accuracy_is_not_a_number_where_targets_name_no_class(rows):
+    net = Network([Dense(3, 2)], QuadraticLoss())
+    assert math.isnan(evaluate(net, Dataset(np.eye(3), np.array(rows, float))).accuracy)

@@ -1,0 +1,75 @@
+"""Whether layers fit together: what they are, and the shapes from one to the next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from .checks import values
+from .errors import ArgumentError, ShapeError, StateError
+from .layer import Layer
+from .loss import Loss
+from .part import Shape
+
+
+def refuse_strangers(layers: Sequence[Any], loss: Any) -> None:
+    """Refuse what is no layer or loss, or is in use already."""
+    if not layers:
+        raise ArgumentError("a network needs at least one layer, got none")
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            raise ArgumentError(f"layer {i}: {layer!r} is not a layer{brackets(layer)}")
+    if not isinstance(loss, Loss):
+        raise ArgumentError(f"{loss!r} is not a loss{brackets(loss)}; give one such as CrossEntropy()")
+    parts = [*layers, loss]
+    for i, layer in enumerate(parts):
+        first = next(j for j, other in enumerate(parts) if other is layer)
+        if first < i:
+            raise StateError(f"layer {i}: {layer} is layer {first} again; a layer is used once, make a second one")
+        if layer._taken:
+            raise StateError(f"layer {i}: {layer} belongs to another network; make a new one, or copy.deepcopy it")
+    # What the loss sees is what the last layer gives that does not merely pass its input on.
+    loss.check_last(next((layer for layer in reversed(layers) if layer.gives != "its input"), layers[0]))
+
+
+def chain(layers: Sequence[Layer], loss: Loss, shape: Shape | None = None) -> list[Shape | None]:
+    """Shape of one sample of each layer's output, for samples of this shape; None where only the data will tell.
+
+    Raises
+    ------
+    ShapeError
+        If a layer does not fit the one before; the message names both.
+    """
+    shapes: list[Shape | None] = []
+    source = "the data"
+    for i, layer in enumerate(layers):
+        takes = layer.in_shape
+        if shape is None and takes is not None:
+            shape = takes
+            if i:
+                shapes[-1] = takes  # what the layer before must give
+        elif shape is not None and takes is not None and shape != takes:
+            raise ShapeError(
+                f"layer {i}: {layer} is fed {values(shape)} by {source}, but takes {values(takes)}{flat(shape, takes)}"
+            )
+        if shape is not None:
+            before, shape = shape, layer.output_shape(shape)
+            if takes is not None or shape != before:
+                source = f"layer {i}: {layer}"
+        shapes.append(shape)
+    if shape is not None:
+        if len(shape) != 1:
+            raise ShapeError(f"{loss} is fed {values(shape)} by {source}, but takes rows{flat(shape)}")
+        loss.check_outputs(shape[0], f" by {source}")
+    return shapes
+
+
+def brackets(thing: Any) -> str:
+    """The advice to write brackets, where they were forgotten."""
+    return " (an instance, not the class: write it with brackets)" if isinstance(thing, type) else ""
+
+
+def flat(shape: Shape, takes: Shape | None = None) -> str:
+    """The advice to put Flatten, where that would help."""
+    return "; put Flatten() before it" if len(shape) > 1 and takes in (None, (math.prod(shape),)) else ""

@@ -1,0 +1,64 @@
+"""Checks of arguments: each returns what was given, or raises an error that says what was expected."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from .errors import ArgumentError
+
+
+def number(name: str, value: Any, least: float = 0.0) -> float:
+    """A finite number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not (math.isfinite(value) and float(value) >= least):
+        raise ArgumentError(f"{name} must be a finite number of at least {least:g}, got {value!r}")
+    return float(value)
+
+
+def positive(name: str, value: Any) -> float:
+    """A finite number above 0."""
+    if number(name, value) == 0:
+        raise ArgumentError(f"{name} must be above 0, got {value!r}")
+    return float(value)
+
+
+def fraction(name: str, value: Any) -> float:
+    """A number in [0, 1)."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < 1:
+        raise ArgumentError(f"{name} must lie in [0, 1), got {value!r}")
+    return float(value)
+
+
+def values(shape: tuple[int, ...]) -> str:
+    """How an error names the shape of a sample: '4 values', or 'samples of shape (28, 28)'."""
+    if len(shape) == 1:
+        return f"{shape[0]} value{'s' if shape[0] != 1 else ''}"
+    return f"samples of shape {shape}"
+
+
+def at_least_one(name: str, value: Any) -> int:
+    """A count: an integer of at least 1."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
+        raise ArgumentError(f"{name} must be an integer of at least 1, got {value!r}")
+    return int(value)
+
+
+def seeds(seed: int | None) -> np.random.Generator:
+    """A generator from a seed: an integer of at least 0, or None for one that is never the same."""
+    if seed is not None and (isinstance(seed, bool) or not hasattr(seed, "__index__") or int(seed) < 0):
+        raise ArgumentError(f"seed must be an integer of at least 0, got {seed!r}")
+    return np.random.default_rng(seed)
+
+
+def real(dtype: Any) -> np.dtype:
+    """A dtype to compute in."""
+    for known in (np.dtype("float32"), np.dtype("float64")):  # NumPy's own objects, which `forward` compares by `is`
+        try:
+            if dtype is not None and np.dtype(dtype) == known:
+                return known
+        except TypeError:
+            break
+    raise ArgumentError(f"dtype must be 'float32' or 'float64', got {str(dtype)!r}")
