@@ -1,9 +1,11 @@
-"""Plots of a training run. Needs the extra `plot`."""
+"""Plots of training runs. Needs the extra `plot`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -38,4 +40,25 @@ def draw_history(history: Sequence[Epoch], title: str, path: str) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
+
+
+def draw_boundaries(logs: Sequence[Any], x: np.ndarray, labels: np.ndarray, path: str) -> None:
+    """Draw, side by side, how sure each network is of class 1 all over the plane, and the points (N, 2) it learnt."""
+    figure = Figure(figsize=(4 * len(logs) + 0.8, 3.1), layout="constrained")
+    low, high = x.min(axis=0) - 0.3, x.max(axis=0) + 0.3
+    across, up = np.meshgrid(np.linspace(low[0], high[0], 200), np.linspace(low[1], high[1], 200))
+    grid = np.stack([across.ravel(), up.ravel()], axis=1)
+    panels = figure.subplots(1, len(logs), squeeze=False)[0]
+    for axes, log in zip(panels, logs, strict=True):
+        outputs = log.net.predict(grid)
+        share = (outputs[:, 1] / outputs.sum(axis=1)).reshape(across.shape)
+        shades = axes.contourf(across, up, share, levels=np.linspace(0, 1, 11), cmap="RdBu_r", alpha=0.75)
+        axes.contour(across, up, share, levels=[0.5], colors="black", linewidths=1)
+        for label, marker, colour in ((0, "o", BLUE), (1, "^", ORANGE)):
+            points = x[labels == label]
+            axes.scatter(*points.T, s=14, marker=marker, color=colour, edgecolor="white", linewidth=0.4)
+        right = (log.net.predict(x).argmax(axis=1) == labels).mean()
+        axes.set(title=f"{log.output}: {right:.1%} after {log.trained} epochs", aspect="equal")
+    figure.colorbar(shades, ax=panels, label="share of output 1", shrink=0.9)
     figure.savefig(path, dpi=150)

@@ -10,12 +10,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 
 from tqdm import tqdm
 
 import models
 from minibp import Epoch, backend, save, train
+from minibp.checks import new_file
 from minibp.data import Splits
 from minibp.errors import ArgumentError, MinibpError, MissingExtraError
 from minibp.optimizers import OPTIMIZERS, by_name
@@ -67,7 +69,7 @@ def main(
 def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace) -> None:
     """Load, build, train, report."""
     refuse_early(options)
-    draw = plotter() if options.plot else None
+    draw = plotter("draw_history") if options.plot else None
     splits = load(dataset, loader, options)
     model = recipe(options, *sizes(splits))
     net = model.network(backend=options.backend, seed=options.seed)
@@ -108,10 +110,8 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
 def refuse_early(options: argparse.Namespace) -> None:
     """Refuse what can be refused now, and not after a download or a training."""
     for file in (options.save, options.log, options.plot):
-        if file and not Path(file).parent.is_dir():
-            raise ArgumentError(f"{file}: there is no folder {Path(file).parent}; make it first")
-        if file and Path(file).is_dir():
-            raise ArgumentError(f"{file} is a folder, expected the name of a file")
+        if file:
+            new_file(file)
     if options.plot and Path(options.plot).suffix.lower() not in PLOTS:
         raise ArgumentError(f"--plot draws {', '.join(PLOTS)} files, not {options.plot}")
     if options.seed < 0:
@@ -170,10 +170,9 @@ def line(epoch: Epoch) -> str:
     )
 
 
-def plotter() -> Callable[[list[Epoch], str, str], None]:
-    """The function that draws, or an error that names the extra: before the training, not after it."""
+def plotter(name: str) -> Callable[..., None]:
+    """The function of plot.py that draws, or an error that names the extra: before the training, not after it."""
     try:
-        from .plot import draw_history
+        return getattr(import_module("datasets.plot"), name)
     except ImportError:
         raise MissingExtraError("matplotlib", "plot", "--plot") from None
-    return draw_history

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from numbers import Real
 from typing import Any
 
@@ -44,6 +45,16 @@ def at_least_one(name: str, value: Any) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
         raise ArgumentError(f"{name} must be an integer of at least 1, got {value!r}")
     return int(value)
+
+
+def new_file(path: str) -> str:
+    """A path at which a file can be made: its folder is there, and it is no folder itself."""
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise ArgumentError(f"{path}: there is no folder {folder}; make it first")
+    if os.path.isdir(path):
+        raise ArgumentError(f"{path} is a folder, expected the name of a file")
+    return path
 
 
 def seeds(seed: int | None) -> np.random.Generator:

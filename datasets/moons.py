@@ -1,0 +1,196 @@
+"""The network of the text's section before, with three kinds of output: python -m datasets.moons
+
+The section before trains a network of sigmoid units on two half moons, by full-batch gradient descent on the sum of
+squared errors, and prints L = Σ (z - t)² as it goes. The text then asks how softmax and cross-entropy are applied to
+it. The answer is one line of `OUTPUTS`: another last layer and another loss, everything else the same.
+
+Points and starting weights are drawn by NumPy's legacy generator in the order of the section before (which called
+scikit-learn's make_moons), so that its log is reproduced to every printed digit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from minibp import (
+    SGD,
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Dense,
+    Layer,
+    Loss,
+    Network,
+    QuadraticLoss,
+    Sigmoid,
+    Softmax,
+)
+from minibp.checks import at_least_one, new_file
+from minibp.errors import ArgumentError, MinibpError
+
+from .script import plotter
+
+OUTPUTS: dict[str, tuple[type[Layer], type[Loss]]] = {
+    "quadratic": (Sigmoid, QuadraticLoss),
+    "softmax": (Softmax, CrossEntropy),
+    "bce": (Sigmoid, BinaryCrossEntropy),
+}
+EPS = 0.01  # η of the section before: the step for the gradient summed over the batch
+EVERY = 100  # epochs between two lines
+REACHED = (0.95, 0.97)
+
+
+class Log(NamedTuple):
+    """What one training printed, every 100 epochs, and the network that came out after all of them."""
+
+    output: str
+    trained: int
+    epochs: list[int]
+    squares: list[float]
+    accuracies: list[float]
+    net: Network
+
+    def first(self, accuracy: float) -> str:
+        """The first printed epoch that reached an accuracy."""
+        return next((str(e) for e, a in zip(self.epochs, self.accuracies, strict=True) if a >= accuracy), "not reached")
+
+
+def moons(rng: np.random.RandomState, n: int = 200, noise: float = 0.20) -> tuple[np.ndarray, np.ndarray]:
+    """Two interleaved half moons: points (n, 2) and labels (n,), drawn in the order of scikit-learn's make_moons."""
+    outer, inner = np.linspace(0, np.pi, n // 2), np.linspace(0, np.pi, n - n // 2)
+    x = np.concatenate([np.cos(outer), 1 - np.cos(inner)])
+    y = np.concatenate([np.sin(outer), 1 - np.sin(inner) - 0.5])
+    return _shuffled(rng, np.stack([x, y], axis=1), n, noise)
+
+
+def circles(rng: np.random.RandomState, n: int = 200, noise: float = 0.10) -> tuple[np.ndarray, np.ndarray]:
+    """A circle of radius 1 around one of radius 0.5, drawn in the order of scikit-learn's make_circles."""
+    outer = np.linspace(0, 2 * np.pi, n // 2, endpoint=False)
+    inner = np.linspace(0, 2 * np.pi, n - n // 2, endpoint=False)
+    x = np.concatenate([np.cos(outer), np.cos(inner) * 0.5])
+    y = np.concatenate([np.sin(outer), np.sin(inner) * 0.5])
+    return _shuffled(rng, np.stack([x, y], axis=1), n, noise)
+
+
+def _shuffled(
+    rng: np.random.RandomState, points: np.ndarray, n: int, noise: float
+) -> tuple[np.ndarray, np.ndarray]:
+    labels = np.repeat([0, 1], [n // 2, n - n // 2])
+    order = np.arange(n)
+    rng.shuffle(order)
+    return points[order] + rng.normal(scale=noise, size=points.shape), labels[order]
+
+
+POINTS: dict[str, Callable[[np.random.RandomState], tuple[np.ndarray, np.ndarray]]] = {
+    "moons": moons,
+    "circles": circles,
+}
+
+
+def build(nodes: Sequence[int], output: str, rng: np.random.RandomState) -> Network:
+    """A network of sigmoid units with these numbers of nodes, started as in the section before."""
+    last, loss = OUTPUTS[output]
+    layers: list[Layer] = []
+    for n_in, n_out in pairwise(nodes):
+        W, b = rng.randn(n_in, n_out) / math.sqrt(n_in), rng.randn(1, n_out)
+        layers += [Dense(n_in, n_out, W=W, b=b[0]), Sigmoid()]
+    return Network([*layers[:-1], last()], loss(), dtype="float64")
+
+
+def learn(
+    data: str = "moons",
+    nodes: Sequence[int] = (2, 8, 8, 2),
+    output: str = "quadratic",
+    epochs: int = 2000,
+    show: Callable[[str], None] = lambda line: None,
+) -> Log:
+    """Train by full-batch gradient descent, in float64, without shuffling.
+
+    Parameters
+    ----------
+    data : {"moons", "circles"}
+        Which points.
+    nodes : sequence of int
+        Nodes of each layer, from the 2 inputs to the 2 outputs.
+    output : {"quadratic", "softmax", "bce"}
+        Last layer and loss.
+    epochs : int
+        Steps of training, each on all points.
+    show : function
+        Called with a line every 100 epochs.
+    """
+    rng = np.random.RandomState(0)  # the section before's generator, for its very numbers
+    x, labels = POINTS[data](rng)
+    net = build(nodes, output, rng)
+    optimizer = SGD(net, lr=EPS * len(x))  # minibp's gradient is that of the mean, the section's that of the sum
+    targets = np.eye(2)[labels]
+    log = Log(output, epochs, [], [], [], net)
+    for epoch in range(epochs):
+        net.forward(x, labels)
+        net.backward()
+        if epoch % EVERY == 0:
+            z = net.predict(x)
+            log.epochs.append(epoch)
+            log.squares.append(float(((z - targets) ** 2).sum()))
+            log.accuracies.append(float((z.argmax(axis=1) == labels).mean()))
+            show(f"epoch [{epoch:4d}] L = {log.squares[-1]:.6f}, acc = {log.accuracies[-1]:.6f}")
+        optimizer.step()
+    return log
+
+
+def table(logs: Sequence[Log]) -> str:
+    """At which printed epoch each output first reached the accuracies."""
+    lines = [f"{'output':<10}" + "".join(f"  {f'acc >= {accuracy:g}':>12}" for accuracy in REACHED)]
+    for log in logs:
+        lines.append(f"{log.output:<10}" + "".join(f"  {log.first(accuracy):>12}" for accuracy in REACHED))
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train with one output, or with all and compare; returns the exit status."""
+    p = argparse.ArgumentParser(prog="python -m datasets.moons", description="One network, three kinds of output.")
+    p.add_argument("--data", default="moons", choices=list(POINTS), help="which points; default moons")
+    p.add_argument("--nodes", type=int, nargs="+", default=[2, 8, 8, 2], metavar="N", help="default 2 8 8 2")
+    p.add_argument("--output", choices=list(OUTPUTS), help="last layer and loss; without it, all three")
+    p.add_argument("--epochs", type=int, default=2000, help="steps of training; default 2000")
+    p.add_argument("--plot", metavar="FILE", help="draw the decision boundaries side by side (png, svg, pdf)")
+    options = p.parse_args(arguments)
+    try:
+        run(options)
+    except (MinibpError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(options: argparse.Namespace) -> None:
+    """What the command line asks for."""
+    at_least_one("--epochs", options.epochs)
+    if len(options.nodes) < 2 or options.nodes[0] != 2 or options.nodes[-1] != 2:
+        raise ArgumentError(f"--nodes must begin and end with 2 (two coordinates, two classes), got {options.nodes}")
+    draw = None
+    if options.plot:
+        new_file(options.plot)
+        draw = plotter("draw_boundaries")
+    logs = []
+    for output in [options.output] if options.output else OUTPUTS:
+        if not options.output:
+            print(f"output: {output}")
+        logs.append(learn(options.data, options.nodes, output, options.epochs, print))
+        if not options.output:
+            print()
+    if not options.output:
+        print(table(logs))
+    if draw:
+        rng = np.random.RandomState(0)
+        draw(logs, *POINTS[options.data](rng), options.plot)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
