@@ -20,7 +20,7 @@ MODULES = sorted((ROOT / "minibp").glob("*.py"))
 ORDER = [
     "errors", "checks", "backend", "initializers", "part", "vectors", "layer", "layers", "normalization",
     "dropout", "loss", "losses", "chain", "summary", "network", "schedules", "optimizer", "optimizers",
-    "gradients", "checkpoint", "idx", "download", "published", "data", "metrics", "training", "__init__",
+    "diagnosis", "gradients", "checkpoint", "idx", "download", "published", "data", "metrics", "training", "__init__",
 ]  # fmt: skip
 
 PUBLIC = [

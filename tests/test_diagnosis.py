@@ -1,0 +1,441 @@
+"""diagnose(): each known mistake is told from the others, and the layer that makes it is named."""
+
+import numpy as np
+import pytest
+from strategies import normals
+
+import minibp
+from minibp import (
+    CrossEntropy,
+    Dense,
+    Dropout,
+    Layer,
+    Loss,
+    Network,
+    QuadraticLoss,
+    Sigmoid,
+    SigmoidCrossEntropy,
+    Softmax,
+    SoftmaxCrossEntropy,
+    Softplus,
+    Tanh,
+    check_gradients,
+)
+
+N, D, K = 7, 5, 3  # all different, and neither 1 nor 2: so that factors are told apart
+X = normals((N, D))
+LABELS = np.array([0, 2, 1, 1, 0, 2, 2])
+
+
+def network(*between, loss=QuadraticLoss):
+    return Network([Dense(D, D), *between, Dense(D, K)], loss(), dtype="float64")
+
+
+def wrong(report):
+    """Name -> diagnosis of the wrong lines."""
+    return {line.name: line.diagnosis for line in report if not line.ok}
+
+
+# --- factors and signs ---------------------------------------------------------------------------------------------
+
+
+def scaled(factor):
+    class Scaled(QuadraticLoss):
+        def gradient(self):
+            return factor * super().gradient()
+
+    return Scaled
+
+
+FACTORS = [
+    (-1, "it is -1 times what is right: the sign is wrong"),
+    (2, "it is 2 times what is right: the 2 of a square is there, the ½"),
+    (0.5, "it is ½ times what is right: the half is taken once too often"),
+    (N, "it is N times what is right: a sum over the batch where the mean is meant"),
+    (1 / N, "it is 1/N times what is right: divided by N once too often"),
+    (K, "it is K times what is right: a sum over the K outputs where their mean"),
+    (1 / K, "it is 1/K times what is right: a mean over the K outputs where their sum"),
+    (2 * N, "it is 2 · N times what is right: the 2 of a square is there"),
+    (-N, "it is -1 · N times what is right: the sign is wrong, and a sum over the batch"),
+    (2 / N / K, "it is 2 · 1/N · 1/K times what is right"),
+    (1.25, "it is 1.25 times what is right: a constant factor is wrong"),
+]
+
+
+@pytest.mark.parametrize(("factor", "words"), FACTORS)
+def test_a_loss_that_is_off_by_a_factor_is_told_which(factor, words):
+    loss = scaled(factor)
+    said = wrong(check_gradients(network(Tanh(), loss=loss), X, LABELS))
+    assert said.pop("loss: Scaled(): x").startswith(words)
+    assert len(said) == 4 and set(said.values()) == {"right in itself, the error comes from loss: Scaled()"}
+    (alone,) = check_gradients(loss(), X, np.zeros((N, D)))
+    assert not alone.ok and (factor in (K, 1 / K, 2 / N / K) or alone.diagnosis.startswith(words))
+
+
+def test_factors_that_cannot_be_told_apart_are_both_named():
+    (line,) = check_gradients(scaled(2)(), normals((2, 3)), [0, 1])
+    first, second = line.diagnosis.split("; or ")
+    assert first.startswith("it is N times what is right") and second.startswith("it is 2 times what is right")
+
+
+class WrongSign(Dense):
+    def gradient(self, dy):
+        return -super().gradient(dy)
+
+
+def test_a_wrong_sign_is_named_where_it_is_and_not_where_it_reaches():
+    said = wrong(check_gradients(network(WrongSign(D, D), Tanh()), X, LABELS))
+    assert said == {
+        "layer 0: Dense(5, 5).W": "right in itself, the error comes from layer 1: WrongSign(5, 5)",
+        "layer 0: Dense(5, 5).b": "right in itself, the error comes from layer 1: WrongSign(5, 5)",
+        "layer 1: WrongSign(5, 5): x": "it is -1 times what is right: the sign is wrong",
+    }
+
+
+# --- parameters ----------------------------------------------------------------------------------------------------
+
+
+class MeanBias(Dense):
+    def gradient(self, dy):
+        dx = super().gradient(dy)
+        self.db = dy.mean(axis=0)
+        return dx
+
+
+class OneRowOfBias(Dense):
+    def gradient(self, dy):
+        dx = super().gradient(dy)
+        self.db = dy[-1]
+        return dx
+
+
+class UnsummedBias(Dense):
+    def gradient(self, dy):
+        dx = super().gradient(dy)
+        self.db = dy
+        return dx
+
+
+class UnsummedIntoBias(Dense):
+    def gradient(self, dy):
+        dx = super().gradient(dy)
+        self.db[...] = dy
+        return dx
+
+
+class TransposedWeights(Dense):
+    def gradient(self, dy):
+        dx = super().gradient(dy)
+        self.dW = dy.T @ self.x
+        return dx
+
+
+class Accumulating(Dense):
+    def gradient(self, dy):
+        kept = self.dW.copy()
+        dx = super().gradient(dy)
+        self.dW += kept
+        return dx
+
+
+class Forgetful(Dense):
+    def gradient(self, dy):
+        kept = self.db.copy()
+        dx = super().gradient(dy)
+        self.db = kept
+        return dx
+
+
+class NotANumber(Dense):
+    def gradient(self, dy):
+        dx = super().gradient(dy)
+        self.dW = np.full(self.W.shape, np.nan)
+        return dx
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "words"),
+    [
+        (MeanBias, "b", "it is 1/N times what is right: divided by N once too often"),
+        (OneRowOfBias, "b", "the sum over the batch is missing, it is dy of one sample: db = dy.sum(axis=0)"),
+        (TransposedWeights, "W", "a transposed product: dW = xᵀ dy, not dyᵀ x"),
+        (Accumulating, "W", "it is added to what was there: write self.dW = ..., not +="),
+        (Forgetful, "b", "it is never set: gradient(dy) must set self.db"),
+        (NotANumber, "W", "it holds NaN or infinity"),
+    ],
+)
+def test_a_wrong_gradient_of_a_parameter_is_diagnosed(kind, name, words):
+    said = wrong(check_gradients(network(Tanh(), kind(D, D)), X, LABELS))
+    assert list(said) == [f"layer 2: {kind.__name__}(5, 5).{name}"]
+    assert all(text.startswith(words) for text in said.values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (UnsummedBias, "db has shape (7, 4), expected (4,): the sum over the batch is missing, db = dy.sum(axis=0)"),
+        (UnsummedIntoBias, "db has shape (7, 4), expected (4,): the sum over the batch is missing"),
+        (TransposedWeights, "dW has shape (4, 5), expected (5, 4): a transposed product"),
+    ],
+)
+def test_a_gradient_of_a_shape_that_does_not_fit_is_reported_not_raised(kind, words):
+    net = Network([Dense(D, D), kind(D, 4), Dense(4, K)], QuadraticLoss())
+    said = wrong(check_gradients(net, X, LABELS))
+    assert list(said) == [f"layer 1: {kind.__name__}(5, 4){end}" for end in (".W", ".b", ": x")]
+    assert all(text.startswith("gradient fails: ") and words in text for text in said.values())
+
+
+# --- inputs --------------------------------------------------------------------------------------------------------
+
+
+class TransposedInput(Dense):
+    def gradient(self, dy):
+        super().gradient(dy)
+        return dy @ self.W
+
+
+class ElementwiseSoftmax(Softmax):
+    def gradient(self, dy):
+        return dy * self.y * (1 - self.y)
+
+
+class SigmoidAtTheOutput(Sigmoid):
+    def gradient(self, dy):
+        slope = 1 / (1 + np.exp(-self.y))
+        return dy * slope * (1 - slope)
+
+
+class SigmoidAtTheInput(Sigmoid):
+    def gradient(self, dy):
+        return dy * self.x * (1 - self.x)
+
+
+class TanhAtTheInput(Tanh):
+    def gradient(self, dy):
+        return dy * (1 - self.x**2)
+
+
+class SoftplusAtTheOutput(Softplus):
+    def gradient(self, dy):
+        return dy / (1 + np.exp(-self.y))
+
+
+class PassedOn(Tanh):
+    def gradient(self, dy):
+        return dy
+
+
+class WithoutTheChain(Tanh):
+    def gradient(self, dy):
+        return 1 - self.y**2
+
+
+class SoftmaxTwice(Softmax):
+    def gradient(self, dy):
+        return super().gradient(super().gradient(dy).copy())
+
+
+class NothingReturned(Tanh):
+    def gradient(self, dy):
+        super().gradient(dy)
+
+
+class Strange(Tanh):
+    def gradient(self, dy):
+        return np.cos(self.x) * dy
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (TransposedInput(D, D, seed=0), "a transposed product: dx = dy Wᵀ, not dy W"),
+        (ElementwiseSoftmax(), "the Jacobian is taken elementwise, y (1 - y), but each output depends on all inputs"),
+        (SigmoidAtTheOutput(), "the derivative is taken at the output y, but is written for the input: use self.x"),
+        (SoftplusAtTheOutput(), "the derivative is taken at the output y, but is written for the input: use self.x"),
+        (SigmoidAtTheInput(), "the derivative is taken at the input x, but is written for the output: use self.y, y ("),
+        (TanhAtTheInput(), "the derivative is taken at the input x, but is written for the output: use self.y, 1 - y²"),
+        (PassedOn(), "dy is passed on as it is: the layer's own derivative is missing"),
+        (WithoutTheChain(), "the product with dy is missing: dx = dy times the derivative"),
+        (SoftmaxTwice(), "dy is pushed through the layer's Jacobian twice"),
+        (NothingReturned(), "it is missing: gradient(dy) must return dx"),
+        (Strange(), "none of the known mistakes"),
+    ],
+    ids=str,
+)
+def test_a_wrong_gradient_of_an_input_is_diagnosed(layer, words):
+    said = wrong(check_gradients(layer, X))
+    assert list(said) == [f"{layer}: x"] and said[f"{layer}: x"].startswith(words)
+    said = wrong(check_gradients(network(type(layer)(*layer.config().values())), X, LABELS))
+    assert said.pop(f"layer 1: {layer}: x").startswith(words)
+    assert all("Dense(5, 5)" in name and layer.__class__.__name__ in text for name, text in said.items()) or (
+        "missing: gradient" in words
+    )
+
+
+# --- losses --------------------------------------------------------------------------------------------------------
+
+
+class SoftmaxOnceMore(SoftmaxCrossEntropy):
+    def gradient(self):
+        dx = super().gradient().copy()
+        return self.y * (dx - (dx * self.y).sum(axis=1, keepdims=True))
+
+
+class DiagonalOnceMore(SoftmaxCrossEntropy):
+    def gradient(self):
+        return super().gradient() * self.y * (1 - self.y)
+
+
+class SigmoidOnceMore(SigmoidCrossEntropy):
+    def gradient(self):
+        return super().gradient() * self.y * (1 - self.y)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (SoftmaxOnceMore, "a - y is pushed through the softmax Jacobian once more"),
+        (DiagonalOnceMore, "a - y is pushed through the diagonal a (1 - a) of the softmax Jacobian once more"),
+        (SigmoidOnceMore, "a - y is pushed through the sigmoid's derivative once more"),
+    ],
+)
+def test_a_merged_loss_that_applies_the_derivative_once_more_is_diagnosed(kind, words):
+    report = check_gradients(network(Tanh(), loss=kind), X, LABELS)
+    assert report[-1].name == f"loss: {kind.__name__}(): x" and report[-1].diagnosis.startswith(words)
+
+
+def test_a_loss_fed_probabilities_that_answers_for_the_logits_is_diagnosed():
+    class ForTheLogits(CrossEntropy):
+        def gradient(self):
+            return (self.x - self.t) / len(self.x)
+
+    net = Network([Dense(D, K), Softmax()], ForTheLogits())
+    said = wrong(check_gradients(net, X, LABELS))
+    assert said["loss: ForTheLogits(): x"].startswith("a - y is the gradient of the logits, but this loss is fed")
+    assert said["layer 0: Dense(5, 3).W"] == "right in itself, the error comes from loss: ForTheLogits()"
+
+
+# --- what is changed in place ----------------------------------------------------------------------------------------
+
+
+class ChangesItsInput(Layer):
+    """A rectifier."""
+
+    def formula(self, x):
+        x[x < 0] = 0
+        return x.copy()
+
+    def gradient(self, dy):
+        return dy * (self.y > 0)
+
+
+class ChangesItsGradient(Tanh):
+    def gradient(self, dy):
+        dy *= 1 - self.y**2
+        return dy
+
+
+class ChangesItsInputBackward(Tanh):
+    def gradient(self, dy):
+        self.x *= 0
+        return super().gradient(dy)
+
+
+class ChangesItsTargets(Loss):
+    """Half the sum of squares."""
+
+    def formula(self, x, t):
+        t -= x
+        return (t**2).sum(axis=1) / 2
+
+    def gradient(self):
+        return -self.t / len(self.t)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (ChangesItsInput, "formula changes x in place"),
+        (ChangesItsGradient, "gradient changes dy in place"),
+        (ChangesItsInputBackward, "gradient changes x in place"),
+    ],
+)
+def test_what_a_layer_changes_in_place_is_named_even_where_its_numbers_are_right(kind, words):
+    report = check_gradients(kind(), X)
+    assert not report.ok and report[0].error < 1e-6 and report[0].diagnosis.startswith(words)
+    said = wrong(check_gradients(network(Tanh(), kind()), X, LABELS))
+    assert said[f"layer 2: {kind.__name__}(): x"].startswith(words)
+    assert all("Dense(5, 5)" in name or kind.__name__ in name for name in said)
+
+
+def test_targets_that_a_loss_changes_in_place_are_named():
+    (line,) = check_gradients(ChangesItsTargets(), X, np.ones(X.shape))
+    assert line.error < 1e-6 and line.diagnosis.startswith("formula changes t in place")
+
+
+def test_the_arrays_of_the_user_are_left_as_they_were():
+    x, t = X.copy(), np.ones((N, D))
+    check_gradients(Network([ChangesItsInput(), Dense(D, D)], ChangesItsTargets(), dtype="float64"), x, t)
+    check_gradients(ChangesItsInput(), x)
+    check_gradients(ChangesItsTargets(), x, t)
+    np.testing.assert_array_equal(x, X)
+    np.testing.assert_array_equal(t, 1)
+
+
+# --- a clean bill ----------------------------------------------------------------------------------------------------
+
+
+def kinds(base):
+    public = [getattr(minibp, name) for name in minibp.__all__]
+    return [kind for kind in public if isinstance(kind, type) and issubclass(kind, base) and kind is not base]
+
+
+def correct(kind):
+    arguments = {"Dense": (D, D), "BatchNorm": (D,), "LayerNorm": (D,), "Dropout": (0.4,)}
+    return kind(*arguments.get(kind.__name__, ()))
+
+
+@pytest.mark.parametrize("kind", kinds(Layer))
+def test_each_layer_gets_a_clean_bill_alone_and_in_a_network(kind):
+    alone, inside = check_gradients(correct(kind), X), check_gradients(network(correct(kind)), X, LABELS)
+    assert alone.ok and inside.ok, f"{alone}\n{inside}"
+    assert not any(line.diagnosis for line in [*alone, *inside])
+    assert f"layer 1: {correct(kind)}: x" in [line.name for line in inside]
+
+
+@pytest.mark.parametrize("kind", kinds(Loss))
+def test_each_loss_gets_a_clean_bill_alone_and_in_a_network(kind):
+    x = np.random.default_rng(0).dirichlet(np.ones(K), N) if kind.takes != ("numbers",) else normals((N, K))
+    ends = [Softmax()] if "distribution" in kind.takes else []
+    net = Network([Dense(D, K), *ends], kind())
+    alone, inside = check_gradients(kind(), x, LABELS), check_gradients(net, X, LABELS)
+    assert alone.ok and inside.ok, f"{alone}\n{inside}"
+
+
+def test_a_loss_fed_very_small_probabilities_gets_a_clean_bill():
+    x = np.array([[1e-8, 1 - 1e-8], [1e-5, 1 - 1e-5], [0.3, 0.7]])
+    assert check_gradients(CrossEntropy(), x, [0, 0, 1]).ok
+
+
+def test_a_network_without_parameters_is_checked_layer_by_layer():
+    report = check_gradients(Network([Sigmoid(), Dropout(0.4)], QuadraticLoss()), X, np.ones((N, D)))
+    assert report.ok and [line.name for line in report] == [
+        "layer 0: Sigmoid(): x",
+        "layer 1: Dropout(0.4): x",
+        "loss: QuadraticLoss(): x",
+    ]
+    assert check_gradients(Network([Softmax()], CrossEntropy()), X, LABELS).ok
+
+
+def test_a_network_with_a_wrong_layer_is_left_as_it_was():
+    net, other = (network(Dropout(0.4), WrongSign(D, D), ChangesItsGradient()) for _ in range(2))
+    for each in (net, other):
+        each.forward(X, LABELS)
+    check_gradients(net, X[:3], LABELS[:3])
+    for each in (net, other):  # the forward still waits, and the next masks are the next
+        each.backward()
+        each.forward(X, LABELS)
+    for name in ("params", "grads", "state"):
+        np.testing.assert_array_equal(getattr(net, name), getattr(other, name))
+    assert net.rng.bit_generator.state == other.rng.bit_generator.state
+    assert net.layers[1].step == 2 and net.layers[0].needs_dx is False
