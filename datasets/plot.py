@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from minibp import Epoch
 
-BLUE, ORANGE = "#0072b2", "#d55e00"  # told apart by the colour-blind too (Okabe & Ito, 2008)
+BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"  # told apart by the colour-blind too (Okabe & Ito, 2008)
 
 
 def draw_history(history: Sequence[Epoch], title: str, path: str) -> None:
@@ -61,4 +61,26 @@ def draw_boundaries(logs: Sequence[Any], x: np.ndarray, labels: np.ndarray, path
         right = (log.net.predict(x).argmax(axis=1) == labels).mean()
         axes.set(title=f"{log.output}: {right:.1%} after {log.trained} epochs", aspect="equal")
     figure.colorbar(shades, ax=panels, label="share of output 1", shrink=0.9)
+    figure.savefig(path, dpi=150)
+
+
+def draw_comparison(curves: Sequence[Any], title: str, path: str) -> None:
+    """Draw test accuracy over the epochs, a curve for each output: all of it, and the upper end."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    panels = figure.subplots(1, 2)
+    numbers = range(1, len(curves[0].accuracies) + 1)
+    for axes in panels:
+        for curve, colour, style in zip(curves, (BLUE, ORANGE, GREEN), ("o-", "s-", "^-"), strict=True):
+            label = f"{curve.output}, learning rate {curve.choice.rate:g}"
+            axes.plot(numbers, curve.accuracies, style, color=colour, markersize=4, label=label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if axes is panels[0] else 1))
+        axes.set(xlabel="epoch")
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    left, right = panels
+    left.set(title=f"{title}: test accuracy", ylabel="right answers", ylim=(0, 1))
+    left.legend(frameon=False, loc="lower right")
+    last = [curve.accuracies[-1] for curve in curves]
+    right.set(title="the upper end", ylim=(min(last) - 0.03, max(max(curve.accuracies) for curve in curves) + 0.005))
     figure.savefig(path, dpi=150)

@@ -18,7 +18,7 @@ from tqdm import tqdm
 import models
 from minibp import Epoch, backend, save, train
 from minibp.checks import new_file
-from minibp.data import Splits
+from minibp.data import Dataset, Splits
 from minibp.errors import ArgumentError, MinibpError, MissingExtraError
 from minibp.optimizers import OPTIMIZERS, by_name
 
@@ -33,7 +33,7 @@ def parser(dataset: str, model: str) -> argparse.ArgumentParser:
         description=f"Train a network on {dataset} and report its accuracy on the test set, after the last epoch.",
         epilog="Where no default is given, it is the model's own recipe that holds.",
     )
-    p.add_argument("--model", default=model, metavar="NAME", help=f"{', '.join(models.MODELS)}; default {model}")
+    p.add_argument("--model", metavar="NAME", help=f"{', '.join(models.MODELS)}; default {model}")
     p.add_argument("--hidden", type=int, nargs="*", metavar="UNITS", help="units of the hidden layers")
     p.add_argument("--epochs", type=int, metavar="N", help="passes over the data")
     p.add_argument("--batch-size", type=int, metavar="N", help="samples a step")
@@ -46,7 +46,13 @@ def parser(dataset: str, model: str) -> argparse.ArgumentParser:
     p.add_argument("--save", metavar="FILE", help="write the trained network to this safetensors file")
     p.add_argument("--log", metavar="FILE", help="write a line for each epoch to this CSV file")
     p.add_argument("--plot", metavar="FILE", help=f"draw the curves of loss and accuracy ({', '.join(PLOTS)})")
-    p.add_argument("--quiet", action="store_true", help="only the last line")
+    p.add_argument(
+        "--compare-losses",
+        action="store_true",
+        help="instead, one network with three kinds of output, each at the best of five learning rates: the last lines "
+        "are then a table of test accuracy by epoch",
+    )
+    p.add_argument("--quiet", action="store_true", help="only the last line, or the table of --compare-losses")
     return p
 
 
@@ -56,7 +62,13 @@ def main(
     """Run the script of a data set, with this model by default; returns the exit status."""
     options = parser(dataset, model).parse_args(arguments)
     try:
-        run(dataset, loader, options)
+        if options.compare_losses:
+            from .compare import run as compare  # here, not above: it uses this module
+
+            compare(dataset, loader, options)
+        else:
+            options.model = options.model or model
+            run(dataset, loader, options)
     except (MinibpError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -71,7 +83,7 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
     refuse_early(options)
     draw = plotter("draw_history") if options.plot else None
     splits = load(dataset, loader, options)
-    model = recipe(options, *sizes(splits))
+    model = recipe(options, *sizes(splits.train))
     net = model.network(backend=options.backend, seed=options.seed)
     optimizer = model.make_optimizer(net, len(splits.train))
     epochs = train(net, optimizer, splits.train, model.epochs, model.batch_size, validation=splits.test)
@@ -116,8 +128,9 @@ def refuse_early(options: argparse.Namespace) -> None:
         raise ArgumentError(f"--plot draws {', '.join(PLOTS)} files, not {options.plot}")
     if options.seed < 0:
         raise ArgumentError(f"--seed must be at least 0, got {options.seed}")
-    models.by_name(options.model)
-    if options.hidden is not None and options.model not in models.SIZED:
+    if options.model is not None:
+        models.by_name(options.model)
+    if options.hidden is not None and options.model not in (None, *models.SIZED):
         raise ArgumentError(f"--hidden goes with --model {' or '.join(models.SIZED)}, not with {options.model}")
     by_name(options.optimizer or "sgd")
     backend.resolve(options.backend)
@@ -132,9 +145,9 @@ def load(dataset: str, loader: Callable[..., Splits], options: argparse.Namespac
     return loader(seed=options.seed)
 
 
-def sizes(splits: Splits) -> tuple[int, int]:
+def sizes(dataset: Dataset) -> tuple[int, int]:
     """Pixels and classes."""
-    return math.prod(splits.train.x.shape[1:]), int(splits.train.t.max()) + 1
+    return math.prod(dataset.x.shape[1:]), int(dataset.t.max()) + 1
 
 
 def recipe(options: argparse.Namespace, n_in: int, n_out: int) -> models.Model:

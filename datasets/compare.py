@@ -1,0 +1,216 @@
+"""One network with three kinds of output, on real images: python -m datasets.mnist --compare-losses
+
+What `datasets.moons` does with two half moons, where it counts. The three networks are one line of `OUTPUTS` apart: the
+same sigmoid units, the same starting weights, the same order of samples. Each learns at the best of the same five
+learning rates, so that none is slow for want of a good one. The rate is chosen by the accuracy on samples held out of
+the training set; the test set has no part in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from minibp import SGD, Dense, Epoch, Layer, Network, Sigmoid, train
+from minibp.data import Dataset, Splits, split
+from minibp.errors import ArgumentError, DivergenceError
+
+from .moons import OUTPUTS
+from .script import load, plotter, refuse_early, sizes
+
+RATES = (0.3, 1.0, 3.0, 10.0, 30.0)  # wide enough that on digits and on MNIST the best lies inside, for all three
+HELD_OUT = 1 / 6  # of the training set, to choose the rate by: 10,000 images of MNIST, as Nielsen (2015) holds out
+SIZES = {"digits": ([30], 30)}  # hidden units and epochs
+SIZES_ELSE = ([100], 10)
+UNUSED = ("model", "optimizer", "lr", "weight_decay", "save", "log")  # options with no meaning here
+
+
+class Setting(NamedTuple):
+    """What the three networks have in common.
+
+    Attributes
+    ----------
+    hidden : sequence of int
+        Sigmoid units of each hidden layer.
+    epochs, batch_size : int
+        Of every training, those for the choice of the rate too.
+    seed : int
+        Draws the starting weights, the order of samples, and the samples held out.
+    backend : str
+        The array library.
+    """
+
+    hidden: Sequence[int] = (30,)
+    epochs: int = 30
+    batch_size: int = 32
+    seed: int = 0
+    backend: str = "numpy"
+
+
+class Choice(NamedTuple):
+    """The rates that were tried, the accuracy (0..1) of each on the samples held out, and the rate that was best."""
+
+    rates: tuple[float, ...]
+    accuracies: tuple[float, ...]
+    rate: float
+
+
+class Curve(NamedTuple):
+    """How one output learnt: its rate, the test accuracy (0..1) after each epoch, and the network that came out."""
+
+    output: str
+    choice: Choice
+    accuracies: list[float]
+    net: Network
+
+
+def build(dataset: Dataset, output: str, setting: Setting) -> Network:
+    """The network for these images, with this output: the weights are drawn by the seed alone."""
+    last, loss = OUTPUTS[output]
+    n_in, n_out = sizes(dataset)
+    layers: list[Layer] = []
+    for before, after in pairwise([n_in, *setting.hidden, n_out]):
+        layers += [Dense(before, after), Sigmoid()]
+    return Network([*layers[:-1], last()], loss(), backend=setting.backend, seed=setting.seed)
+
+
+def learn(net: Network, rate: float, parts: Splits, setting: Setting) -> Iterator[Epoch]:
+    """Train by plain gradient descent on one part, and evaluate on the other after each epoch."""
+    return train(net, SGD(net, lr=rate), parts.train, setting.epochs, setting.batch_size, validation=parts.test)
+
+
+def choose(
+    training: Dataset,
+    output: str,
+    setting: Setting,
+    rates: Sequence[float] = RATES,
+    done: Callable[[], object] = lambda: None,
+) -> Choice:
+    """Find the best learning rate for an output, on a part of the training set held out.
+
+    Each rate starts from the same weights, and is judged by the accuracy after the last epoch; of equals the smallest
+    is taken. One that diverges has accuracy 0.
+
+    Parameters
+    ----------
+    training : Dataset
+        The training set. There is no way to give the test set.
+    output : {"quadratic", "softmax", "bce"}
+        Last layer and loss.
+    setting : Setting
+        What all have in common.
+    rates : sequence of float
+        The learning rates to try.
+    done : function
+        Called after each epoch.
+    """
+    parts = split(training, HELD_OUT, setting.seed)
+    accuracies = []
+    for rate in rates:
+        accuracy = 0.0
+        try:
+            for epoch in learn(build(training, output, setting), rate, parts, setting):
+                accuracy = epoch.val_accuracy or 0.0
+                done()
+        except DivergenceError:
+            accuracy = 0.0  # whatever it was before
+        accuracies.append(accuracy)
+    best = min(zip(rates, accuracies, strict=True), key=lambda tried: (-tried[1], tried[0]))
+    return Choice(tuple(rates), tuple(accuracies), best[0])
+
+
+def compare(
+    splits: Splits,
+    setting: Setting,
+    rates: Sequence[float] = RATES,
+    show: Callable[[str], object] = lambda line: None,
+    done: Callable[[], object] = lambda: None,
+) -> list[Curve]:
+    """Train one network with the three outputs, each at its best rate, from the same start.
+
+    The rate is chosen on a part of the training set; then the network starts again, from the same weights, and learns
+    the whole training set.
+
+    Parameters
+    ----------
+    splits : Splits
+        The training set, and the test set, which is only reported on.
+    setting : Setting
+        Hidden units, epochs, batch size, seed.
+    rates : sequence of float
+        The learning rates to choose from.
+    show : function
+        Called with a line of text about each choice.
+    done : function
+        Called after each epoch.
+
+    Raises
+    ------
+    ArgumentError, InputError, ShapeError, TargetError
+        If a number is outside its range, or the data fit no network.
+    DivergenceError
+        If training at the chosen rate does not end in numbers.
+    """
+    show(f"{'output':<9}" + "".join(f"  {f'lr {rate:g}':>7}" for rate in rates) + "   chosen")
+    curves = []
+    for output in OUTPUTS:
+        choice = choose(splits.train, output, setting, rates, done)
+        show(f"{output:<9}" + "".join(f"  {accuracy:7.4f}" for accuracy in choice.accuracies) + f"   {choice.rate:g}")
+        net, accuracies = build(splits.train, output, setting), []
+        for epoch in learn(net, choice.rate, splits, setting):
+            accuracies.append(epoch.val_accuracy if epoch.val_accuracy is not None else math.nan)
+            done()
+        curves.append(Curve(output, choice, accuracies, net))
+    return curves
+
+
+def table(curves: Sequence[Curve]) -> str:
+    """Test accuracy after each epoch, the outputs side by side."""
+    lines = ["epoch  " + "  ".join(f"{curve.output:>9}" for curve in curves)]
+    for number, accuracies in enumerate(zip(*(curve.accuracies for curve in curves), strict=True), 1):
+        lines.append(f"{number:5d}  " + "  ".join(f"{accuracy:9.4f}" for accuracy in accuracies))
+    return "\n".join(lines)
+
+
+def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace) -> None:
+    """What the command line asks for with --compare-losses."""
+    for name in UNUSED:
+        if getattr(options, name) is not None:
+            raise ArgumentError(
+                f"--{name.replace('_', '-')} does not go with --compare-losses, which sets the network, plain SGD and "
+                f"the rates itself: leave one of the two out"
+            )
+    refuse_early(options)
+    draw = plotter("draw_comparison") if options.plot else None
+    splits = load(dataset, loader, options)
+    hidden, epochs = SIZES.get(dataset, SIZES_ELSE)
+    setting = Setting(
+        hidden=hidden if options.hidden is None else options.hidden,
+        epochs=epochs if options.epochs is None else options.epochs,
+        batch_size=32 if options.batch_size is None else options.batch_size,
+        seed=options.seed,
+        backend=options.backend,
+    )
+    total = len(OUTPUTS) * (len(RATES) + 1) * max(setting.epochs, 0)
+    with tqdm(total=total, unit="epoch", disable=options.quiet, leave=False) as bar:
+
+        def show(line: str) -> None:
+            if not options.quiet:
+                bar.write(line, file=sys.stdout)
+                sys.stdout.flush()
+
+        show(f"{dataset}: {len(splits.train):,} training and {len(splits.test):,} test images")
+        units = "-".join(map(str, setting.hidden)) or "no"
+        show(f"{units} hidden sigmoid units, SGD, batches of {setting.batch_size}\n")
+        show(f"Accuracy after {setting.epochs} epochs on a sixth of the training images, held out:\n")
+        curves = compare(splits, setting, show=show, done=bar.update)
+        show("\nTest accuracy, trained again on all training images at the rate chosen:\n")
+    print(table(curves), flush=True)
+    if draw:
+        draw(curves, dataset, options.plot)
