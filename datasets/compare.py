@@ -24,7 +24,9 @@ from minibp.errors import ArgumentError, DivergenceError
 from .moons import OUTPUTS
 from .script import load, plotter, refuse_early, sizes
 
-RATES = (0.3, 1.0, 3.0, 10.0, 30.0)  # wide enough that on digits and on MNIST the best lies inside, for all three
+# With the defaults and seed 0 the best lies inside for all three, on digits and on MNIST: the grid was moved up once,
+# from 0.1 .. 10, since on the samples held out the quadratic loss chose its upper end.
+RATES = (0.3, 1.0, 3.0, 10.0, 30.0)
 HELD_OUT = 1 / 6  # of the training set, to choose the rate by: 10,000 images of MNIST, as Nielsen (2015) holds out
 SIZES = {"digits": ([30], 30)}  # hidden units and epochs
 SIZES_ELSE = ([100], 10)
