@@ -47,10 +47,12 @@ REACHED = (0.95, 0.97)
 
 
 class Log(NamedTuple):
-    """What one training printed, every 100 epochs, and the network that came out after all of them."""
+    """What one training printed, every 100 epochs, what it learnt, and the network that came out after all of them."""
 
     output: str
     trained: int
+    points: np.ndarray
+    labels: np.ndarray
     epochs: list[int]
     squares: list[float]
     accuracies: list[float]
@@ -130,7 +132,7 @@ def learn(
     net = build(nodes, output, rng)
     optimizer = SGD(net, lr=EPS * len(x))  # minibp's gradient is that of the mean, the section's that of the sum
     targets = np.eye(2)[labels]
-    log = Log(output, epochs, [], [], [], net)
+    log = Log(output, epochs, x, labels, [], [], [], net)
     for epoch in range(epochs):
         net.forward(x, labels)
         net.backward()
@@ -188,8 +190,7 @@ def run(options: argparse.Namespace) -> None:
     if not options.output:
         print(table(logs))
     if draw:
-        rng = np.random.RandomState(0)
-        draw(logs, *POINTS[options.data](rng), options.plot)
+        draw(logs, options.plot)
 
 
 if __name__ == "__main__":

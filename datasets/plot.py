@@ -43,8 +43,9 @@ def draw_history(history: Sequence[Epoch], title: str, path: str) -> None:
     figure.savefig(path, dpi=150)
 
 
-def draw_boundaries(logs: Sequence[Any], x: np.ndarray, labels: np.ndarray, path: str) -> None:
-    """Draw, side by side, how sure each network is of class 1 all over the plane, and the points (N, 2) it learnt."""
+def draw_boundaries(logs: Sequence[Any], path: str) -> None:
+    """Draw, side by side, how sure each network is of class 1 all over the plane, and the points it learnt."""
+    x, labels = logs[0].points, logs[0].labels  # the same for all
     figure = Figure(figsize=(4 * len(logs) + 0.8, 3.1), layout="constrained")
     low, high = x.min(axis=0) - 0.3, x.max(axis=0) + 0.3
     across, up = np.meshgrid(np.linspace(low[0], high[0], 200), np.linspace(low[1], high[1], 200))

@@ -94,7 +94,7 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
     history: list[Epoch] = []
     start = time.perf_counter()
     with ExitStack() as stack:
-        log = csv.writer(stack.enter_context(open(options.log, "w", newline=""))) if options.log else None
+        log = csv.writer(stack.enter_context(open(options.log, "w", newline="", buffering=1))) if options.log else None
         if log:
             log.writerow(COLUMNS)
         bar = stack.enter_context(tqdm(total=model.epochs, unit="epoch", disable=options.quiet, leave=False))
@@ -152,8 +152,8 @@ def sizes(dataset: Dataset) -> tuple[int, int]:
 
 def recipe(options: argparse.Namespace, n_in: int, n_out: int) -> models.Model:
     """The model, its recipe overridden by the command line."""
-    sizes = {} if options.hidden is None else {"hidden": options.hidden}
-    model = models.build(options.model, n_in=n_in, n_out=n_out, **sizes)
+    chosen = {} if options.hidden is None else {"hidden": options.hidden}
+    model = models.build(options.model, n_in=n_in, n_out=n_out, **chosen)
     if options.optimizer is not None:
         model.optimizer = by_name(options.optimizer)
         model.options = {}

@@ -37,7 +37,7 @@ class StateError(MinibpError, RuntimeError):
 
 
 class DivergenceError(MinibpError, ArithmeticError):
-    """The loss became NaN or infinite in training."""
+    """The loss, or a weight, became NaN or infinite in training."""
 
 
 class BackendError(MinibpError, RuntimeError):

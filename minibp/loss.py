@@ -156,7 +156,7 @@ class Loss(Part):
     def check_labels(self, t: np.ndarray, k: int) -> np.ndarray:
         """Refuse labels that are not integers 0..K-1 (0 or 1 for one output)."""
         if t.dtype.kind == "f":
-            broken = t != t.astype("int64")
+            broken = t != np.floor(t)
             first = f", {t[broken][0]:g} among them" if broken.any() else "; convert it: t.astype(int)"
             raise TargetError(f"{self}: labels must be integers 0..{k - 1}, got an array of {t.dtype}{first}")
         low, high = int(t.min()), int(t.max())

@@ -127,7 +127,7 @@ def train(
     InputError, ShapeError, TargetError
         If the data do not fit the network. All these are raised by the call itself, before the first epoch.
     DivergenceError
-        At the end of an epoch in which the loss became NaN or infinite.
+        At the end of an epoch in which the loss, or a weight, became NaN or infinite.
     """
     if not isinstance(optimizer, Optimizer) or optimizer.net is not net:
         raise ArgumentError("the optimizer was made for another network; make one for this: e.g. SGD(net, lr=0.1)")
@@ -292,6 +292,3 @@ class EarlyStopping:
         if self.kept is not None:
             for vector, kept in zip((self.net.params, self.net.state), self.kept, strict=True):
                 vector[...] = self.net.xp.asarray(to_host(kept))
-
-
-__all__: list[Any] = ["EarlyStopping", "Epoch", "Evaluation", "evaluate", "train"]

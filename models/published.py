@@ -25,6 +25,7 @@ from minibp import (
     Softmax,
     Tanh,
 )
+from minibp.errors import ArgumentError
 from minibp.initializers import HeNormal, LeCunNormal, Normal, Zeros
 from minibp.schedules import Cosine, Step
 
@@ -150,7 +151,14 @@ def mlp(sizes: Sequence[int] = (784, 512, 512, 10), dropout: float = 0.2) -> Mod
         Inputs, units of each hidden layer, classes: at least two.
     dropout : float, default 0.2
         Share of the hidden units left out in training (Srivastava et al., 2014); 0 for no dropout.
+
+    Raises
+    ------
+    ArgumentError
+        If there are fewer than two sizes, or one is no integer of at least 1.
     """
+    if len(sizes) < 2:
+        raise ArgumentError(f"mlp needs the numbers of inputs and of classes, mlp((784, 10)), got {tuple(sizes)}")
     layers: list[Layer] = [Flatten()]
     for n_in, n_out in pairwise(sizes[:-1]):
         layers += [Dense(n_in, n_out, W=HeNormal()), ReLU(), *([Dropout(dropout)] if dropout else [])]

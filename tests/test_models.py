@@ -51,6 +51,11 @@ def test_mlp_has_the_hidden_layers_that_it_is_told_to_have(hidden, sizes):
     assert [W.shape for W in net.weights] == sizes
 
 
+def test_mlp_without_both_ends_is_refused():
+    with pytest.raises(ArgumentError, match=r"mlp needs the numbers of inputs and of classes, .* got \(784,\)"):
+        models.mlp((784,))
+
+
 def test_mlp_without_dropout_has_no_dropout_layers():
     assert "Dropout" in repr(models.mlp().network())
     assert "Dropout" not in repr(models.mlp(dropout=0).network())
