@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from minibp import SGD, Dense, Epoch, Layer, Network, Sigmoid, train
 from minibp.data import Dataset, Splits, split
-from minibp.errors import ArgumentError, DivergenceError
+from minibp.errors import DivergenceError
+from minibp.initializers import Normal
 
 from .moons import OUTPUTS
-from .script import load, plotter, refuse_early, sizes
+from .script import count, load, plotter, progress, refuse_early, refuse_unused, sizes
 
 # With the defaults and seed 0 the best lies inside for all three, on digits and on MNIST: the grid was moved up once,
 # from 0.1 .. 10, since on the samples held out the quadratic loss chose its upper end.
@@ -72,13 +70,16 @@ class Curve(NamedTuple):
     net: Network
 
 
-def build(dataset: Dataset, output: str, setting: Setting) -> Network:
-    """The network for these images, with this output: the weights are drawn by the seed alone."""
+def build(dataset: Dataset, output: str, setting: Setting, start: Normal | None = None) -> Network:
+    """The network for these images, with this output: the weights are drawn by the seed alone.
+
+    `start` draws weights and biases; without it they start as those of `Dense` do.
+    """
     last, loss = OUTPUTS[output]
     n_in, n_out = sizes(dataset)
     layers: list[Layer] = []
     for before, after in pairwise([n_in, *setting.hidden, n_out]):
-        layers += [Dense(before, after), Sigmoid()]
+        layers += [Dense(before, after, W=start, b=start), Sigmoid()]
     return Network([*layers[:-1], last()], loss(), backend=setting.backend, seed=setting.seed)
 
 
@@ -182,12 +183,8 @@ def table(curves: Sequence[Curve]) -> str:
 
 def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace) -> None:
     """What the command line asks for with --compare-losses."""
-    for name in UNUSED:
-        if getattr(options, name) is not None:
-            raise ArgumentError(
-                f"--{name.replace('_', '-')} does not go with --compare-losses, which sets the network, plain SGD and "
-                f"the rates itself: leave one of the two out"
-            )
+    why = "--compare-losses, which sets the network, plain SGD and the rates itself: leave one of the two out"
+    refuse_unused(options, UNUSED, why)
     refuse_early(options)
     draw = plotter("draw_comparison") if options.plot else None
     splits = load(dataset, loader, options)
@@ -199,19 +196,13 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
         seed=options.seed,
         backend=options.backend,
     )
-    total = len(OUTPUTS) * (len(RATES) + 1) * max(setting.epochs, 0)
-    with tqdm(total=total, unit="epoch", disable=options.quiet, leave=False) as bar:
-
-        def show(line: str) -> None:
-            if not options.quiet:
-                bar.write(line, file=sys.stdout)
-                sys.stdout.flush()
-
-        show(f"{dataset}: {len(splits.train):,} training and {len(splits.test):,} test images")
+    total = len(OUTPUTS) * (len(RATES) + 1) * setting.epochs
+    with progress(options.quiet, total) as (show, done):
+        show(count(dataset, splits))
         units = "-".join(map(str, setting.hidden)) or "no"
         show(f"{units} hidden sigmoid units, SGD, batches of {setting.batch_size}\n")
         show(f"Mean accuracy of {setting.epochs} epochs on a sixth of the training images, held out:\n")
-        curves = compare(splits, setting, show=show, done=bar.update)
+        curves = compare(splits, setting, show=show, done=done)
         show("\nTest accuracy, trained again on all training images at the rate chosen:\n")
     print(table(curves), flush=True)
     if draw:

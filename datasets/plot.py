@@ -7,11 +7,16 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from minibp import Epoch
 
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"  # told apart by the colour-blind too (Okabe & Ito, 2008)
+COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7", "#56b4e9", "#e69f00", "black")
+STYLES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))  # from the output layer back
+MARKERS = "os^Dv"
+HEALTHY = 1e-3  # update over weights (Karpathy, CS231n notes, 2015)
 
 
 def draw_history(history: Sequence[Epoch], title: str, path: str) -> None:
@@ -84,4 +89,57 @@ def draw_comparison(curves: Sequence[Any], title: str, path: str) -> None:
     left.legend(frameon=False, loc="lower right")
     last = [curve.accuracies[-1] for curve in curves]
     right.set(title="the upper end", ylim=(min(last) - 0.03, max(max(curve.accuracies) for curve in curves) + 0.005))
+    figure.savefig(path, dpi=150)
+
+
+def draw_probes(tracks: Sequence[Any], title: str, path: str) -> None:
+    """Draw what was probed over the steps, a line for each layer of each track: delta, what is saturated, the update.
+
+    Of several tracks the colour tells which, and the style the layer; of one alone the colour tells the layer.
+    """
+    figure = Figure(figsize=(11.5, 4.4), layout="constrained")
+    panels = figure.subplots(1, 3)
+    names = [row.name for row in tracks[0].points[0].layers]
+    several, count = len(tracks) > 1, len(names)
+
+    def look(which: int, i: int) -> dict[str, Any]:
+        key = which if several else i
+        style = STYLES[(count - 1 - i) % len(STYLES)] if several else "-"
+        size = 6.5 - which if several and i == count - 1 else 4  # smaller and smaller: what coincides shows through
+        return {"color": COLOURS[key % len(COLOURS)], "marker": MARKERS[key % len(MARKERS)], "markersize": size,
+                "linestyle": style}  # fmt: skip
+
+    for which, track in enumerate(tracks):
+        steps = [point.step for point in track.points]
+        for i in range(count):
+            for axes, name in zip(panels, ("delta", "saturated", "update"), strict=True):
+                values = np.array([getattr(point.layers[i], name) for point in track.points])
+                if name != "saturated":
+                    values[values == 0] = np.nan  # a logarithmic axis has no place for it
+                axes.plot(steps, values, **look(which, i))
+    heads = ("delta: RMS of ∂ℓ/∂z", "saturated: hidden values, wrong outputs", "update over weights: ‖ΔW‖ / ‖W‖")
+    for axes, head in zip(panels, heads, strict=True):
+        axes.set_title(head, fontsize="medium")
+        axes.set_xscale("symlog", linthresh=1, linscale=0.5)  # step 0 has its place too
+        axes.set(xlabel="steps made", xlim=(-0.15, tracks[0].points[-1].step * 1.3))
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    delta, saturated, update = panels
+    for axes in (delta, update):
+        axes.set_yscale("log")
+    saturated.set_ylim(-0.03, 1.03)
+    saturated.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    update.axhline(HEALTHY, color="grey", linewidth=0.8)
+    update.annotate("usual", (0, HEALTHY), textcoords="offset points", xytext=(2, 3), color="grey", fontsize="small")
+
+    if several:
+        labels = [*(track.name for track in tracks), *names]
+        keys = [Line2D([], [], **{**look(which, count - 1), "markersize": 5}) for which in range(len(tracks))]
+        keys += [Line2D([], [], **{**look(0, i), "color": "grey", "marker": ""}) for i in range(count)]
+    else:
+        labels, keys = names, [Line2D([], [], **look(0, i)) for i in range(count)]
+    columns = len(keys) if len(keys) <= 5 else -(-len(keys) // 3)  # else of three: the outputs are the first column
+    figure.legend(keys, labels, loc="outside lower center", ncols=columns, frameon=False)
+    whose = title if several else f"{title}, {tracks[0].name}"
+    figure.suptitle(f"{whose}: why is it slow to learn?")
     figure.savefig(path, dpi=150)

@@ -8,15 +8,16 @@ import inspect
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
 
 from tqdm import tqdm
 
 import models
-from minibp import Epoch, backend, save, train
+from minibp import Epoch, Network, Optimizer, backend, save, train
 from minibp.checks import new_file
 from minibp.data import Dataset, Splits
 from minibp.errors import ArgumentError, MinibpError, MissingExtraError
@@ -52,7 +53,15 @@ def parser(dataset: str, model: str) -> argparse.ArgumentParser:
         help="instead, one network with three kinds of output, each at the best of five learning rates: the last lines "
         "are then a table of test accuracy by epoch",
     )
-    p.add_argument("--quiet", action="store_true", help="only the last line, or the table of --compare-losses")
+    p.add_argument(
+        "--probe",
+        action="store_true",
+        help="why is it slow to learn? Show, over the training, what reaches each layer, what is saturated and how far "
+        "a step moves the weights: of one network with three kinds of output, or of --model NAME; --plot draws that",
+    )
+    p.add_argument(
+        "--quiet", action="store_true", help="only the last line, or the last table of --compare-losses and --probe"
+    )
     return p
 
 
@@ -62,10 +71,16 @@ def main(
     """Run the script of a data set, with this model by default; returns the exit status."""
     options = parser(dataset, model).parse_args(arguments)
     try:
+        if options.compare_losses and options.probe:
+            raise ArgumentError("--probe does not go with --compare-losses: leave one of the two out")
         if options.compare_losses:
             from .compare import run as compare  # here, not above: it uses this module
 
             compare(dataset, loader, options)
+        elif options.probe:
+            from .probe import run as probe
+
+            probe(dataset, loader, options)
         else:
             options.model = options.model or model
             run(dataset, loader, options)
@@ -78,41 +93,50 @@ def main(
     return 0
 
 
+class Start(NamedTuple):
+    """What the command line asks for, ready to train."""
+
+    splits: Splits
+    model: models.Model
+    net: Network
+    optimizer: Optimizer
+
+
+def prepare(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace) -> Start:
+    """Load the data and build the model."""
+    splits = load(dataset, loader, options)
+    model = recipe(options, *sizes(splits.train))
+    net = model.network(backend=options.backend, seed=options.seed)
+    return Start(splits, model, net, model.make_optimizer(net, len(splits.train)))
+
+
 def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace) -> None:
     """Load, build, train, report."""
     refuse_early(options)
     draw = plotter("draw_history") if options.plot else None
-    splits = load(dataset, loader, options)
-    model = recipe(options, *sizes(splits.train))
-    net = model.network(backend=options.backend, seed=options.seed)
-    optimizer = model.make_optimizer(net, len(splits.train))
+    start = prepare(dataset, loader, options)
+    splits, model, net, optimizer = start
     epochs = train(net, optimizer, splits.train, model.epochs, model.batch_size, validation=splits.test)
     if not options.quiet:
-        print(f"{dataset}: {len(splits.train):,} training and {len(splits.test):,} test images")
-        print(f"{net.summary()}\n{plan(model)}", flush=True)
+        print(head(dataset, start), flush=True)
 
     history: list[Epoch] = []
-    start = time.perf_counter()
+    begun = time.perf_counter()
     with ExitStack() as stack:
         log = csv.writer(stack.enter_context(open(options.log, "w", newline="", buffering=1))) if options.log else None
         if log:
             log.writerow(COLUMNS)
-        bar = stack.enter_context(tqdm(total=model.epochs, unit="epoch", disable=options.quiet, leave=False))
+        show, done = stack.enter_context(progress(options.quiet, model.epochs))
         for epoch in epochs:
             history.append(epoch)
-            bar.update()
-            if not options.quiet:
-                bar.write(line(epoch), file=sys.stdout)
-                sys.stdout.flush()
+            done()
+            show(line(epoch))
             if log:
                 log.writerow(epoch)
-    seconds = time.perf_counter() - start
+    seconds = time.perf_counter() - begun
 
     last = history[-1]
-    print(
-        f"test accuracy {last.val_accuracy:.4f}  loss {last.val_loss:.4f}  epochs {last.number}  seconds {seconds:.1f}",
-        flush=True,
-    )
+    print(result(last.val_accuracy, last.val_loss, last.number, seconds), flush=True)
     if options.save:  # after the result, which a full disk shall not cost
         save(net, options.save)
     if draw:
@@ -134,6 +158,13 @@ def refuse_early(options: argparse.Namespace) -> None:
         raise ArgumentError(f"--hidden goes with --model {' or '.join(models.SIZED)}, not with {options.model}")
     by_name(options.optimizer or "sgd")
     backend.resolve(options.backend)
+
+
+def refuse_unused(options: argparse.Namespace, names: Sequence[str], why: str) -> None:
+    """Refuse options that have no meaning together with another; `why` names that, and says what to do."""
+    for name in names:
+        if getattr(options, name) is not None:
+            raise ArgumentError(f"--{name.replace('_', '-')} does not go with {why}")
 
 
 def load(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace) -> Splits:
@@ -165,6 +196,30 @@ def recipe(options: argparse.Namespace, n_in: int, n_out: int) -> models.Model:
     return model
 
 
+@contextmanager
+def progress(quiet: bool, epochs: int) -> Iterator[tuple[Callable[[str], None], Callable[[], object]]]:
+    """A bar of so many epochs: gives what shows a line above it, and what to call after each epoch; or no output."""
+    with tqdm(total=max(epochs, 0), unit="epoch", disable=quiet, leave=False) as bar:
+
+        def show(line: str) -> None:
+            if not quiet:
+                bar.write(line, file=sys.stdout)
+                sys.stdout.flush()
+
+        yield show, bar.update
+
+
+def head(dataset: str, start: Start) -> str:
+    """What is printed before a training: the data, the network, and how it will be trained."""
+    splits, model, net, _ = start
+    return f"{count(dataset, splits)}\n{net.summary()}\n{plan(model)}"
+
+
+def count(dataset: str, splits: Splits) -> str:
+    """How many images there are."""
+    return f"{dataset}: {len(splits.train):,} training and {len(splits.test):,} test images"
+
+
 def plan(model: models.Model) -> str:
     """How it will be trained, in one line."""
     decay = f", weight decay {model.weight_decay:g}" if model.weight_decay else ""
@@ -181,6 +236,11 @@ def line(epoch: Epoch) -> str:
         f"epoch {epoch.number:3d}  loss {epoch.loss:.4f}  test loss {epoch.val_loss:.4f}  "
         f"test accuracy {epoch.val_accuracy:.4f}  {epoch.seconds:.2f} s"
     )
+
+
+def result(accuracy: float | None, loss: float | None, epochs: int, seconds: float) -> str:
+    """The last line."""
+    return f"test accuracy {accuracy:.4f}  loss {loss:.4f}  epochs {epochs}  seconds {seconds:.1f}"
 
 
 def plotter(name: str) -> Callable[..., None]:

@@ -11,6 +11,7 @@ from .network import Network
 from .normalization import BatchNorm, LayerNorm
 from .optimizer import Optimizer
 from .optimizers import SGD, AdaGrad, Adam, AdamW, RMSProp
+from .probing import probe
 from .training import EarlyStopping, Epoch, evaluate, train
 
 __version__ = "0.1.0"
@@ -52,6 +53,7 @@ __all__ = [
     "initializers",
     "load",
     "metrics",
+    "probe",
     "save",
     "schedules",
     "train",

@@ -129,16 +129,27 @@ def train(
     DivergenceError
         At the end of an epoch in which the loss, or a weight, became NaN or infinite.
     """
-    if not isinstance(optimizer, Optimizer) or optimizer.net is not net:
-        raise ArgumentError("the optimizer was made for another network; make one for this: e.g. SGD(net, lr=0.1)")
-    for name, given in (("dataset", dataset), ("validation", validation)):
-        if not isinstance(given, Dataset) and not (name == "validation" and given is None):
-            raise ArgumentError(f"{name} must be a Dataset, got {type(given).__name__}; make one: Dataset(x, labels)")
+    check_fit(net, optimizer, dataset)
+    if validation is not None:
+        check_dataset("validation", validation)
     epochs = at_least_one("epochs", epochs)
     batches = Batches(net, dataset, at_least_one("batch_size", batch_size))
     if validation is not None:
         Batches(net, validation, 1)  # refuses what does not fit, now and not after the first epoch
     return _epochs(net, optimizer, batches, epochs, validation)
+
+
+def check_fit(net: Network, optimizer: Optimizer, dataset: Any) -> None:
+    """Refuse an optimizer that is not this network's, and what is no data set."""
+    if not isinstance(optimizer, Optimizer) or optimizer.net is not net:
+        raise ArgumentError("the optimizer was made for another network; make one for this: e.g. SGD(net, lr=0.1)")
+    check_dataset("dataset", dataset)
+
+
+def check_dataset(name: str, given: Any) -> None:
+    """Refuse what is no data set."""
+    if not isinstance(given, Dataset):
+        raise ArgumentError(f"{name} must be a Dataset, got {type(given).__name__}; make one: Dataset(x, labels)")
 
 
 def _epochs(

@@ -20,7 +20,8 @@ MODULES = sorted((ROOT / "minibp").glob("*.py"))
 ORDER = [
     "errors", "checks", "backend", "initializers", "part", "vectors", "layer", "layers", "normalization",
     "dropout", "loss", "losses", "chain", "summary", "network", "schedules", "optimizer", "optimizers",
-    "diagnosis", "gradients", "checkpoint", "idx", "download", "published", "data", "metrics", "training", "__init__",
+    "diagnosis", "gradients", "checkpoint", "idx", "download", "published", "data", "metrics", "training", "probing",
+    "__init__",
 ]  # fmt: skip
 
 PUBLIC = [
@@ -28,7 +29,7 @@ PUBLIC = [
     "Dropout", "EarlyStopping", "Epoch", "Flatten", "Layer", "LayerNorm", "LeakyReLU", "Loss", "Network",
     "Optimizer", "QuadraticLoss", "RMSProp", "ReLU", "Sigmoid", "SigmoidCrossEntropy", "Softmax",
     "SoftmaxCrossEntropy", "Softplus", "Tanh", "backend", "check_gradients", "data", "evaluate", "initializers",
-    "load", "metrics", "save", "schedules", "train",
+    "load", "metrics", "probe", "save", "schedules", "train",
 ]  # fmt: skip
 
 every_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)

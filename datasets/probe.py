@@ -1,0 +1,210 @@
+"""Why is it slow to learn? What each layer gets to learn from, over a training: python -m datasets.mnist --probe
+
+Without --model it is the text's answer that is shown, on real images: one network of sigmoid units with three kinds of
+output. All weights and biases start from the standard normal distribution, as in Nielsen (2015), chapter 1, so that at
+first most answers are badly wrong. With the quadratic loss a wrong output at which sigmoid is flat gets hardly any
+error to learn from, δ = (a - t) a (1 - a); with cross-entropy it gets a - t, however wrong it is.
+
+With --model it is that model, trained by its recipe.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from minibp import SGD, Network, Optimizer, evaluate, probe, save
+from minibp.checks import at_least_one
+from minibp.data import Dataset, Splits
+from minibp.errors import DivergenceError
+from minibp.initializers import Normal
+from minibp.probing import ProbeReport
+from minibp.training import SHOWN_BY_THE_LOSS, check_fit
+
+from .compare import Setting, build
+from .script import count, head, load, plotter, prepare, progress, refuse_early, refuse_unused, result
+
+PROBED = 1000  # samples of the training set, the first ones
+RATES = {"quadratic": 3.0, "softmax": 0.5, "bce": 0.5}  # Nielsen (2015), chapters 1 and 3
+UNUSED = ("optimizer", "weight_decay", "save", "log")  # options with no meaning without a model
+
+
+class Point(NamedTuple):
+    """A moment of a training: the steps made, the accuracy (0..1) on the samples that were probed, and the layers."""
+
+    step: int
+    accuracy: float
+    layers: ProbeReport
+
+
+class Track(NamedTuple):
+    """What was probed over a training, and of which output or model."""
+
+    name: str
+    points: list[Point]
+
+
+def moments(steps: int) -> list[int]:
+    """When to probe a training of so many steps: 0, 1, 3, 10, 30, 100, ... and the last."""
+    rising = (factor * 10**power for power in range(len(str(steps))) for factor in (1, 3))
+    return [0, *(step for step in rising if step < steps), steps]
+
+
+def watch(
+    net: Network,
+    optimizer: Optimizer,
+    dataset: Dataset,
+    epochs: int,
+    batch_size: int = 32,
+    done: Callable[[], object] = lambda: None,
+) -> Iterator[Point]:
+    """Train as `minibp.train` does, to the same weights bit for bit, and probe on the way.
+
+    Parameters
+    ----------
+    net, optimizer, dataset, epochs, batch_size
+        As in `minibp.train`.
+    done : function
+        Called after each epoch.
+
+    Yields
+    ------
+    Point
+        At the `moments` of the training, of the first 1000 samples of the data set.
+
+    Raises
+    ------
+    ArgumentError, InputError, ShapeError, TargetError
+        If a number is outside its range, or the data do not fit the network.
+    DivergenceError
+        As soon as the loss is NaN or infinite.
+    """
+    check_fit(net, optimizer, dataset)
+    epochs, batch_size = at_least_one("epochs", epochs), at_least_one("batch_size", batch_size)
+    return _watch(net, optimizer, dataset, epochs, batch_size, done)
+
+
+def _watch(
+    net: Network, optimizer: Optimizer, dataset: Dataset, epochs: int, batch_size: int, done: Callable[[], object]
+) -> Iterator[Point]:
+    probed, n = dataset[:PROBED], len(dataset)
+    steps = epochs * -(-n // batch_size)
+    when, step = set(moments(steps)), 0
+
+    def diverged() -> DivergenceError:
+        return DivergenceError(
+            f"the loss became NaN or infinite at step {step} of {steps}. Likely cause: the learning rate "
+            f"{optimizer.lr:g} is too high: try a tenth of it"
+        )
+
+    def look() -> Point:
+        try:
+            return Point(step, evaluate(net, probed).accuracy, probe(net, optimizer, probed, batch_size))
+        except DivergenceError as error:
+            raise diverged() if step else error from None  # before the first step it is no rate's fault
+
+    yield look()
+    for _ in range(epochs):
+        order = net.rng.permutation(n)
+        for start in range(0, n, batch_size):
+            x, t = dataset[order[start : start + batch_size]]
+            with np.errstate(**SHOWN_BY_THE_LOSS):
+                loss = float(net.forward(x, t))
+                net.backward()
+                optimizer.step()
+            step += 1
+            if not math.isfinite(loss):
+                raise diverged()
+            if step in when:
+                yield look()
+        done()
+
+
+def lines(point: Point, first: bool) -> list[str]:
+    """A probe as text, a line for each layer; above the first of a training, a line that names the columns."""
+    names, *rows = point.layers.lines()
+    text = [f"{point.step:>6}  {point.accuracy:8.4f}  {row}" for row in rows]
+    return [f"{'step':>6}  {'accuracy':>8}  {names}", *text] if first else text
+
+
+def table(tracks: Sequence[Track]) -> str:
+    """By step, the wrong outputs that are saturated, and the accuracy: the outputs side by side."""
+    names = "".join(f"  {track.name:>9}" for track in tracks)
+    above = f"{'wrong outputs, saturated':>{len(names)}}  {'accuracy':>{len(names)}}"
+    text = [f"{'':>6}{above}", f"{'step':>6}{names}  {names}"]
+    for points in zip(*(track.points for track in tracks), strict=True):
+        saturated = "".join(f"  {point.layers[-1].cells()[1]:>9}" for point in points)
+        text.append(f"{points[0].step:>6}{saturated}  " + "".join(f"  {point.accuracy:9.4f}" for point in points))
+    return "\n".join(text)
+
+
+def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace) -> None:
+    """What the command line asks for with --probe."""
+    if options.model is None:
+        cure = "leave it out, or name a --model"
+        refuse_unused(options, UNUSED, f"--probe alone, which sets the networks and plain SGD itself: {cure}")
+    else:
+        refuse_unused(options, ("log",), "--probe, which has no line for each epoch: leave one of the two out")
+    refuse_early(options)
+    draw = plotter("draw_probes") if options.plot else None
+    tracks = (run_outputs if options.model is None else run_model)(dataset, loader, options)
+    if draw:
+        draw(tracks, dataset, options.plot)
+
+
+def run_outputs(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace) -> list[Track]:
+    """Probe the three outputs, from the same start; the last lines are a table."""
+    splits = load(dataset, loader, options)
+    setting = Setting(
+        hidden=[30] if options.hidden is None else options.hidden,
+        epochs=1 if options.epochs is None else options.epochs,
+        batch_size=10 if options.batch_size is None else options.batch_size,
+        seed=options.seed,
+        backend=options.backend,
+    )
+    epochs, batch_size, tracks = setting.epochs, setting.batch_size, []
+    with progress(options.quiet, len(RATES) * epochs) as (show, done):
+        show(count(dataset, splits))
+        units = "-".join(map(str, setting.hidden)) or "no"
+        show(f"{units} hidden sigmoid units, SGD, batches of {batch_size}, {epochs} epoch{'s' if epochs > 1 else ''}\n")
+        for output, usual in RATES.items():
+            net = build(splits.train, output, setting, start=Normal(1))
+            optimizer = SGD(net, lr=usual if options.lr is None else options.lr)
+            points = watch(net, optimizer, splits.train, epochs, batch_size, done)
+            show(f"{output}: {net.layers[-1]}, {net.loss}, learning rate {optimizer.lr:g}\n")
+            tracks.append(Track(output, follow(points, show)))
+            show("")
+    print(table(tracks), flush=True)
+    return tracks
+
+
+def run_model(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace) -> list[Track]:
+    """Probe a model over its training; the last line is that of every training."""
+    start = prepare(dataset, loader, options)
+    splits, model, net, optimizer = start
+    with progress(options.quiet, model.epochs) as (show, done):
+        points = watch(net, optimizer, splits.train, model.epochs, model.batch_size, done)
+        show(head(dataset, start))
+        begun = time.perf_counter()
+        track = Track(options.model, follow(points, show))
+        seconds = time.perf_counter() - begun
+    last = evaluate(net, splits.test)
+    print(result(last.accuracy, last.loss, model.epochs, seconds), flush=True)
+    if options.save:
+        save(net, options.save)
+    return [track]
+
+
+def follow(points: Iterator[Point], show: Callable[[str], None]) -> list[Point]:
+    """Train to the end, and show each probe on the way."""
+    seen: list[Point] = []
+    for point in points:
+        for line in lines(point, first=not seen):
+            show(line)
+        seen.append(point)
+    return seen

@@ -1,0 +1,359 @@
+"""probe(): what it finds, against plain NumPy; that it changes nothing; what it refuses."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+
+from minibp import (
+    ELU,
+    GELU,
+    SGD,
+    AdaGrad,
+    Adam,
+    AdamW,
+    BatchNorm,
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    LayerNorm,
+    LeakyReLU,
+    Network,
+    QuadraticLoss,
+    ReLU,
+    RMSProp,
+    Sigmoid,
+    SigmoidCrossEntropy,
+    Softmax,
+    Softplus,
+    Tanh,
+    probe,
+    train,
+)
+from minibp.data import Dataset
+from minibp.errors import ArgumentError, DivergenceError, ShapeError, TargetError
+from minibp.initializers import Normal, Zeros
+from minibp.probing import ENDS, SLOPES
+from minibp.schedules import Cosine
+
+WIDE = Normal(4)  # weights that saturate many units
+
+
+def samples(n=40, seed=0, k=3):
+    rng = np.random.default_rng(seed)
+    return Dataset(rng.normal(size=(n, 4)), rng.integers(k, size=n))
+
+
+def quadratic(hidden=None, last=None, loss=None, **options):
+    """4 inputs, 5 hidden units, 3 outputs; as the text begins."""
+    layers = [Dense(4, 5, W=WIDE), hidden or Sigmoid(), Dense(5, 3, W=WIDE), last or Sigmoid()]
+    return Network(layers, loss or QuadraticLoss(), **{"dtype": "float64", **options})
+
+
+def with_every_part(**options):
+    """4 inputs, 3 classes; running statistics, dropout, and every activation."""
+    layers = [Dense(4, 8), BatchNorm(8), LeakyReLU(), Dropout(0.5), Dense(8, 8), LayerNorm(8), ELU(), Dense(8, 8)]
+    layers += [GELU(), Dense(8, 8), Softplus(), Dense(8, 8), ReLU(), Dense(8, 8), Tanh(), Dropout(0.2), Flatten()]
+    return Network([Flatten(), *layers, Dense(8, 8), Sigmoid(), Dense(8, 3), Softmax()], CrossEntropy(), **options)
+
+
+def look(net, dataset=None, batch_size=32):
+    return probe(net, SGD(net, lr=0.5), samples() if dataset is None else dataset, batch_size)
+
+
+def by_hand(net, dataset):
+    """Activations a, targets t and deltas of the two layers, in NumPy."""
+    first, _, second, _ = net.layers
+    a1 = 1 / (1 + np.exp(-(dataset.x @ first.W + first.b)))
+    a2 = 1 / (1 + np.exp(-(a1 @ second.W + second.b)))
+    t = np.eye(3)[dataset.t]
+    delta2 = (a2 - t) * a2 * (1 - a2)
+    return a1, a2, t, (delta2 @ second.W.T) * a1 * (1 - a1), delta2
+
+
+class Swish(Layer):
+    """An activation that probe does not know."""
+
+    def formula(self, x):
+        self.sigma = 1 / (1 + np.exp(-x))
+        return x * self.sigma
+
+    def gradient(self, dy):
+        return dy * (self.sigma + self.y * (1 - self.sigma))
+
+
+class OwnCrossEntropy(CrossEntropy):
+    """A subclass, which no network merges with its softmax."""
+
+
+# --- what it finds -------------------------------------------------------------------------------------------------
+
+
+def test_delta_is_the_root_mean_square_of_the_derivative_of_one_samples_loss():
+    net = quadratic()
+    _, _, _, *deltas = by_hand(net, samples())
+    assert [row.delta for row in look(net)] == pytest.approx([np.sqrt((d**2).mean()) for d in deltas], rel=1e-12)
+
+
+def test_delta_does_not_depend_on_how_often_the_samples_are_there():
+    once, net = samples(), quadratic()
+    twice = Dataset(np.concatenate([once.x, once.x]), np.concatenate([once.t, once.t]))
+    assert [row.delta for row in look(net, twice)] == pytest.approx([row.delta for row in look(net, once)])
+
+
+def test_saturated_of_a_hidden_layer_is_the_share_of_flat_values():
+    net = quadratic()
+    a, *_ = by_hand(net, samples())
+    expected = (a * (1 - a) < 0.025).mean()
+    assert 0 < expected < 1 and look(net)[0].saturated == pytest.approx(expected)
+
+
+def test_dead_is_the_share_of_hidden_units_that_are_flat_for_every_sample():
+    net = quadratic()
+    net.layers[0].b = [99.0, 0.0, -99.0, 0.0, 0.0]
+    a, *_ = by_hand(net, samples())
+    assert (a * (1 - a) < 0.025).all(axis=0).sum() == 2
+    hidden, output = look(net)
+    assert hidden.dead == pytest.approx(2 / 5) and math.isnan(output.dead)
+
+
+def test_saturated_of_the_output_is_the_share_of_wrong_outputs_whose_error_does_not_reach_z():
+    net = quadratic()
+    _, a, t, _, delta = by_hand(net, samples())
+    wrong = abs(a - t) > 0.5
+    expected = (abs(delta) < 0.025 * abs(a - t))[wrong].mean()
+    assert 0 < expected < 1 and look(net)[1].saturated == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("last", "loss"), [(Softmax, CrossEntropy), (Sigmoid, BinaryCrossEntropy)])
+def test_no_wrong_output_is_saturated_with_cross_entropy(last, loss):
+    assert look(quadratic(last=last(), loss=loss()))[1].saturated == 0
+
+
+def test_softmax_with_the_quadratic_loss_saturates_too():
+    assert look(quadratic(last=Softmax()))[1].saturated > 0.1
+
+
+def test_a_loss_that_is_not_merged_is_probed_alike():
+    merged, apart = (look(quadratic(last=Softmax(), loss=loss)) for loss in (CrossEntropy(), OwnCrossEntropy()))
+    for one, other in zip(merged, apart, strict=True):
+        np.testing.assert_allclose(one[1:], other[1:], rtol=1e-9)
+
+
+def test_logits_that_the_loss_makes_probabilities_of_are_probed_as_those():
+    probabilities = quadratic(loss=BinaryCrossEntropy())
+    logits = Network([Dense(4, 5, W=WIDE), Sigmoid(), Dense(5, 3, W=WIDE)], SigmoidCrossEntropy(), dtype="float64")
+    assert repr(look(logits)) == repr(look(probabilities))
+
+
+@pytest.mark.parametrize("bias", [-99.0, 99.0])
+def test_saturated_relus_are_those_that_are_off(bias):
+    net = quadratic(hidden=ReLU())
+    net.layers[0].b = np.full(5, bias)
+    assert look(net)[0][2:4] == ((1, 1) if bias < 0 else (0, 0))
+
+
+@pytest.mark.parametrize("activation", [Sigmoid(), Tanh(), ReLU(), LeakyReLU(), ELU(), ELU(2.5), GELU(), Softplus()])
+def test_the_largest_slope_of_each_activation_is_known(activation):
+    x = np.linspace(-6, 40, 400_001)[None]  # a step of 1.15e-4, with values next to 0
+    activation.forward(x)
+    slopes = activation.backward(np.ones_like(x))
+    assert SLOPES[type(activation)](activation) == pytest.approx(slopes.max(), rel=2e-4)
+
+
+def test_every_activation_that_may_be_hidden_may_be_an_output():
+    assert ENDS.items() >= SLOPES.items()
+
+
+def test_of_an_activation_that_is_not_known_nothing_is_said():
+    hidden, output = look(quadratic(hidden=Swish(), last=Swish()))
+    assert math.isnan(hidden.saturated) and math.isnan(hidden.dead) and math.isnan(output.saturated)
+    assert hidden.delta > 0 and hidden.update > 0
+
+
+def test_layers_without_an_activation_do_not_saturate():
+    hidden, output = look(Network([Dense(4, 5), Dropout(0.5), Dense(5, 3)], QuadraticLoss()))
+    assert (hidden.saturated, hidden.dead, output.saturated) == (0, 0, 0)
+
+
+def test_what_is_normalized_before_the_activation_is_seen_where_it_is_activated():
+    layers = [Dense(4, 5, W=Normal(100)), BatchNorm(5), Tanh(), Dropout(0.5), Dense(5, 3), Softmax()]
+    net = Network(layers, CrossEntropy(), dtype="float64")
+    z = samples().x @ layers[0].W
+    y = np.tanh((z - z.mean(axis=0)) / np.sqrt(z.var(axis=0) + 1e-5))
+    assert look(net)[0].saturated == pytest.approx((1 - y**2 < 0.1).mean())
+
+
+def test_without_wrong_outputs_their_share_is_not_a_number():
+    net = quadratic()
+    net.layers[2].W, net.layers[2].b = np.zeros((5, 3)), np.array([9.0, -9.0, -9.0])
+    assert math.isnan(look(net, Dataset(samples().x, np.zeros(40, int)))[1].saturated)
+
+
+@pytest.mark.parametrize("make", [
+    SGD, AdaGrad, RMSProp, Adam, AdamW,
+    lambda net: SGD(net, lr=Cosine(0.5, steps=9), momentum=0.9, weight_decay=0.1, clip_norm=0.5, max_norm=1.0),
+])  # fmt: skip
+def test_update_is_that_of_the_very_next_step(make):
+    net, dataset = with_every_part(dtype="float64"), samples()
+    optimizer = make(net)
+    list(train(net, optimizer, dataset, epochs=2))
+    report = probe(net, optimizer, dataset, batch_size=8)
+    before = [W.copy() for W in net.weights]
+    net.forward(dataset.x[:8], dataset.t[:8])
+    net.backward()
+    optimizer.step()
+    norm = np.linalg.norm
+    moved = [norm(new - old) / norm(old) for new, old in zip(net.weights, before, strict=True)]
+    assert [row.update for row in report] == pytest.approx(moved, rel=1e-12)
+
+
+def test_update_of_weights_that_are_zero_is_not_a_number():
+    net = Network([Dense(4, 3, W=Zeros()), Softmax()], CrossEntropy())
+    assert math.isnan(look(net)[0].update)
+
+
+def test_a_small_delta_does_not_vanish_in_float32():
+    net = Network([Dense(1, 1, W=np.ones((1, 1)))], QuadraticLoss(), dtype="float32")
+    (row,) = look(net, Dataset([[1e-30]], [0.0]))
+    assert row.delta == pytest.approx(1e-30, rel=1e-6)
+
+
+# --- of which networks ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_each_layer_with_weights_has_a_row(dtype):
+    net = with_every_part(dtype=dtype)
+    report = look(net)
+    dense = [(i, layer) for i, layer in enumerate(net.layers) if isinstance(layer, Dense)]
+    assert [row.name for row in report] == [f"layer {i}: {layer}" for i, layer in dense]
+    assert all(row.delta > 0 and row.update > 0 for row in report)
+    assert all(0 <= row.dead <= row.saturated <= 1 for row in report[:-1])
+
+
+@pytest.mark.parametrize("targets", [np.arange(40) % 2, (np.arange(40) % 2).astype(float), np.arange(40)[:, None] % 2])
+def test_one_output_is_probed_whatever_its_targets_look_like(targets):
+    net = Network([Dense(4, 5), Tanh(), Dense(5, 1, W=WIDE), Sigmoid()], BinaryCrossEntropy())
+    hidden, output = look(net, Dataset(samples().x, targets))
+    assert hidden.delta > 0 and output.saturated == 0
+
+
+def test_rows_of_targets_are_probed_as_the_labels_they_stand_for():
+    net, labels = quadratic(), samples()
+    assert str(look(net, Dataset(labels.x, np.eye(3)[labels.t]))) == str(look(net, labels))
+
+
+def test_images_are_probed_as_a_network_takes_them():
+    images = np.random.default_rng(0).integers(256, size=(40, 2, 2)).astype("uint8")
+    rows = Dataset(images.reshape(40, 4) / 255, samples().t)
+    net = quadratic()
+    assert str(look(net, Dataset(images, rows.t))) == str(look(net, rows))
+
+
+def test_a_layer_with_parameters_below_the_first_weights_is_passed():
+    net = Network([BatchNorm(4), Dense(4, 3), Softmax()], CrossEntropy())
+    (row,) = look(net)
+    assert row.name == "layer 1: Dense(4, 3)" and row.delta > 0
+
+
+def test_a_network_without_weights_has_nothing_to_show():
+    assert look(Network([LayerNorm(4), Softmax()], CrossEntropy()), samples(k=4)) == []
+
+
+def test_report_is_a_table():
+    net = quadratic(last=Softmax(), loss=CrossEntropy())
+    report = look(net)
+    head, hidden, output = str(report).splitlines()
+    assert head.split() == ["layer", "delta", "saturated", "dead", "update"]
+    assert hidden.startswith("layer 0: Dense(4, 5)  ") and len(hidden) == len(head)
+    assert hidden.split()[-4:] == [f"{report[0].delta:.1e}", f"{report[0].saturated:.1%}", f"{report[0].dead:.1%}",
+                                   f"{report[0].update:.1e}"]  # fmt: skip
+    assert output.split()[-3:-1] == ["0.0%", "-"]
+
+
+# --- that it changes nothing ---------------------------------------------------------------------------------------
+
+
+def everything(net, optimizer):
+    """All that training depends on, as bytes and numbers."""
+    arrays = [net.params, net.grads, net.state, *optimizer.vectors]
+    steps = [optimizer.steps, optimizer.lr, *(layer.step for layer in net.layers if isinstance(layer, Dropout))]
+    return [array.tobytes() for array in arrays], steps, net.rng.bit_generator.state
+
+
+@pytest.mark.parametrize("make", [SGD, AdaGrad, RMSProp, Adam, AdamW, lambda net: SGD(net, momentum=0.9)])
+def test_probing_leaves_network_and_optimizer_as_they_were(make):
+    net = with_every_part()
+    optimizer = make(net)
+    list(train(net, optimizer, samples(), epochs=1))
+    before = everything(net, optimizer)
+    probe(net, optimizer, samples())
+    assert everything(net, optimizer) == before
+
+
+def test_a_backward_that_waits_is_not_disturbed():
+    net, dataset = with_every_part(), samples()
+    other = copy.deepcopy(net)
+    for each in (net, other):
+        each.forward(dataset.x[:8], dataset.t[:8])
+    look(net)
+    for each in (net, other):
+        each.backward()
+    np.testing.assert_array_equal(net.grads, other.grads)
+
+
+def test_training_goes_on_as_if_nobody_had_looked():
+    ends = []
+    for looks in (False, True):
+        net = with_every_part()
+        optimizer = Adam(net)
+        for _ in train(net, optimizer, samples(), epochs=3, batch_size=8):
+            if looks:
+                probe(net, optimizer, samples())
+        ends.append(net.params.copy())
+    np.testing.assert_array_equal(*ends)
+
+
+def test_the_same_moment_is_seen_alike_again():
+    net = with_every_part()
+    assert repr(look(net)) == repr(look(net))
+
+
+# --- what is refused -----------------------------------------------------------------------------------------------
+
+
+def test_the_optimizer_of_another_network_is_refused():
+    with pytest.raises(ArgumentError, match="the optimizer was made for another network"):
+        probe(quadratic(), SGD(quadratic()), samples())
+
+
+@pytest.mark.parametrize("dataset", [None, np.ones((3, 4))])
+def test_what_is_no_data_set_is_refused(dataset):
+    net = quadratic()
+    with pytest.raises(ArgumentError, match="dataset must be a Dataset, got"):
+        probe(net, SGD(net), dataset)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.5, None])
+def test_a_batch_of_no_samples_is_refused(batch_size):
+    with pytest.raises(ArgumentError, match="batch_size must be an integer of at least 1, got"):
+        look(quadratic(), batch_size=batch_size)
+
+
+def test_data_that_do_not_fit_are_refused():
+    with pytest.raises(ShapeError, match="is fed 7 values by the data, but takes 4 values"):
+        look(quadratic(), Dataset(np.ones((3, 7)), [0, 1, 2]))
+    with pytest.raises(TargetError, match="the label of sample 2 is 5"):
+        look(quadratic(), Dataset(np.ones((3, 4)), [0, 1, 5]))
+
+
+def test_a_network_that_has_diverged_is_refused():
+    net = quadratic()
+    net.params = np.full_like(net.params, np.nan)
+    with pytest.raises(DivergenceError, match="the loss of these samples is NaN or infinite"):
+        look(net)
