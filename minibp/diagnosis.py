@@ -154,17 +154,22 @@ def _of_a_parameter(case: Evidence) -> Iterator[Mistake]:
 
 def _of_a_loss(case: Evidence) -> Iterator[Mistake]:
     x, true, t, n = case.x, case.true, case.t, len(case.x)
+    assert t is not None
     y = np.exp(x - x.max(axis=-1, keepdims=True))
     y /= y.sum(axis=-1, keepdims=True)
+    sigmoid = 1 / (1 + np.exp(-x))
     twice = "a - y is pushed through the {} once more: it is the gradient of the logits already, return it as it is"
-    yield y * (true - (true * y).sum(axis=-1, keepdims=True)), twice.format("softmax Jacobian")
-    yield true * y * (1 - y), twice.format("diagonal a (1 - a) of the softmax Jacobian")
-    y = 1 / (1 + np.exp(-x))
-    yield true * y * (1 - y), twice.format("sigmoid's derivative")
+    elementwise = "the softmax Jacobian is taken elementwise, a (1 - a), but each output depends on all logits: "
     # Fed probabilities, it answers for the logits; the layer before then applies its own derivative as well.
     fed = "a - y is the gradient of the logits, but this loss is fed the probabilities: "
-    for factor in (1, 1 / n):
-        yield factor * (x - t), fed + "the Jacobian of the layer before is then applied twice; return ∂C/∂a"
+    for factor, also in ((1, ""), (n, "; and divide by N")):
+        through = y * (true - (true * y).sum(axis=-1, keepdims=True))
+        yield factor * through, twice.format("softmax Jacobian") + also
+        yield factor * true * y * (1 - y), twice.format("diagonal a (1 - a) of the softmax Jacobian") + also
+        yield factor * true * sigmoid * (1 - sigmoid), twice.format("sigmoid's derivative") + also
+        yield -factor / n * t * (1 - y), elementwise + "return (a - y) / N"
+        words = fed + "the Jacobian of the layer before is then applied twice; return ∂C/∂a"
+        yield factor / n * (x - t), words + also
 
 
 def _of_an_input(case: Evidence) -> Iterator[Mistake]:

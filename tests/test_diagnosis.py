@@ -315,6 +315,58 @@ def test_a_loss_fed_probabilities_that_answers_for_the_logits_is_diagnosed():
     assert said["layer 0: Dense(5, 3).W"] == "right in itself, the error comes from loss: ForTheLogits()"
 
 
+class OwnLoss(Loss):
+    """Softmax and cross-entropy, as one would write them."""
+
+    def formula(self, x, t):
+        e = np.exp(x - x.max(axis=1, keepdims=True))
+        self.a = e / e.sum(axis=1, keepdims=True)
+        return -(t * np.log(self.a)).sum(axis=1)
+
+    def gradient(self):
+        return (self.a - self.t) / len(self.a)
+
+    def pushed(self, da):
+        return self.a * (da - (da * self.a).sum(axis=1, keepdims=True))
+
+
+class OwnElementwise(OwnLoss):
+    def gradient(self):
+        return -self.t / self.a * self.a * (1 - self.a) / len(self.a)
+
+
+class OwnElementwiseSum(OwnLoss):
+    def gradient(self):
+        return -self.t * (1 - self.a)
+
+
+class OwnTwice(OwnLoss):
+    def gradient(self):
+        return self.pushed(self.pushed(-self.t / self.a)) / len(self.a)
+
+
+class OwnTwiceSum(OwnLoss):
+    def gradient(self):
+        return self.pushed(self.a - self.t)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "end"),
+    [
+        (OwnElementwise, "the softmax Jacobian is taken elementwise, a (1 - a), but each output", "return (a - y) / N"),
+        (OwnElementwiseSum, "the softmax Jacobian is taken elementwise", "return (a - y) / N"),
+        (OwnTwice, "a - y is pushed through the softmax Jacobian once more", "return it as it is"),
+        (OwnTwiceSum, "a - y is pushed through the softmax Jacobian once more", "and divide by N"),
+    ],
+)
+@pytest.mark.parametrize("targets", [LABELS, np.random.default_rng(0).dirichlet(np.ones(K), N)], ids=["labels", "rows"])
+def test_a_merged_loss_of_the_users_with_a_wrong_jacobian_is_diagnosed(kind, words, end, targets):
+    report = check_gradients(network(Tanh(), loss=kind), X, targets)
+    (alone,) = check_gradients(kind(), normals((N, K)), targets)
+    for line in (report[-1], alone):
+        assert not line.ok and line.diagnosis.startswith(words) and line.diagnosis.endswith(end)
+
+
 # --- what is changed in place ----------------------------------------------------------------------------------------
 
 
