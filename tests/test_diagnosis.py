@@ -434,6 +434,45 @@ def test_the_arrays_of_the_user_are_left_as_they_were():
     np.testing.assert_array_equal(t, 1)
 
 
+class TrainsItself(Dense):
+    def gradient(self, dy):
+        dx = super().gradient(dy)
+        self.W -= 0.1 * self.dW
+        return dx
+
+
+class TrainsItselfFirst(Dense):
+    def gradient(self, dy):
+        self.W = self.W - 0.1 * self.x.T @ dy
+        return super().gradient(dy)
+
+
+class ScalesItsWeights(Dense):
+    def formula(self, x):
+        self.W *= 0.9
+        return super().formula(x)
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong_names", "words"),
+    [
+        (TrainsItself, ["W"], "gradient changes W in place, which is for the optimizer to do"),
+        (TrainsItselfFirst, ["W", "x"], "gradient changes W in place, which is for the optimizer to do"),
+        (ScalesItsWeights, ["W"], "formula changes W in place"),
+    ],
+)
+def test_parameters_that_a_layer_changes_in_place_are_named(kind, wrong_names, words):
+    net = network(Tanh(), kind(D, D))
+    before = net.params.copy()
+    said = wrong(check_gradients(net, X, LABELS))
+    place = f"layer 2: {kind.__name__}(5, 5)"
+    own = {name: text for name, text in said.items() if name.startswith(place)}
+    assert list(own) == [f"{place}{': ' if name == 'x' else '.'}{name}" for name in wrong_names]
+    assert all(text.startswith(words) for text in own.values())
+    assert all(place in text for name, text in said.items() if name not in own)
+    np.testing.assert_array_equal(net.params, before)
+
+
 # --- a clean bill ----------------------------------------------------------------------------------------------------
 
 
