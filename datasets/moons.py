@@ -5,7 +5,9 @@ squared errors, and prints L = Σ (z - t)² as it goes. The text then asks how s
 it. The answer is one line of `OUTPUTS`: another last layer and another loss, everything else the same.
 
 Points and starting weights are drawn by NumPy's legacy generator in the order of the section before (which called
-scikit-learn's make_moons), so that its log is reproduced to every printed digit.
+scikit-learn's make_moons), so that its log is reproduced to every printed digit. In deep nets ([2, 10, 10, 10, 10, 2])
+and under softmax or binary cross-entropy in nets other than [2, 8, 8, 2], training at this rate is chaotic: there two
+ways to round the same formula end in different logs.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from minibp import (
     Sigmoid,
     Softmax,
 )
-from minibp.checks import at_least_one, new_file
+from minibp.checks import at_least_one, new_picture
 from minibp.errors import ArgumentError, MinibpError
 
 from .script import plotter
@@ -168,17 +170,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (MinibpError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     return 0
 
 
 def run(options: argparse.Namespace) -> None:
     """What the command line asks for."""
     at_least_one("--epochs", options.epochs)
+    for nodes in options.nodes:
+        at_least_one("--nodes", nodes)
     if len(options.nodes) < 2 or options.nodes[0] != 2 or options.nodes[-1] != 2:
         raise ArgumentError(f"--nodes must begin and end with 2 (two coordinates, two classes), got {options.nodes}")
     draw = None
     if options.plot:
-        new_file(options.plot)
+        new_picture(options.plot)
         draw = plotter("draw_boundaries")
     logs = []
     for output in [options.output] if options.output else OUTPUTS:

@@ -11,20 +11,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
-from pathlib import Path
 from typing import NamedTuple
 
 from tqdm import tqdm
 
 import models
 from minibp import Epoch, Network, Optimizer, backend, save, train
-from minibp.checks import new_file
+from minibp.checks import PICTURES, new_file, new_picture
 from minibp.data import Dataset, Splits
 from minibp.errors import ArgumentError, MinibpError, MissingExtraError
 from minibp.optimizers import OPTIMIZERS, by_name
 
 COLUMNS = ("epoch", "loss", "test_loss", "test_accuracy", "seconds")
-PLOTS = (".png", ".svg", ".pdf")
 
 
 def parser(dataset: str, model: str) -> argparse.ArgumentParser:
@@ -46,7 +44,7 @@ def parser(dataset: str, model: str) -> argparse.ArgumentParser:
     p.add_argument("--data", metavar="DIR", help="folder with the files of the data set")
     p.add_argument("--save", metavar="FILE", help="write the trained network to this safetensors file")
     p.add_argument("--log", metavar="FILE", help="write a line for each epoch to this CSV file")
-    p.add_argument("--plot", metavar="FILE", help=f"draw the curves of loss and accuracy ({', '.join(PLOTS)})")
+    p.add_argument("--plot", metavar="FILE", help=f"draw the curves of loss and accuracy ({', '.join(PICTURES)})")
     p.add_argument(
         "--compare-losses",
         action="store_true",
@@ -145,11 +143,11 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
 
 def refuse_early(options: argparse.Namespace) -> None:
     """Refuse what can be refused now, and not after a download or a training."""
-    for file in (options.save, options.log, options.plot):
+    for file in (options.save, options.log):
         if file:
             new_file(file)
-    if options.plot and Path(options.plot).suffix.lower() not in PLOTS:
-        raise ArgumentError(f"--plot draws {', '.join(PLOTS)} files, not {options.plot}")
+    if options.plot:
+        new_picture(options.plot)
     if options.seed < 0:
         raise ArgumentError(f"--seed must be at least 0, got {options.seed}")
     if options.model is not None:

@@ -11,6 +11,8 @@ import numpy as np
 
 from .errors import ArgumentError
 
+PICTURES = (".png", ".svg", ".pdf")
+
 
 def number(name: str, value: Any, least: float = 0.0) -> float:
     """A finite number of at least `least`."""
@@ -55,6 +57,13 @@ def new_file(path: str) -> str:
     if os.path.isdir(path):
         raise ArgumentError(f"{path} is a folder, expected the name of a file")
     return path
+
+
+def new_picture(path: str) -> str:
+    """A path at which a plot can be drawn: that of a new file, whose ending names a format."""
+    if os.path.splitext(path)[1].lower() not in PICTURES:
+        raise ArgumentError(f"{path}: plots are drawn as {', '.join(PICTURES)} files; give it one of these endings")
+    return new_file(path)
 
 
 def seeds(seed: int | None) -> np.random.Generator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from typing import NamedTuple
@@ -11,6 +12,15 @@ import numpy as np
 MATCH = 1e-5  # relative difference under which a mistake explains a gradient; the true one is known to about 1e-9
 UNSET = 1.0  # what gradients are filled with beforehand, so that one that is never set, or added to, shows
 STEP = 1e-6  # of the slope of a layer that works element by element
+REPEATS = 50  # of a formula, to see whether it is random: masks of a few values, or of few zeros, may be the same
+SAME_Y = 1e-9  # how far y may be from the last time's: rounding is less, noise is more
+
+# How a shape that does not fit is refused: by minibp, and by NumPy.
+REFUSALS = [
+    r"has shape (?P<expected>\([\d, ]*\)), got an array of shape (?P<got>\([\d, ]*\))",
+    r"from shape (?P<got>\([\d, ]*\)) into shape (?P<expected>\([\d, ]*\))",
+    r"with shape (?P<expected>\([\d, ]*\)) doesn't match the broadcast shape (?P<got>\([\d, ]*\))",
+]
 
 # Derivatives as they are written for the output: of the sigmoid, tanh, softplus, ELU, exp and the square root.
 OF_THE_OUTPUT: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -66,10 +76,51 @@ def same(a: np.ndarray, b: np.ndarray) -> bool:
     return size > 0 and float(np.linalg.norm(a - b)) <= MATCH * size
 
 
+def unfit(run: Callable[[], np.ndarray], arrays: Mapping[str, np.ndarray]) -> str:
+    """Why differences of a formula mean nothing, of which these are the arrays; "" where they do."""
+    said = varies(run)
+    if said:
+        return said
+    dtype = run().dtype
+    if dtype == np.float64 and not any(_coarse(run, array) for array in arrays.values()):
+        return ""
+    dtype = np.dtype("float32") if dtype == np.float64 else dtype  # float32 within, and widened again
+    return f"formula computes in {dtype} by itself, too coarse for this check: use self.dtype, or that of x"
+
+
+def varies(run: Callable[[], np.ndarray]) -> str:
+    """What to say of a formula that gives another y each time; "" where it does not."""
+    y = run()
+    for _ in range(REPEATS):
+        if not np.allclose(run(), y, rtol=SAME_Y, atol=SAME_Y, equal_nan=True):
+            return (
+                "formula gives another y each time: fix its random numbers for this check, by a generator that formula "
+                "makes anew from a seed, or draw by seed and step as Dropout does"
+            )
+    return ""
+
+
+def _coarse(run: Callable[[], np.ndarray], array: np.ndarray) -> bool:
+    """Whether y moves with this array in steps like those of float32: not by 1e-11, though well by 1e-5."""
+    kept, y = array.copy(), run()
+    direction = kept * np.random.default_rng(0).normal(size=kept.shape)
+
+    def difference(step: float) -> np.ndarray:
+        array[...] = kept + step * direction
+        moved = abs(run() - y)
+        array[...] = kept
+        return moved
+
+    with np.errstate(all="ignore"):
+        moves = difference(1e-5) > 1e-7 * abs(y)  # by so much that float64 would show a millionth of it
+        # Few of many move where a formula rounds, or counts: that is not float32.
+        return bool(moves.mean() > 0.2 and (difference(1e-11) == 0)[moves].mean() > 0.5)
+
+
 def diagnose(case: Evidence) -> str:
     """What is likely wrong with a wrong gradient, and what to do: one sentence."""
     if case.got.shape != case.true.shape:
-        return wrong_shape(case.name, case.got.shape, case.true.shape)
+        return _wrong_shape(case.name, case.got.shape, case.true.shape, len(case.x))
     if not np.isfinite(case.got).all():
         return "it holds NaN or infinity: look for 0/0, log(0), and an exp that overflows"
     if case.name != "x" and (case.got == UNSET).all():
@@ -81,10 +132,31 @@ def diagnose(case: Evidence) -> str:
         return _constant(case) or "none of the known mistakes: derive the gradient again from the formula"
 
 
-def wrong_shape(name: str, got: tuple[int, ...], expected: tuple[int, ...]) -> str:
-    """What to say of a gradient of another shape than that of what it belongs to."""
-    if name != "x" and got[1:] == expected:
+def failure(error: Exception, params: Mapping[str, np.ndarray], n: int) -> str:
+    """What to say of a gradient that fails for a batch of n: the error, and what likely led to it."""
+    message = str(error)
+    said = f"gradient fails: {type(error).__name__}: {message}"
+    for refusal in REFUSALS if isinstance(error, ValueError) else ():
+        found = re.search(refusal, message)
+        if found:
+            got, expected = (tuple(map(int, re.findall(r"\d+", found[group]))) for group in ("got", "expected"))
+            fits = [name for name, array in params.items() if array.shape == expected]
+            names = [name for name in fits if f"d{name} has shape" in message] or fits
+            if names:
+                return f"{said}; {_wrong_shape(' or d'.join(names), got, expected, n)}"
+    if isinstance(error, ValueError) and ("matmul" in message or "not aligned" in message):
+        said += "; a product that does not fit is often a transposed one"
+    return said
+
+
+def _wrong_shape(name: str, got: tuple[int, ...], expected: tuple[int, ...], n: int) -> str:
+    """What to say of a gradient of another shape than that of what it belongs to, for a batch of n."""
+    if name != "x" and got == (1, *expected):
+        hint = f"drop keepdims, d{name} = dy.sum(axis=0)"
+    elif name != "x" and got[1:] == expected:
         hint = f"the sum over the batch is missing, d{name} = dy.sum(axis=0)"
+    elif name != "x" and len(expected) == 1 and got in ((n,), (n, 1)):
+        hint = f"summed over the wrong axis, d{name} = dy.sum(axis=0)"
     elif got == expected[::-1]:
         hint = "a transposed product: exchange the factors, and transpose both"
     else:
@@ -148,23 +220,30 @@ def _of_a_parameter(case: Evidence) -> Iterator[Mistake]:
     if true.ndim == 2:
         yield true.T, "a transposed product: dW = xᵀ dy, not dyᵀ x"
     if dy is not None and true.shape == dy.shape[1:]:
+        if true.shape == dy.shape[:1]:  # else it does not fit, and fails
+            yield dy.sum(axis=1), f"summed over the wrong axis: d{name} = dy.sum(axis=0)"
         for row in dy:
             yield row, f"the sum over the batch is missing, it is dy of one sample: d{name} = dy.sum(axis=0)"
 
 
 def _of_a_loss(case: Evidence) -> Iterator[Mistake]:
     x, true, t, n = case.x, case.true, case.t, len(case.x)
+    assert t is not None
     y = np.exp(x - x.max(axis=-1, keepdims=True))
     y /= y.sum(axis=-1, keepdims=True)
+    sigmoid = 1 / (1 + np.exp(-x))
     twice = "a - y is pushed through the {} once more: it is the gradient of the logits already, return it as it is"
-    yield y * (true - (true * y).sum(axis=-1, keepdims=True)), twice.format("softmax Jacobian")
-    yield true * y * (1 - y), twice.format("diagonal a (1 - a) of the softmax Jacobian")
-    y = 1 / (1 + np.exp(-x))
-    yield true * y * (1 - y), twice.format("sigmoid's derivative")
+    elementwise = "the softmax Jacobian is taken elementwise, a (1 - a), but each output depends on all logits: "
     # Fed probabilities, it answers for the logits; the layer before then applies its own derivative as well.
     fed = "a - y is the gradient of the logits, but this loss is fed the probabilities: "
-    for factor in (1, 1 / n):
-        yield factor * (x - t), fed + "the Jacobian of the layer before is then applied twice; return ∂C/∂a"
+    for factor, also in ((1, ""), (n, "; and divide by N")):
+        through = y * (true - (true * y).sum(axis=-1, keepdims=True))
+        yield factor * through, twice.format("softmax Jacobian") + also
+        yield factor * true * y * (1 - y), twice.format("diagonal a (1 - a) of the softmax Jacobian") + also
+        yield factor * true * sigmoid * (1 - sigmoid), twice.format("sigmoid's derivative") + also
+        yield -factor / n * t * (1 - y), elementwise + "return (a - y) / N"
+        words = fed + "the Jacobian of the layer before is then applied twice; return ∂C/∂a"
+        yield factor / n * (x - t), words + also
 
 
 def _of_an_input(case: Evidence) -> Iterator[Mistake]:

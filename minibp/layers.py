@@ -133,7 +133,7 @@ class Softmax(Layer):
         return y
 
     def gradient(self, dy: Array) -> Array:
-        """dx = y (dy - Σⱼ dyⱼ yⱼ): dy times the Jacobian ∂yⱼ/∂xₖ = yⱼ (δⱼₖ - yₖ)."""
+        """dx = y (dy - Σⱼ dyⱼ yⱼ): dy times the Jacobian ∂yⱼ/∂xₖ = yⱼ ([j = k] - yₖ)."""
         xp, row = self.xp, self.row
         dx = xp.multiply(dy, self.y, out=self.dx)
         dx.sum(axis=-1, keepdims=True, out=row)

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from minibp import SGD, BinaryCrossEntropy, Dense, Loss, Network, QuadraticLoss, Sigmoid
-from minibp.checks import at_least_one, new_file
+from minibp.checks import at_least_one, new_picture
 from minibp.errors import MinibpError, MissingExtraError
 
 STARTS = ((0.6, 0.9), (2.0, 2.0))  # w and b
@@ -62,14 +62,18 @@ def learn(loss: str, w: float, b: float, lr: float = 0.15, steps: int = 300) -> 
     return Run(loss, lr, outputs, costs)
 
 
-def draw(runs: list[Run], path: str) -> None:
-    """Draw output and cost over the steps into a file; its ending decides the format."""
+def new_figure() -> Any:
+    """A figure of matplotlib's, or an error that names the extra."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingExtraError("matplotlib", "plot", "--plot") from None
+    return Figure(figsize=(9, 3.6), layout="constrained")
+
+
+def draw(runs: list[Run], figure: Any, path: str) -> None:
+    """Draw output and cost over the steps into a file; its ending decides the format."""
     colours = dict(zip(LOSSES, ("#0072b2", "#d55e00"), strict=True))  # told apart by the colour-blind too
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     for run in runs:
         style = "-" if run.outputs[0] < 0.9 else "--"
@@ -94,16 +98,18 @@ def main(arguments: list[str] | None = None) -> int:
     options = p.parse_args(arguments)
     try:
         at_least_one("--steps", options.steps)
-        if options.plot:
-            new_file(options.plot)
+        figure = new_figure() if options.plot and new_picture(options.plot) else None  # what fails, before the runs
         runs = [learn(loss, w, b, options.lr, options.steps) for loss in LOSSES for w, b in STARTS]
         for run in runs:
             print(run)
-        if options.plot:
-            draw(runs, options.plot)
+        if figure:
+            draw(runs, figure, options.plot)
     except (MinibpError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -159,7 +159,7 @@ def test_the_three_curves_are_drawn(script, tmp_path):
     (["--hidden", 0], "must be an integer of at least 1, got 0"),
     (["--seed", -1], "--seed must be at least 0, got -1"),
     (["--data", "."], "the digits are part of minibp"),
-    (["--plot", "curves.txt"], "--plot draws .png, .svg, .pdf files, not curves.txt"),
+    (["--plot", "curves.txt"], "curves.txt: plots are drawn as .png, .svg, .pdf files"),
 ])  # fmt: skip
 def test_what_does_not_go_with_the_comparison_is_said_on_stderr(capsys, arguments, message):
     assert main("digits", data.digits, ["--compare-losses", "--quiet", *map(str, arguments)]) == 2

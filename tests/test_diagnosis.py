@@ -315,6 +315,58 @@ def test_a_loss_fed_probabilities_that_answers_for_the_logits_is_diagnosed():
     assert said["layer 0: Dense(5, 3).W"] == "right in itself, the error comes from loss: ForTheLogits()"
 
 
+class OwnLoss(Loss):
+    """Softmax and cross-entropy, as one would write them."""
+
+    def formula(self, x, t):
+        e = np.exp(x - x.max(axis=1, keepdims=True))
+        self.a = e / e.sum(axis=1, keepdims=True)
+        return -(t * np.log(self.a)).sum(axis=1)
+
+    def gradient(self):
+        return (self.a - self.t) / len(self.a)
+
+    def pushed(self, da):
+        return self.a * (da - (da * self.a).sum(axis=1, keepdims=True))
+
+
+class OwnElementwise(OwnLoss):
+    def gradient(self):
+        return -self.t / self.a * self.a * (1 - self.a) / len(self.a)
+
+
+class OwnElementwiseSum(OwnLoss):
+    def gradient(self):
+        return -self.t * (1 - self.a)
+
+
+class OwnTwice(OwnLoss):
+    def gradient(self):
+        return self.pushed(self.pushed(-self.t / self.a)) / len(self.a)
+
+
+class OwnTwiceSum(OwnLoss):
+    def gradient(self):
+        return self.pushed(self.a - self.t)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "end"),
+    [
+        (OwnElementwise, "the softmax Jacobian is taken elementwise, a (1 - a), but each output", "return (a - y) / N"),
+        (OwnElementwiseSum, "the softmax Jacobian is taken elementwise", "return (a - y) / N"),
+        (OwnTwice, "a - y is pushed through the softmax Jacobian once more", "return it as it is"),
+        (OwnTwiceSum, "a - y is pushed through the softmax Jacobian once more", "and divide by N"),
+    ],
+)
+@pytest.mark.parametrize("targets", [LABELS, np.random.default_rng(0).dirichlet(np.ones(K), N)], ids=["labels", "rows"])
+def test_a_merged_loss_of_the_users_with_a_wrong_jacobian_is_diagnosed(kind, words, end, targets):
+    report = check_gradients(network(Tanh(), loss=kind), X, targets)
+    (alone,) = check_gradients(kind(), normals((N, K)), targets)
+    for line in (report[-1], alone):
+        assert not line.ok and line.diagnosis.startswith(words) and line.diagnosis.endswith(end)
+
+
 # --- what is changed in place ----------------------------------------------------------------------------------------
 
 
@@ -380,6 +432,45 @@ def test_the_arrays_of_the_user_are_left_as_they_were():
     check_gradients(ChangesItsTargets(), x, t)
     np.testing.assert_array_equal(x, X)
     np.testing.assert_array_equal(t, 1)
+
+
+class TrainsItself(Dense):
+    def gradient(self, dy):
+        dx = super().gradient(dy)
+        self.W -= 0.1 * self.dW
+        return dx
+
+
+class TrainsItselfFirst(Dense):
+    def gradient(self, dy):
+        self.W = self.W - 0.1 * self.x.T @ dy
+        return super().gradient(dy)
+
+
+class ScalesItsWeights(Dense):
+    def formula(self, x):
+        self.W *= 0.9
+        return super().formula(x)
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong_names", "words"),
+    [
+        (TrainsItself, ["W"], "gradient changes W in place, which is for the optimizer to do"),
+        (TrainsItselfFirst, ["W", "x"], "gradient changes W in place, which is for the optimizer to do"),
+        (ScalesItsWeights, ["W"], "formula changes W in place"),
+    ],
+)
+def test_parameters_that_a_layer_changes_in_place_are_named(kind, wrong_names, words):
+    net = network(Tanh(), kind(D, D))
+    before = net.params.copy()
+    said = wrong(check_gradients(net, X, LABELS))
+    place = f"layer 2: {kind.__name__}(5, 5)"
+    own = {name: text for name, text in said.items() if name.startswith(place)}
+    assert list(own) == [f"{place}{': ' if name == 'x' else '.'}{name}" for name in wrong_names]
+    assert all(text.startswith(words) for text in own.values())
+    assert all(place in text for name, text in said.items() if name not in own)
+    np.testing.assert_array_equal(net.params, before)
 
 
 # --- a clean bill ----------------------------------------------------------------------------------------------------

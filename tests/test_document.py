@@ -60,6 +60,16 @@ def test_points_are_those_of_scikit_learn(data, maker, options):
     np.testing.assert_array_equal(x, expected)
 
 
+@pytest.mark.parametrize(("data", "first", "last"), [  # of make_moons and make_circles, scikit-learn 1.9
+    ("moons", [0.7434611761955393, 0.46465632837724596], [1.5215204998025176, -0.12589229565958063]),
+    ("circles", [0.3768831132472517, 0.8668348079268438], [-0.16036077436424606, -0.4262149860170055]),
+])  # fmt: skip
+def test_first_and_last_point_are_those_of_scikit_learn(data, first, last):
+    x, labels = moons.POINTS[data](np.random.RandomState(0))
+    np.testing.assert_allclose(x[[0, -1]], [first, last], rtol=1e-12)
+    assert labels[:8].tolist() == [0, 1, 1, 0, 1, 1, 0, 1]
+
+
 def test_quadratic_output_reproduces_the_log(capsys):
     assert moons.main(["--output", "quadratic"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -132,6 +142,9 @@ def test_plots_are_drawn(run, tmp_path, capsys):
     (neuron.main, ["--steps", "0"], "--steps must be an integer of at least 1, got 0"),
     (neuron.main, ["--plot", "nowhere/plot.png"], "there is no folder nowhere"),
     (moons.main, ["--nodes", "3", "2"], "--nodes must begin and end with 2"),
+    (moons.main, ["--nodes", "2", "-3", "2"], "--nodes must be an integer of at least 1, got -3"),
+    (moons.main, ["--plot", "plot.xyz"], "plot.xyz: plots are drawn as .png, .svg, .pdf files"),
+    (neuron.main, ["--plot", "plot"], "plot: plots are drawn as .png, .svg, .pdf files"),
     (moons.main, ["--epochs", "0"], "--epochs must be an integer of at least 1, got 0"),
     (moons.main, ["--plot", "nowhere/plot.png"], "there is no folder nowhere"),
 ])  # fmt: skip
@@ -139,6 +152,16 @@ def test_what_is_wrong_is_said_before_the_training(main, arguments, message, cap
     assert main(arguments) == 2
     out, err = capsys.readouterr()
     assert not out and err.startswith("error: ") and message in err
+
+
+@pytest.mark.parametrize("script", [neuron, moons])
+def test_an_interrupted_run_says_so(script, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(script, "learn", interrupt)
+    assert script.main([]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 @pytest.mark.parametrize("main", [neuron.main, moons.main])

@@ -263,7 +263,7 @@ def test_what_was_probed_is_drawn(script, tmp_path, arguments):
     (["--lr", "nan"], "lr must be a finite number"),
     (["--seed", -1], "--seed must be at least 0, got -1"),
     (["--data", "."], "the digits are part of minibp"),
-    (["--plot", "curves.txt"], "--plot draws .png, .svg, .pdf files, not curves.txt"),
+    (["--plot", "curves.txt"], "curves.txt: plots are drawn as .png, .svg, .pdf files"),
     (["--model", "softmax", "--lr", 1e38], "is too high: try a tenth of it"),
 ])  # fmt: skip
 def test_what_does_not_go_with_a_probe_is_said_on_stderr(capsys, arguments, message):

@@ -20,8 +20,8 @@ MODULES = sorted((ROOT / "minibp").glob("*.py"))
 ORDER = [
     "errors", "checks", "backend", "initializers", "part", "vectors", "layer", "layers", "normalization",
     "dropout", "loss", "losses", "chain", "summary", "network", "schedules", "optimizer", "optimizers",
-    "diagnosis", "gradients", "checkpoint", "idx", "download", "published", "data", "metrics", "training", "probing",
-    "__init__", "doctor", "__main__",
+    "diagnosis", "differences", "gradients", "checkpoint", "idx", "download", "published", "data", "metrics",
+    "training", "probing", "__init__", "doctor", "__main__",
 ]  # fmt: skip
 
 PUBLIC = [

@@ -134,7 +134,7 @@ def refusal(capsys):
     (["--save", "nowhere/net.safetensors"], "there is no folder nowhere; make it first"),
     (["--log", "nowhere/log.csv"], "there is no folder nowhere; make it first"),
     (["--plot", "nowhere/curves.png"], "there is no folder nowhere; make it first"),
-    (["--plot", "curves.txt"], "--plot draws .png, .svg, .pdf files, not curves.txt"),
+    (["--plot", "curves.txt"], "curves.txt: plots are drawn as .png, .svg, .pdf files"),
     (["--hidden", 5, "--optimizer", "sgd", "--lr", 1e30], "the loss became NaN or infinite in epoch"),
 ])  # fmt: skip
 def test_what_is_wrong_is_said_on_stderr(refusal, arguments, message):

@@ -1,0 +1,69 @@
+"""The notebooks of the text's question: the two languages run the same code, and what they point to is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parent.parent / "docs"
+ENGLISH, CHINESE = DOCS / "answer.md", DOCS / "answer.zh-CN.md"
+
+both = pytest.mark.parametrize("source", [ENGLISH, CHINESE], ids=lambda path: path.name)
+
+
+def read(source):
+    return source.read_text(encoding="utf-8")
+
+
+def cells(source):
+    """Code without its comments: what must be the same in every language."""
+    return [re.sub(r"\s*# [^{].*", "", code) for code in re.findall(r"```python\n(.*?)```", read(source), re.DOTALL)]
+
+
+def words(source):
+    return re.sub(r"```python\n.*?```", "", read(source), flags=re.DOTALL)
+
+
+def test_both_notebooks_run_the_same_code():
+    assert cells(ENGLISH)
+    assert cells(ENGLISH) == cells(CHINESE)
+
+
+@pytest.mark.parametrize("pattern", [
+    r"(?m)^#+ \d[.\d]*",  # the numbers of the headings
+    r"\$\$.*?\$\$",  # the formulas that stand alone
+    r"(?m)^\|[^\n]*\|$",  # the tables, by their rows
+    r"\d+\.\d+",
+], ids=["headings", "formulas", "tables", "figures"])  # fmt: skip
+def test_both_notebooks_say_the_same(pattern):
+    english, chinese = (re.findall(pattern, words(source), re.DOTALL) for source in (ENGLISH, CHINESE))
+    assert english
+    if english[0].startswith("|"):
+        english, chinese = ([re.findall(r"`[^`]*`|\$[^$]*\$", row) for row in rows] for rows in (english, chinese))
+    assert english == chinese
+
+
+@both
+def test_every_cell_of_the_notebook_is_python(source):
+    for cell in cells(source):
+        compile(cell, source.name, "exec")
+
+
+@both
+def test_lines_of_the_notebook_are_short(source):
+    code = "".join(re.findall(r"```python\n(.*?)```", read(source), re.DOTALL))
+    assert [line for line in code.splitlines() if len(line) > 120] == []
+
+
+@both
+def test_what_the_notebook_links_to_is_there(source):
+    links = re.findall(r"\]\(([^)#]+)", words(source))
+    assert links
+    assert [link for link in links if not (DOCS / link).exists()] == []
+
+
+@both
+def test_the_answer_is_checked_where_it_is_given(source):
+    code = "\n".join(cells(source))
+    assert "assert abs(dC_dz - (a - y)).max() < 1e-15" in code
+    assert "assert abs(N * by_links - dC_dz).max() < 1e-15" in code
