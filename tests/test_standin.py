@@ -44,6 +44,8 @@ MISTAKES = {
     "initial= of a maximum": lambda xp, d, h: d.max(initial=0),
     "mode= of take": lambda xp, d, h: d.take(xp.asarray([0]), axis=0, mode="clip"),
     "out= of einsum": lambda xp, d, h: xp.einsum("ij->i", d, out=xp.zeros(6, "float32")),
+    "one bound of clip alone": lambda xp, d, h: xp.clip(d, min=0),
+    "vecdot": lambda xp, d, h: xp.vecdot(d, d),
     "errstate": lambda xp, d, h: xp.errstate(divide="ignore"),
     "nditer": lambda xp, d, h: xp.nditer,
     "ctypes of an array": lambda xp, d, h: d.ctypes,
