@@ -88,6 +88,7 @@ def check_gradients(net: Network | Layer | Loss, x: Any, t: Any = None) -> Gradi
     InputError, ShapeError, TargetError
         If x or t do not fit.
     """
+    x, t = (to_host(given) if isinstance(given, net.xp.ndarray) else given for given in (x, t))
     if isinstance(net, Network):
         return _check_network(net, x, t)
     if isinstance(net, Loss) != (t is not None):

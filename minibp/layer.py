@@ -63,7 +63,7 @@ class Layer(Part):
         InputError
             If x is empty, or does not hold numbers.
         """
-        new = getattr(x, "dtype", None) is not self.dtype or x.shape != self._shape
+        new = not isinstance(x, self.xp.ndarray) or x.dtype is not self.dtype or x.shape != self._shape
         if new:
             x = self._enter(x)
         here = self.__dict__  # spares two calls of __setattr__
@@ -89,7 +89,7 @@ class Layer(Part):
         y = self.__dict__.get("y")
         if y is None:
             raise StateError(f"{self}: backward was called before forward; call forward(x) first")
-        if getattr(dy, "dtype", None) is not self.dtype or dy.shape != y.shape:
+        if not isinstance(dy, self.xp.ndarray) or dy.dtype is not self.dtype or dy.shape != y.shape:
             dy = self._as_array(dy, "dy")
             if dy.shape != y.shape:
                 raise ShapeError(f"{self}: backward got dy of shape {dy.shape}, but the last y has shape {y.shape}")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .backend import to_host
 from .errors import ArgumentError, InputError, ShapeError, StateError, TargetError
 from .layer import Layer
 from .part import Array, Part, Shape
@@ -64,9 +65,8 @@ class Loss(Part):
             raise InputError(f"{self}: x holds NaN or infinity")
         if "distribution" in self.takes and ((x < 0) | (x > 1 + ROW_SUM)).any():
             raise InputError(f"{self} takes probabilities, got values from {float(x.min()):g} to {float(x.max()):g}")
-        if self.xp is np or not isinstance(t, self.xp.ndarray):
-            t = self.xp.asarray(self.check_targets(t, *x.shape))
-        return self.each(x, t)
+        t = self.check_targets(to_host(t) if isinstance(t, self.xp.ndarray) else t, *x.shape)
+        return self.each(x, self.xp.asarray(t))
 
     def backward(self) -> Array:
         """dx = ∂L/∂x (N, K) for the mean loss L of the last forward."""
@@ -131,7 +131,7 @@ class Loss(Part):
         self.check_outputs(k)
         try:
             t = np.asarray(t)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:  # TypeError: an array of another library
             raise TargetError(f"{self}: targets must be an array of numbers: {error}") from None
         if t.dtype.kind not in "biuf":
             raise TargetError(f"{self}: targets must be numbers, got an array of {t.dtype}")

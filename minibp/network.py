@@ -123,7 +123,7 @@ class Network:
     @property
     def backend(self) -> str:
         """The name of the array library: "numpy" or "cupy"."""
-        return self.xp.__name__
+        return "numpy" if self.xp is np else "cupy"
 
     def __getstate__(self) -> dict[str, Any]:
         kept = {"layers", "loss", "shapes", "dtype", "rng"}
@@ -153,24 +153,25 @@ class Network:
         x = self._as_array(x)
         self.outputs(x.shape)
         x = x.reshape(len(x), *self.sample(x.shape))
-        with np.errstate(over="ignore"):  # what is too large for the dtype becomes infinity, and is refused as that
-            values = self.xp.asarray(x, self.dtype)
         if x.dtype.kind == "u":
-            return values * self.xp.asarray(1 / 255, self.dtype)
-        finite = self.xp.isfinite(values)
+            return self.xp.asarray(x).astype(self.dtype) * self.xp.asarray(1 / 255, self.dtype)
+        lib = np if isinstance(x, np.ndarray) else self.xp  # checked before it goes up, and not read back
+        with np.errstate(over="ignore"):  # what is too large for the dtype becomes infinity, and is refused as that
+            values = lib.asarray(x, self.dtype)
+        finite = lib.isfinite(values)
         if not finite.all():
             bad = int(finite.reshape(len(x), -1).all(axis=1).argmin())
             raise InputError(
                 f"x holds NaN or infinity (as {self.dtype}), first in sample {bad}; "
                 "clean it first, e.g. by numpy.nan_to_num(x)"
             )
-        return values
+        return self.xp.asarray(values)
 
     def _as_array(self, x: Any) -> Array:
         if not isinstance(x, self.xp.ndarray):
             try:
                 x = np.asarray(x)
-            except ValueError as error:
+            except (TypeError, ValueError) as error:  # TypeError: an array of another library
                 raise InputError(f"x must be an array of numbers with samples in rows: {error}") from None
         if x.dtype.kind != "f" and x.dtype != np.uint8:
             raise InputError(
@@ -199,9 +200,7 @@ class Network:
 
     def enter_targets(self, t: Any, n: int, k: int) -> Array:
         """Targets as the loss computes with them: checked on the host, then on the network's array library."""
-        if self.xp is not np and isinstance(t, self.xp.ndarray):
-            return t  # labels on a device are the caller's to check: to read them back would cost a transfer
-        t = self.loss.check_targets(t, n, k)
+        t = self.loss.check_targets(to_host(t) if isinstance(t, self.xp.ndarray) else t, n, k)
         if t.ndim == 1:
             return self.xp.asarray(t)
         with np.errstate(over="ignore"):
@@ -218,7 +217,8 @@ class Network:
         Parameters
         ----------
         x : array (N, ...)
-            Inputs; uint8 is scaled by 1/255, floats are taken as they are.
+            Inputs; uint8 is scaled by 1/255, floats are taken as they are. Arrays on a device are read back to be
+            checked; `train` checks a data set once.
         t : array (N,) of integer labels, or rows (N, K)
             Targets.
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .backend import to_host
 from .checks import real, seeds
 from .errors import ArgumentError, InputError, ShapeError, StateError
 
@@ -105,7 +106,8 @@ class Part:
                 + (", with NaN or infinity in it" if array.shape == shape else "")
             )
         self._starts[name] = (shape, None)  # done with, and not to be kept in copies
-        arrays = {name: array} if name in self._state else {name: array, "d" + name: np.zeros_like(array)}
+        array = self.xp.asarray(array)
+        arrays = {name: array} if name in self._state else {name: array, "d" + name: self.xp.zeros_like(array)}
         self._held.update(arrays)
         self.__dict__.update(arrays)
 
@@ -223,6 +225,13 @@ class Part:
         return {name for views in self._bound.values() for name in views}
 
     def __getstate__(self) -> dict[str, Any]:
-        # What a copy needs: its own numbers, but no workspaces and no place in a network.
+        # What a copy needs: its own numbers, on the host, but no workspaces and no place in a network.
         left = self._workspace_names() | {"_memory", "_bound", "_taken", "xp", "x", "y", "_shape", "needs_dx"}
-        return {name: value for name, value in self.__dict__.items() if name not in left}
+        left |= {"zero", "half", "one", "log_max", *self._held}
+        kept = {name: value for name, value in self.__dict__.items() if name not in left}
+        return kept | {"_held": {name: to_host(array) for name, array in self._held.items()}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A copy of a network's layer works alone, whatever the network computed with.
+        self.__dict__.update(state)
+        self.attach(self.xp, self.dtype, {name: self.xp.asarray(array) for name, array in self._held.items()})

@@ -47,6 +47,6 @@ def vector(name: str, doc: str) -> Any:
     """A property for a vector: what is assigned to it is written into it, since the layers have views of it."""
 
     def put(owner: Any, values: Any) -> None:
-        owner.__dict__[name][...] = values
+        owner.__dict__[name][...] = owner.xp.asarray(values)
 
     return property(lambda owner: owner.__dict__[name], put, doc=doc)

@@ -1,21 +1,51 @@
 """What all tests share."""
 
+import importlib
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
+from minibp import Network
+from minibp.part import Part
+
 settings.register_profile("minibp", deadline=None, max_examples=30, derandomize="CI" in os.environ)
 settings.load_profile("minibp")
 
 ROOT = Path(__file__).parent.parent
+LIBRARIES = ["numpy", "standin", pytest.param("cupy", marks=pytest.mark.gpu)]
 
 
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+def pytest_generate_tests(metafunc):
+    """What uses `library` runs once for each; tests marked `host`, on NumPy alone."""
+    if "library" in metafunc.fixturenames:
+        only_numpy = metafunc.definition.get_closest_marker("host")
+        metafunc.parametrize("library", LIBRARIES[:1] if only_numpy else LIBRARIES, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def library(request):
+    """The array library that layers, losses and networks compute with where a test names none: NumPy, the stand-in
+    for CuPy, and on a machine with a GPU the real one. What they return is compared by `arrays`.
+    """
+    xp = importlib.import_module(request.param)
+    if xp is np:
+        yield xp
+        return
+    _, dtype, seed = Network.__init__.__defaults__
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "cupy", xp)
+        patch.setattr(Network.__init__, "__defaults__", ("cupy", dtype, seed))
+        patch.setattr(Part, "xp", xp)
+        yield xp
 
 
 @pytest.fixture(scope="session")  # set up before a test's own fixtures, some of which remove MINIBP_DATA

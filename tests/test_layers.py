@@ -7,6 +7,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from arrays import assert_close, assert_equal, host, is_array, shares_memory
 from hypothesis import given
 from strategies import batches, counts, normals, seeds, signals
 
@@ -32,17 +33,19 @@ from minibp import (
 from minibp.errors import ArgumentError, InputError, ShapeError, StateError
 from minibp.initializers import Ones
 
+pytestmark = pytest.mark.usefixtures("library")
+
 FORMULAS = {
-    Sigmoid(): lambda x: 1 / (1 + np.exp(-x)),
-    Tanh(): lambda x: (np.exp(2 * x) - 1) / (np.exp(2 * x) + 1),
-    ReLU(): lambda x: np.where(x > 0, x, 0),
-    LeakyReLU(): lambda x: np.where(x > 0, x, 0.01 * x),
-    LeakyReLU(0.3): lambda x: np.where(x > 0, x, 0.3 * x),
-    ELU(): lambda x: np.where(x > 0, x, np.exp(x) - 1),
-    ELU(0.4): lambda x: np.where(x > 0, x, 0.4 * (np.exp(x) - 1)),
-    GELU(): lambda x: x / (1 + np.exp(-np.sqrt(8 / np.pi) * (x + 0.044715 * x**3))),
-    Softplus(): lambda x: np.log(1 + np.exp(x)),
-    Softmax(): lambda x: np.exp(x) / np.exp(x).sum(axis=1, keepdims=True),
+    "Sigmoid": (Sigmoid, lambda x: 1 / (1 + np.exp(-x))),
+    "Tanh": (Tanh, lambda x: (np.exp(2 * x) - 1) / (np.exp(2 * x) + 1)),
+    "ReLU": (ReLU, lambda x: np.where(x > 0, x, 0)),
+    "LeakyReLU": (LeakyReLU, lambda x: np.where(x > 0, x, 0.01 * x)),
+    "LeakyReLU(0.3)": (lambda: LeakyReLU(0.3), lambda x: np.where(x > 0, x, 0.3 * x)),
+    "ELU": (ELU, lambda x: np.where(x > 0, x, np.exp(x) - 1)),
+    "ELU(0.4)": (lambda: ELU(0.4), lambda x: np.where(x > 0, x, 0.4 * (np.exp(x) - 1))),
+    "GELU": (GELU, lambda x: x / (1 + np.exp(-np.sqrt(8 / np.pi) * (x + 0.044715 * x**3)))),
+    "Softplus": (Softplus, lambda x: np.log(1 + np.exp(x))),
+    "Softmax": (Softmax, lambda x: np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)),
 }
 LAYERS = {
     "Dense": lambda k: Dense(k, 3, seed=0),
@@ -65,24 +68,25 @@ every_layer = pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
 # --- formulas and gradients ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("layer", FORMULAS, ids=repr)
+@pytest.mark.parametrize(("make", "formula"), FORMULAS.values(), ids=FORMULAS)
 @given(x=batches())
-def test_activation_is_its_formula(layer, x):
-    np.testing.assert_allclose(layer.forward(x), FORMULAS[layer](x), rtol=1e-12, atol=1e-14)
+def test_activation_is_its_formula(make, formula, x):
+    assert_close(make().forward(x), formula(x), rtol=1e-12, atol=1e-14)
 
 
 @given(x=batches(), n_out=counts, seed=seeds)
 def test_dense_is_a_weighted_sum_and_a_bias(x, n_out, seed):
     layer = Dense(x.shape[1], n_out, b=normals(n_out, seed), seed=seed)
-    expected = [[row @ layer.W[:, j] + layer.b[j] for j in range(n_out)] for row in x]
-    np.testing.assert_allclose(layer.forward(x), expected, rtol=1e-12, atol=1e-12)
+    W, b = host(layer.W), host(layer.b)
+    expected = [[row @ W[:, j] + b[j] for j in range(n_out)] for row in x]
+    assert_close(layer.forward(x), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_flatten_makes_each_sample_a_row():
     x = np.arange(24.0).reshape(2, 3, 4)
     layer = Flatten()
-    np.testing.assert_array_equal(layer.forward(x), [range(12), range(12, 24)])
-    np.testing.assert_array_equal(layer.backward(x.reshape(2, 12)), x)
+    assert_equal(layer.forward(x), [range(12), range(12, 24)])
+    assert_equal(layer.backward(x.reshape(2, 12)), x)
 
 
 @every_layer
@@ -95,30 +99,30 @@ def test_gradient_is_that_of_the_formula(make, x):
 def test_gelu_stays_near_the_form_with_erf():
     x = np.linspace(-6, 6, 1000)[:, None]
     exact = [[v / 2 * (1 + math.erf(v / math.sqrt(2)))] for v in x[:, 0]]
-    np.testing.assert_allclose(GELU().forward(x), exact, rtol=0, atol=5e-4)
+    assert_close(GELU().forward(x), exact, rtol=0, atol=5e-4)
 
 
 @given(x=batches(size=1e4))
 def test_softmax_rows_sum_to_one(x):
-    np.testing.assert_allclose(Softmax().forward(x).sum(axis=1), 1, rtol=1e-14)
+    assert_close(Softmax().forward(x).sum(axis=1), 1, rtol=1e-14)
 
 
 @given(x=batches(), shift=batches(size=1e3, min_side=6))
 def test_softmax_does_not_change_when_a_row_is_shifted(x, shift):
-    np.testing.assert_allclose(Softmax().forward(x + shift[: len(x), :1]), Softmax().forward(x), rtol=1e-11)
+    assert_close(Softmax().forward(x + shift[: len(x), :1]), Softmax().forward(x), rtol=1e-11)
 
 
 def test_softmax_of_the_textbook_example():
-    np.testing.assert_allclose(Softmax().forward([[3, 1, -3]]), [[0.88, 0.12, 0.00]], atol=0.005)
+    assert_close(Softmax().forward([[3, 1, -3]]), [[0.88, 0.12, 0.00]], atol=0.005)
 
 
 @given(x=signals, seed=seeds)
 def test_softmax_gradient_is_a_product_with_the_jacobian(x, seed):
     layer, dy = Softmax(), normals(x.shape, seed)
-    y = layer.forward(x)
+    y = host(layer.forward(x))
     jacobians = [np.diag(row) - np.outer(row, row) for row in y]
     expected = [jacobian @ dy_row for jacobian, dy_row in zip(jacobians, dy, strict=True)]
-    np.testing.assert_allclose(layer.backward(dy), expected, rtol=1e-10, atol=1e-14)
+    assert_close(layer.backward(dy), expected, rtol=1e-10, atol=1e-14)
 
 
 LIMITS = {  # y and dy/dx at -big, 0 and big
@@ -138,21 +142,21 @@ def test_extreme_inputs_give_the_limit(kind, dtype, big):
     layer, (y, slope) = kind().astype(dtype), LIMITS[kind]
     if kind is GELU:
         big = min(big, 1e100)  # the cube of x must be finite
-    np.testing.assert_allclose(layer.forward([[-big, 0, big]]), [y(big)], rtol=1e-6, atol=1e-37)
-    np.testing.assert_allclose(layer.backward([[1, 1, 1]]), [slope], rtol=1e-6, atol=1e-37)
+    assert_close(layer.forward([[-big, 0, big]]), [y(big)], rtol=1e-6, atol=1e-37)
+    assert_close(layer.backward([[1, 1, 1]]), [slope], rtol=1e-6, atol=1e-37)
 
 
 def test_sigmoid_is_exact_to_rounding_where_it_is_small():
     x = np.linspace(-80, 20, 101)
     y = Sigmoid().astype("float32").forward(x[None])[0]
-    np.testing.assert_allclose(y, 1 / (1 + np.exp(-x)), rtol=1e-6)
+    assert_close(y, 1 / (1 + np.exp(-x)), rtol=1e-6)
 
 
 @pytest.mark.parametrize("big", [1e4, 1e300])
 def test_softmax_of_extreme_inputs_is_the_limit(big):
     layer = Softmax()
-    np.testing.assert_array_equal(layer.forward([[big, 0, -big], [big, big, -big]]), [[1, 0, 0], [0.5, 0.5, 0]])
-    np.testing.assert_array_equal(layer.backward([[1, 2, 3], [3, 1, 2]]), [[0, 0, 0], [0.5, -0.5, 0]])
+    assert_equal(layer.forward([[big, 0, -big], [big, big, -big]]), [[1, 0, 0], [0.5, 0.5, 0]])
+    assert_equal(layer.backward([[1, 2, 3], [3, 1, 2]]), [[0, 0, 0], [0.5, -0.5, 0]])
 
 
 # --- running ------------------------------------------------------------------------------------------------------
@@ -160,13 +164,14 @@ def test_softmax_of_extreme_inputs_is_the_limit(big):
 
 @every_layer
 @given(x=batches(), seed=seeds)
-def test_backward_changes_neither_dy_nor_x(make, x, seed):
+def test_backward_changes_neither_dy_nor_x(library, make, x, seed):
     layer, x_before = make(x.shape[1]), x.copy()
-    dy = normals(layer.forward(x).shape, seed)
-    dy_before = dy.copy()
+    x = library.asarray(x)
+    dy_before = normals(layer.forward(x).shape, seed)
+    dy = library.asarray(dy_before.copy())
     layer.backward(dy)
-    np.testing.assert_array_equal(dy, dy_before)
-    np.testing.assert_array_equal(x, x_before)
+    assert_equal(dy, dy_before)
+    assert_equal(x, x_before)
 
 
 @every_layer
@@ -177,7 +182,7 @@ def test_backward_twice_gives_the_same(make, x, seed):
     first = [layer.backward(dy).copy()] + [gradient.copy() for gradient in layer.grads.values()]
     second = [layer.backward(dy), *layer.grads.values()]
     for a, b in zip(first, second, strict=True):
-        np.testing.assert_array_equal(a, b)
+        assert_equal(a, b)
 
 
 @every_layer
@@ -191,9 +196,9 @@ def test_output_shape_is_the_shape_of_the_output(make, x):
 @pytest.mark.parametrize("dtype", [list, "bool", "uint8", "int64", "float16", "float32"])
 def test_numbers_of_any_type_are_computed_with_in_float64(make, dtype):
     x = np.array([[0, 1, 0], [1, 1, 0]], float)
-    layer, expected = make(3), np.array(make(3).forward(x))
+    layer, expected = make(3), make(3).forward(x)
     y = layer.forward(x.tolist() if dtype is list else x.astype(dtype))
-    np.testing.assert_array_equal(y, expected)
+    assert_equal(y, expected)
     assert y.dtype == layer.backward(np.ones(y.shape, "float32")).dtype == np.float64
 
 
@@ -204,9 +209,18 @@ def test_batches_of_other_sizes_in_between_change_no_result(make, k):
     for seed, n in enumerate([50, 20, 50, 60, 1, 50, 2, 20]):
         fresh, x = copy.deepcopy(layer), normals((n, k), seed)
         y, expected = layer.forward(x), fresh.forward(x)
-        np.testing.assert_array_equal(y, expected)
+        assert_equal(y, expected)
         dy = normals(y.shape, seed + 1)
-        np.testing.assert_array_equal(layer.backward(dy), fresh.backward(dy))
+        assert_equal(layer.backward(dy), fresh.backward(dy))
+
+
+@every_layer
+def test_arrays_of_the_host_are_computed_with_on_the_library(library, make):
+    layer, x = make(3), np.ones((4, 3))
+    for _ in range(2):  # the second x has the shape and the dtype of the workspaces
+        y = layer.forward(x)
+        dx = layer.backward(np.ones(y.shape))
+        assert isinstance(y, library.ndarray) and isinstance(dx, library.ndarray)
 
 
 @pytest.mark.parametrize("name", [name for name in LAYERS if name != "Flatten"])  # whose y is a view of x
@@ -214,10 +228,11 @@ def test_results_share_their_memory_from_batch_to_batch(name):
     layer = LAYERS[name](3)
     y, dx = layer.forward(np.ones((4, 3))), layer.backward(layer.y)
     for n in (2, 4):
-        assert np.shares_memory(layer.forward(np.ones((n, 3))), y)
-        assert np.shares_memory(layer.backward(layer.y), dx)
+        assert shares_memory(layer.forward(np.ones((n, 3))), y)
+        assert shares_memory(layer.backward(layer.y), dx)
 
 
+@pytest.mark.host  # tracemalloc sees the memory of the host
 @every_layer
 def test_memory_stays_bounded_over_many_batch_sizes(make, rng):
     layer, x = make(50), np.ones((100, 50))
@@ -236,7 +251,7 @@ def test_layer_in_float32_holds_no_wider_array(make):
     layer = make(3).astype("float32")
     y = layer.forward(np.ones((5, 3)))
     dx = layer.backward(np.ones(y.shape))
-    arrays = [y, dx, *(value for value in vars(layer).values() if isinstance(value, np.ndarray)), *layer.grads.values()]
+    arrays = [y, dx, *filter(is_array, vars(layer).values()), *layer.grads.values()]
     assert {array.dtype for array in arrays if array.dtype.kind == "f"} == {np.dtype("float32")}
 
 
@@ -250,14 +265,14 @@ def test_layer_of_a_network_keeps_the_dtype_of_the_network():
 
 
 def test_same_seed_draws_the_same_weights():
-    np.testing.assert_array_equal(Dense(4, 3, seed=7).W, Dense(4, 3, seed=7).W)
+    assert_equal(Dense(4, 3, seed=7).W, Dense(4, 3, seed=7).W)
     assert not np.array_equal(Dense(4, 3, seed=7).W, Dense(4, 3, seed=8).W)
 
 
 def test_layer_without_a_seed_draws_its_weights_once_at_first_use():
     layer = Dense(4, 3)
     first = layer.forward(np.ones((1, 4))).copy()
-    np.testing.assert_array_equal(layer.forward(np.ones((1, 4))), first)
+    assert_equal(layer.forward(np.ones((1, 4))), first)
     assert not np.array_equal(layer.W, Dense(4, 3).W)
 
 
@@ -265,7 +280,7 @@ def test_given_arrays_are_copied():
     W, b = np.ones((2, 3)), np.ones(3)
     layer = Dense(2, 3, W=W, b=b)
     W[:] = b[:] = 5
-    np.testing.assert_array_equal(layer.forward([[1, 1]]), [[3, 3, 3]])
+    assert_equal(layer.forward([[1, 1]]), [[3, 3, 3]])
 
 
 def test_parameters_and_gradients_are_found_by_name():
@@ -287,7 +302,7 @@ def test_assignment_copies_into_the_array_that_is_held(drawn):
     held = layer.W if drawn else None
     layer.W = value
     value[:] = 2
-    np.testing.assert_array_equal(layer.params["W"], np.ones((2, 3)))
+    assert_equal(layer.params["W"], np.ones((2, 3)))
     assert not drawn or layer.W is held
 
 
@@ -306,11 +321,11 @@ def test_copy_computes_the_same_and_is_independent(make, duplicate):
     twin, untouched = duplicate(layer), duplicate(layer)
     y = twin.forward(x).copy()
     assert y.dtype == np.float32
-    np.testing.assert_array_equal(layer.forward(x), y)
+    assert_equal(layer.forward(x), y)
     for array in [*layer.params.values(), *layer.state.values()]:
         array += 1
     layer.forward(x)
-    np.testing.assert_array_equal(untouched.forward(x), y)
+    assert_equal(untouched.forward(x), y)
 
 
 @every_layer
@@ -347,7 +362,7 @@ class Reversed(Layer):
         self.name = name
 
     def forward(self, x):
-        return np.asarray(x)[:, ::-1]
+        return self.xp.asarray(x)[:, ::-1]
 
     def backward(self, dy):
         return dy[:, ::-1]
@@ -389,7 +404,7 @@ def test_parameter_of_an_own_layer_lies_in_the_vectors_of_the_network():
     net = Network([Dense(2, 3), layer, Softmax()], CrossEntropy())
     net.forward(normals((4, 2)), [0, 1, 2, 0])
     net.backward()
-    assert np.shares_memory(layer.a, net.params) and np.shares_memory(layer.da, net.grads)
+    assert shares_memory(layer.a, net.params) and shares_memory(layer.da, net.grads)
     assert layer.da.any()
 
 

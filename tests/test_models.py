@@ -24,6 +24,7 @@ def test_sizes_are_the_published_ones(name, count):
     assert models.build(name).network().params.size == count
 
 
+@pytest.mark.usefixtures("library")
 @names
 def test_each_model_trains_on_other_images_too(name):
     digits = data.digits()

@@ -3,12 +3,12 @@
 import copy
 import pickle
 import re
-import sys
-import types
 from itertools import pairwise
 
 import numpy as np
 import pytest
+import standin
+from arrays import assert_close, assert_equal, host, is_array, shares_memory
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,11 +34,15 @@ from minibp import (
     SoftmaxCrossEntropy,
     Softplus,
     Tanh,
+    check_gradients,
     evaluate,
     train,
 )
 from minibp.data import Dataset
-from minibp.errors import ArgumentError, BackendError, InputError, ShapeError, StateError, TargetError, UnknownNameError
+from minibp.errors import ArgumentError, InputError, ShapeError, StateError, TargetError
+from minibp.part import Part
+
+pytestmark = pytest.mark.usefixtures("library")
 
 SIZES = st.integers(1, 7)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -92,15 +96,14 @@ def test_layers_that_do_not_fit_are_named():
 def test_flatten_takes_images_as_rows(rng):
     x = rng.normal(size=(2, 3, 4))
     flattened = Network([Flatten(), Dense(12, 5)], QuadraticLoss())
-    np.testing.assert_array_equal(
-        flattened.predict(x), Network([Dense(12, 5)], QuadraticLoss()).predict(x.reshape(2, 12))
-    )
+    rows = Network([Dense(12, 5)], QuadraticLoss())
+    assert_equal(flattened.predict(x), rows.predict(x.reshape(2, 12)))
 
 
 def test_images_become_rows_where_the_first_layer_takes_rows():
     images = np.arange(12, dtype="float32").reshape(3, 2, 2) / 12
     rows = images.reshape(3, 4)
-    np.testing.assert_array_equal(small().predict(images), small().predict(rows))
+    assert_equal(small().predict(images), small().predict(rows))
     assert small().forward(images, [0, 1, 2]) == small().forward(rows, [0, 1, 2])
 
 
@@ -122,7 +125,7 @@ def test_loss_refuses_the_width_of_the_network_when_it_is_built():
 
 def test_network_without_parameters_runs():
     net = Network([Tanh()], QuadraticLoss())
-    np.testing.assert_array_equal(net.predict([[0.0, 1.0]]), np.tanh(np.float32([[0, 1]])))
+    assert_equal(net.predict([[0.0, 1.0]]), np.tanh(np.float32([[0, 1]])))
     assert gradients(net, [[0.0, 1.0]], [[0.0, 0.0]]).size == 0
 
 
@@ -170,44 +173,23 @@ def test_a_copy_of_a_layer_can_be_used_in_another_network():
     net = small()
     copied = copy.deepcopy(net.layers[0])
     other = Network([copied, Tanh()], QuadraticLoss())
-    np.testing.assert_array_equal(other.layers[0].W, net.layers[0].W)
-    assert not np.shares_memory(copied.W, net.params)
+    assert_equal(other.layers[0].W, net.layers[0].W)
+    assert not shares_memory(copied.W, net.params)
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))])
+def test_a_copy_of_a_layer_works_alone_whatever_the_network_computes_with(duplicate, monkeypatch):
+    layer, (x, _) = small(dtype="float64").layers[0], batch()
+    monkeypatch.setattr(Part, "xp", np)  # what a layer alone computes with, but for these tests
+    alone = duplicate(layer)
+    assert isinstance(alone.forward(x), np.ndarray)
+    assert_close(alone.forward(x), x @ host(layer.W), rtol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int32", "real", 32])
 def test_dtypes_other_than_two_are_refused(dtype):
     with pytest.raises(ArgumentError, match="'float32' or 'float64'"):
         small(dtype=dtype)
-
-
-# --- backends ------------------------------------------------------------------------------------------------------
-
-
-def cannot(*_):
-    raise RuntimeError("no CUDA-capable device is detected")
-
-
-def broken_cupy():
-    cupy = types.ModuleType("cupy")
-    cupy.__version__ = "14.0"
-    cupy.ones = cannot
-    return cupy
-
-
-def test_unknown_backend_is_told_which_there_are():
-    with pytest.raises(UnknownNameError, match="unknown backend 'torch': choose one of numpy, cupy, auto"):
-        small(backend="torch")
-
-
-@pytest.mark.parametrize(("cupy", "message"), [
-    (None, r"CuPy is not installed .*pip install \"minibp\[cuda12\]\" or .* or use backend=\"numpy\""),
-    (broken_cupy(), "CuPy 14.0 is installed, but does not work here .*no CUDA-capable device.* backend=\"numpy\""),
-])  # fmt: skip
-def test_cupy_that_does_not_work_is_an_error_that_says_what_to_do(monkeypatch, cupy, message):
-    monkeypatch.setitem(sys.modules, "cupy", cupy)
-    with pytest.raises(BackendError, match=message):
-        small(backend="cupy")
-    assert small(backend="auto").backend == "numpy"
 
 
 # --- memory --------------------------------------------------------------------------------------------------------
@@ -227,33 +209,40 @@ def test_parameters_of_the_layers_are_views_of_the_vectors(change):
     for vector, name in ((net.params, "params"), (net.grads, "grads"), (net.state, "state")):
         arrays = [array for layer in net.layers for array in getattr(layer, name).values()]
         assert sum(array.size for array in arrays) == vector.size > 0
-        assert all(np.shares_memory(array, vector) for array in arrays)
+        assert all(shares_memory(array, vector) for array in arrays)
+
+
+def test_vectors_and_results_are_arrays_of_the_library(library):
+    net = run_some_epochs(with_every_part())
+    arrays = [net.params, net.grads, net.state, *net.weights, net.layers[0].forward(net.enter(batch()[0]))]
+    assert all(isinstance(array, library.ndarray) for array in arrays)
+    assert isinstance(net.predict(batch()[0]), np.ndarray)
 
 
 def test_changed_vectors_change_what_the_layers_compute():
     net = small()
     net.params[...] = 0
-    np.testing.assert_array_equal(net.predict(batch()[0]), np.full((6, 3), 1 / 3, "float32"))
+    assert_equal(net.predict(batch()[0]), np.full((6, 3), 1 / 3, "float32"))
 
 
 def test_vectors_that_are_assigned_are_written_into():
     net, other = small(seed=1), small(seed=2)
     net.params = other.params
-    assert np.shares_memory(net.params, net.layers[0].W) and not np.shares_memory(net.params, other.params)
-    np.testing.assert_array_equal(net.predict(batch()[0]), other.predict(batch()[0]))
+    assert shares_memory(net.params, net.layers[0].W) and not shares_memory(net.params, other.params)
+    assert_equal(net.predict(batch()[0]), other.predict(batch()[0]))
 
 
 def test_weights_lie_before_biases():
     net = with_every_part()
     dense = [layer for layer in net.layers if isinstance(layer, Dense)]
     assert net.weight_count == sum(layer.W.size for layer in dense)
-    np.testing.assert_array_equal(net.params[: net.weight_count], np.concatenate([layer.W.ravel() for layer in dense]))
+    assert_equal(net.params[: net.weight_count], np.concatenate([layer.W.ravel() for layer in dense]))
 
 
 def test_running_statistics_are_state_and_not_parameters():
     net = Network([Dense(4, 3), BatchNorm(3)], QuadraticLoss())
     assert net.params.size == 4 * 3 + 3 + 3 + 3
-    np.testing.assert_array_equal(net.state, np.concatenate([net.layers[1].running_mean, net.layers[1].running_var]))
+    assert_equal(net.state, np.concatenate([net.layers[1].running_mean, net.layers[1].running_var]))
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
@@ -261,14 +250,14 @@ def test_a_copy_shares_nothing_with_the_original(copied):
     net = small()
     before = net.predict(batch()[0])
     run_some_epochs(copied(net))
-    np.testing.assert_array_equal(net.predict(batch()[0]), before)
+    assert_equal(net.predict(batch()[0]), before)
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
 def test_a_copy_goes_on_as_the_original_would(copied):
     net = run_some_epochs(with_every_part())
     twin = copied(net)
-    np.testing.assert_array_equal(run_some_epochs(net).params, run_some_epochs(twin).params)
+    assert_equal(run_some_epochs(net).params, run_some_epochs(twin).params)
 
 
 def test_moving_to_another_dtype_keeps_the_weights():
@@ -276,8 +265,8 @@ def test_moving_to_another_dtype_keeps_the_weights():
     params, state = net.params.copy(), net.state.copy()
     net.to("numpy", "float64")
     assert net.params.dtype == net.state.dtype == net.predict(batch()[0]).dtype == np.float64
-    np.testing.assert_array_equal(net.params, params)
-    np.testing.assert_array_equal(net.state, state)
+    assert_equal(net.params, params)
+    assert_equal(net.state, state)
 
 
 def float_arrays(thing, seen):
@@ -285,7 +274,7 @@ def float_arrays(thing, seen):
     if id(thing) in seen:
         return
     seen.add(id(thing))
-    if isinstance(thing, np.ndarray) and thing.dtype.kind == "f":
+    if is_array(thing) and thing.dtype.kind == "f":
         yield thing
     elif isinstance(thing, dict):
         for value in thing.values():
@@ -319,25 +308,25 @@ def test_seeds_that_are_no_counts_are_refused(seed):
 
 
 def test_same_seed_draws_the_same_weights():
-    np.testing.assert_array_equal(small(seed=1).params, small(seed=1).params)
+    assert_equal(small(seed=1).params, small(seed=1).params)
     assert (small(seed=1).weights[0] != small(seed=2).weights[0]).all()
 
 
 def test_float32_starts_from_the_numbers_of_float64():
-    np.testing.assert_array_equal(small().params, small(dtype="float64").params.astype("float32"))
+    assert_equal(small().params, small(dtype="float64").params.astype("float32"))
 
 
 def test_weights_that_a_layer_was_given_are_kept():
     W = np.arange(12).reshape(4, 3)
     net = Network([Dense(4, 3, W=W, b=[1, 2, 3])], QuadraticLoss())
-    np.testing.assert_array_equal(net.layers[0].W, W)
-    np.testing.assert_array_equal(net.layers[0].b, [1, 2, 3])
+    assert_equal(net.layers[0].W, W)
+    assert_equal(net.layers[0].b, [1, 2, 3])
 
 
 def test_a_layer_with_a_seed_of_its_own_keeps_its_weights():
     alone = Dense(4, 3, seed=5).W.astype("float32")
     for seed in (0, 1):
-        np.testing.assert_array_equal(Network([Dense(4, 3, seed=5)], QuadraticLoss(), seed=seed).layers[0].W, alone)
+        assert_equal(Network([Dense(4, 3, seed=5)], QuadraticLoss(), seed=seed).layers[0].W, alone)
 
 
 def test_weights_learnt_by_a_layer_alone_are_kept():
@@ -346,11 +335,11 @@ def test_weights_learnt_by_a_layer_alone_are_kept():
     layer.backward(np.ones((2, 3)))
     layer.W -= 0.1 * layer.dW
     learnt = layer.W.astype("float32")
-    np.testing.assert_array_equal(Network([layer], QuadraticLoss()).layers[0].W, learnt)
+    assert_equal(Network([layer], QuadraticLoss()).layers[0].W, learnt)
 
 
 def test_same_seed_same_run():
-    np.testing.assert_array_equal(run_some_epochs(with_every_part()).params, run_some_epochs(with_every_part()).params)
+    assert_equal(run_some_epochs(with_every_part()).params, run_some_epochs(with_every_part()).params)
 
 
 def test_the_generator_goes_on_from_call_to_call():
@@ -358,7 +347,7 @@ def test_the_generator_goes_on_from_call_to_call():
     optimizer = Adam(twice)
     for _ in range(2):
         list(train(twice, optimizer, Dataset(*batch(10)), epochs=1, batch_size=4))
-    np.testing.assert_array_equal(once.params, twice.params)
+    assert_equal(once.params, twice.params)
 
 
 # --- merged pairs --------------------------------------------------------------------------------------------------
@@ -397,11 +386,11 @@ def test_merged_and_unmerged_have_the_same_loss_and_gradients(layer, other, loss
     merged = Network([Dense(3, k), layer()], loss(), dtype="float64", seed=seed)
     unmerged = Network([Dense(3, k), other()], loss(), dtype="float64", seed=seed)
     assert merged.closing is not merged.loss and unmerged.closing is unmerged.loss
-    assert merged.forward(x, t) == pytest.approx(unmerged.forward(x, t), rel=1e-12)
+    assert_close(merged.forward(x, t), unmerged.forward(x, t), rtol=1e-12)
     merged.backward()
     unmerged.backward()
-    np.testing.assert_allclose(merged.grads, unmerged.grads, rtol=1e-9, atol=1e-12)
-    np.testing.assert_array_equal(merged.predict(x), unmerged.predict(x))
+    assert_close(merged.grads, unmerged.grads, rtol=1e-9, atol=1e-12)
+    assert_equal(merged.predict(x), unmerged.predict(x))
 
 
 @pytest.mark.parametrize("layers", [[Softmax], []])
@@ -410,8 +399,8 @@ def test_softmax_and_cross_entropy_are_exact_for_huge_logits(layers):
     net = Network([last, *[cls() for cls in layers]], CrossEntropy() if layers else SoftmaxCrossEntropy())
     assert float(net.forward([[1.0], [-1.0]], [1, 1])) == 1e4  # the mean of 20,000 and 0
     net.backward()
-    np.testing.assert_array_equal(last.dW, [[0.5, -0.5]])
-    np.testing.assert_array_equal(net.predict([[1.0], [-1.0]]), [[1, 0], [0, 1]])
+    assert_equal(last.dW, [[0.5, -0.5]])
+    assert_equal(net.predict([[1.0], [-1.0]]), [[1, 0], [0, 1]])
 
 
 @pytest.mark.parametrize("layers", [[Sigmoid], []])
@@ -420,8 +409,8 @@ def test_sigmoid_and_binary_cross_entropy_are_exact_for_huge_logits(layers):
     net = Network([last, *[cls() for cls in layers]], BinaryCrossEntropy() if layers else SigmoidCrossEntropy())
     assert float(net.forward([[1.0], [-1.0]], [0, 0])) == 5e3  # the mean of 10,000 and 0
     net.backward()
-    np.testing.assert_array_equal(last.dW, [[0.5]])
-    np.testing.assert_allclose(net.predict([[1.0], [-1.0]]), [[1], [0]], rtol=0, atol=1e-37)
+    assert_equal(last.dW, [[0.5]])
+    assert_close(net.predict([[1.0], [-1.0]]), [[1], [0]], rtol=0, atol=1e-37)
 
 
 def test_a_layer_made_from_softmax_keeps_its_own_formula():
@@ -459,7 +448,7 @@ def test_last_layers_that_a_loss_would_take_for_something_else_are_refused(loss,
 def test_a_layer_that_does_not_say_its_output_shape_is_told_to():
     class Twice(Layer):
         def formula(self, x):
-            return np.hstack([x, x])
+            return self.xp.hstack([x, x])
 
     net = Network([Dense(2, 2), Twice()], QuadraticLoss())
     with pytest.raises(ShapeError, match=r"makes 4 values of 2 values, expected 2 values; define output_shape"):
@@ -482,7 +471,7 @@ def test_backward_overwrites():
     net.backward()
     once = net.grads.copy()
     net.backward()
-    np.testing.assert_array_equal(net.grads, once)
+    assert_equal(net.grads, once)
 
 
 def test_forward_gives_the_mean_of_the_losses():
@@ -491,15 +480,16 @@ def test_forward_gives_the_mean_of_the_losses():
     assert float(net.forward(x, t)) == pytest.approx(-np.log(net.predict(x)[np.arange(6), t]).mean(), rel=1e-12)
 
 
-def test_inputs_and_targets_are_left_as_they_are():
+def test_inputs_and_targets_are_left_as_they_are(library):
     for t in (batch()[1], np.eye(3, dtype="float32")[batch()[1]]):
-        x = batch()[0].astype("float32")  # in the network's dtype: taken without a copy
+        x = batch()[0].astype("float32")
         before = x.copy(), t.copy()
+        x, t = library.asarray(x), library.asarray(t)  # in the network's dtype and library: taken without a copy
         net = with_every_part()
         gradients(net, x, t)
         net.predict(x)
-        np.testing.assert_array_equal(x, before[0])
-        np.testing.assert_array_equal(t, before[1])
+        assert_equal(x, before[0])
+        assert_equal(t, before[1])
 
 
 class NoGradient(Layer):
@@ -518,6 +508,12 @@ def test_gradients_below_the_first_parameters_are_not_computed():
     assert not net.layers[1].needs_dx
 
 
+def test_gradients_are_checked_on_arrays_of_the_library(library):
+    x, t = map(library.asarray, batch())
+    for report in (check_gradients(small(), x, t), check_gradients(Tanh(), x), check_gradients(QuadraticLoss(), x, x)):
+        assert report.ok, report
+
+
 # --- predict -------------------------------------------------------------------------------------------------------
 
 
@@ -528,14 +524,14 @@ def test_predictions_are_kept_when_more_are_made():
     kept = first.copy()
     net.predict(2 * x)
     run_some_epochs(net)
-    np.testing.assert_array_equal(first, kept)
+    assert_equal(first, kept)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 1000])
 def test_predictions_do_not_depend_on_the_batch_size(batch_size):
     net = run_some_epochs(with_every_part(dtype="float64"))
     x, _ = batch(10)
-    np.testing.assert_allclose(net.predict(x, batch_size=batch_size), net.predict(x), rtol=1e-9)
+    assert_close(net.predict(x, batch_size=batch_size), net.predict(x), rtol=1e-9)
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.0, True])
@@ -557,9 +553,9 @@ def test_predict_and_evaluate_leave_a_waiting_backward_alone(between):
     between(net)
     for one in (net, undisturbed):
         one.backward()
-    np.testing.assert_array_equal(net.grads, undisturbed.grads)
-    np.testing.assert_array_equal(gradients(net, *batch()), gradients(undisturbed, *batch()))  # the masks go on, too
-    np.testing.assert_array_equal(net.state, undisturbed.state)
+    assert_equal(net.grads, undisturbed.grads)
+    assert_equal(gradients(net, *batch()), gradients(undisturbed, *batch()))  # the masks go on, too
+    assert_equal(net.state, undisturbed.state)
 
 
 def test_a_refused_prediction_leaves_a_waiting_backward_alone():
@@ -570,7 +566,7 @@ def test_a_refused_prediction_leaves_a_waiting_backward_alone():
         net.predict(np.full((6, 4), np.nan))
     for one in (net, undisturbed):
         one.backward()
-    np.testing.assert_array_equal(net.grads, undisturbed.grads)
+    assert_equal(net.grads, undisturbed.grads)
 
 
 @given(n=SIZES, seed=SEEDS)
@@ -578,8 +574,8 @@ def test_bytes_are_scaled_to_0_to_1(n, seed):
     x = np.random.default_rng(seed).integers(256, size=(n, 4), dtype="uint8")
     t = np.arange(n) % 3
     net = small(dtype="float64")
-    np.testing.assert_allclose(net.predict(x), net.predict(x / 255), rtol=1e-14)
-    np.testing.assert_allclose(gradients(net, x, t), gradients(net, x / 255, t), rtol=1e-12, atol=1e-16)
+    assert_close(net.predict(x), net.predict(x / 255), rtol=1e-14)
+    assert_close(gradients(net, x, t), gradients(net, x / 255, t), rtol=1e-12, atol=1e-16)
 
 
 # --- inputs and targets that are refused ---------------------------------------------------------------------------
@@ -621,6 +617,15 @@ def test_targets_that_do_not_fit_are_refused(t, message):
         small().forward(np.ones((2, 4)), t)
 
 
+@pytest.mark.host  # a network on NumPy is given what lies on a device
+def test_arrays_of_another_library_are_refused():
+    net, (x, t) = small(backend="numpy"), batch()
+    with pytest.raises(InputError, match=r"x must be an array of numbers.*conversion to a NumPy array is not allowed"):
+        net.predict(standin.asarray(x))
+    with pytest.raises(TargetError, match=r"targets must be an array of numbers.*Please use `\.get\(\)`"):
+        net.forward(x, standin.asarray(t))
+
+
 def test_targets_too_large_for_the_dtype_are_refused():
     with pytest.raises(TargetError, match="too large for float32"):
         Network([Dense(4, 3)], QuadraticLoss()).forward(np.ones((2, 4)), np.full((2, 3), 1e300))
@@ -639,8 +644,8 @@ def test_summary_is_a_table():
 3  Dense(100, 10)  (N, 10)        1,010
 4  Softmax()       (N, 10)            0
    CrossEntropy()  loss, runs merged with layer 4 as SoftmaxCrossEntropy()
-7,510 parameters, 30.0 kB as float32, on numpy"""
-    assert net.summary() == table
+7,510 parameters, 30.0 kB as float32, on """
+    assert net.summary() == table + net.backend
 
 
 def test_repr_shows_how_the_network_is_made():

@@ -4,11 +4,14 @@ import math
 
 import numpy as np
 import pytest
+from arrays import assert_close, assert_equal, host
 from hypothesis import given
 from strategies import batches, normals, signals
 
 from minibp import BatchNorm, LayerNorm, check_gradients
 from minibp.errors import ArgumentError, ShapeError
+
+pytestmark = pytest.mark.usefixtures("library")
 
 both = pytest.mark.parametrize(("kind", "axis"), [(BatchNorm, 0), (LayerNorm, 1)])
 
@@ -19,8 +22,8 @@ def textbook(x, axis, eps=1e-5):
 
 def with_parameters(layer):
     """The layer with numbers in it that are neither 0 nor 1."""
-    for seed, array in enumerate([*layer.params.values(), *layer.state.values()]):
-        array[:] = abs(normals(layer.n, seed)) + 0.5
+    for seed, name in enumerate([*layer.params, *layer.state]):
+        setattr(layer, name, abs(normals(layer.n, seed)) + 0.5)
     return layer
 
 
@@ -28,21 +31,21 @@ def with_parameters(layer):
 @given(x=batches())
 def test_normalization_is_its_formula(kind, axis, x):
     layer = with_parameters(kind(x.shape[1]))
-    expected = layer.gamma * textbook(x, axis) + layer.beta
-    np.testing.assert_allclose(layer.forward(x), expected, rtol=1e-9, atol=1e-9)
+    expected = host(layer.gamma) * textbook(x, axis) + host(layer.beta)
+    assert_close(layer.forward(x), expected, rtol=1e-9, atol=1e-9)
 
 
 @both
 def test_outputs_have_mean_zero_and_variance_one_at_the_start(kind, axis):
     y = kind(50).forward(7 + 30 * normals((50, 50)))
-    np.testing.assert_allclose(y.mean(axis=axis), 0, atol=1e-12)
-    np.testing.assert_allclose(y.var(axis=axis), 1, rtol=1e-6)
+    assert_close(y.mean(axis=axis), 0, atol=1e-12)
+    assert_close(y.var(axis=axis), 1, rtol=1e-6)
 
 
 @both
 def test_eps_is_added_to_the_variance(kind, axis):
     x = normals((4, 4))
-    np.testing.assert_allclose(kind(4, eps=0.5).forward(x), textbook(x, axis, eps=0.5))
+    assert_close(kind(4, eps=0.5).forward(x), textbook(x, axis, eps=0.5))
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -58,7 +61,7 @@ def test_gradients_are_those_of_the_formula(kind, training, x):
 @both
 def test_constant_inputs_give_the_shift(kind, axis):
     layer = with_parameters(kind(3))
-    np.testing.assert_array_equal(layer.forward(np.full((4, 3), 9.0)), np.tile(layer.beta, (4, 1)))
+    assert_equal(layer.forward(np.full((4, 3), 9.0)), np.tile(host(layer.beta), (4, 1)))
 
 
 @given(first=batches(min_side=2), second=batches(min_side=6))
@@ -69,8 +72,8 @@ def test_running_statistics_follow_the_batches(first, second):
     layer.forward(second)
     mean = 0.7 * (0.7 * 0 + 0.3 * first.mean(axis=0)) + 0.3 * second.mean(axis=0)
     variance = 0.7 * (0.7 * 1 + 0.3 * first.var(axis=0, ddof=1)) + 0.3 * second.var(axis=0, ddof=1)
-    np.testing.assert_allclose(layer.running_mean, mean, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(layer.running_var, variance, rtol=1e-12, atol=1e-12)
+    assert_close(layer.running_mean, mean, rtol=1e-12, atol=1e-12)
+    assert_close(layer.running_var, variance, rtol=1e-12, atol=1e-12)
 
 
 def test_running_statistics_are_state_and_not_trained():
@@ -82,20 +85,20 @@ def test_running_statistics_are_state_and_not_trained():
 def test_batch_of_one_gives_the_shift_and_leaves_the_running_statistics():
     layer = with_parameters(BatchNorm(3))
     before = {name: array.copy() for name, array in layer.state.items()}
-    np.testing.assert_array_equal(layer.forward([[5, -2, 0.1]]), [layer.beta])
-    np.testing.assert_array_equal(layer.backward([[1, 2, 3]]), np.zeros((1, 3)))
+    assert_equal(layer.forward([[5, -2, 0.1]]), [layer.beta])
+    assert_equal(layer.backward([[1, 2, 3]]), np.zeros((1, 3)))
     for name, array in layer.state.items():
-        np.testing.assert_array_equal(array, before[name])
+        assert_equal(array, before[name])
 
 
 @given(x=batches())
 def test_in_use_running_statistics_normalize_and_stay(x):
     layer = with_parameters(BatchNorm(x.shape[1]))
     layer.training = False
-    mean, variance = layer.running_mean.copy(), layer.running_var.copy()
-    expected = layer.gamma * (x - mean) / np.sqrt(variance + 1e-5) + layer.beta
-    np.testing.assert_allclose(layer.forward(x), expected, rtol=1e-12, atol=1e-12)
-    np.testing.assert_array_equal([layer.running_mean, layer.running_var], [mean, variance])
+    mean, variance = host([layer.running_mean.copy(), layer.running_var.copy()])
+    expected = host(layer.gamma) * (x - mean) / np.sqrt(variance + 1e-5) + host(layer.beta)
+    assert_close(layer.forward(x), expected, rtol=1e-12, atol=1e-12)
+    assert_equal([layer.running_mean, layer.running_var], [mean, variance])
 
 
 @pytest.mark.parametrize("kind", [BatchNorm, LayerNorm])

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from arrays import assert_close, assert_equal, shares_memory
 
 from minibp import (
     SGD,
@@ -30,6 +31,8 @@ from minibp import (
 )
 from minibp.data import Dataset
 from minibp.errors import ArgumentError, DivergenceError, ShapeError, TargetError
+
+pytestmark = pytest.mark.usefixtures("library")
 
 
 def small(**options):
@@ -82,7 +85,7 @@ def test_an_epoch_is_the_loop_that_one_would_write(n, batch_size):
             by_hand.backward()
             optimizer.step()
     run(net, dataset, 2, batch_size)
-    np.testing.assert_allclose(net.params, by_hand.params, rtol=1e-9, atol=1e-12)
+    assert_close(net.params, by_hand.params, rtol=1e-9, atol=1e-12)
 
 
 class Recorder(Layer):
@@ -132,7 +135,7 @@ def test_validation_does_not_change_the_training():
     with_validation, without = small(), small()
     losses = [e.loss for e in run(with_validation, samples(), validation=samples(seed=1))]
     assert losses == [e.loss for e in run(without, samples())]
-    np.testing.assert_array_equal(with_validation.params, without.params)
+    assert_equal(with_validation.params, without.params)
 
 
 def test_an_epoch_prints_as_a_line_of_a_log():
@@ -150,7 +153,7 @@ def test_bytes_are_learnt_from_as_their_values_over_255(rng):
     from_bytes, from_floats = small(dtype="float64"), small(dtype="float64")
     run(from_bytes, Dataset(x, t))
     run(from_floats, Dataset(x / 255, t))
-    np.testing.assert_allclose(from_bytes.params, from_floats.params, rtol=1e-9, atol=1e-12)
+    assert_close(from_bytes.params, from_floats.params, rtol=1e-9, atol=1e-12)
 
 
 def test_labels_and_rows_are_learnt_alike():
@@ -158,7 +161,7 @@ def test_labels_and_rows_are_learnt_alike():
     labels, rows = small(), small()
     run(labels, dataset, validation=dataset)
     epochs = run(rows, Dataset(dataset.x, np.eye(3)[dataset.t]), validation=dataset)
-    np.testing.assert_array_equal(labels.params, rows.params)
+    assert_equal(labels.params, rows.params)
     assert epochs[-1].val_accuracy == evaluate(rows, dataset).accuracy
 
 
@@ -168,7 +171,7 @@ def test_a_memory_map_is_learnt_from_as_its_array(tmp_path):
     from_file, from_array = small(), small()
     run(from_file, Dataset(np.load(tmp_path / "x.npy", mmap_mode="r"), dataset.t))
     run(from_array, dataset)
-    np.testing.assert_array_equal(from_file.params, from_array.params)
+    assert_equal(from_file.params, from_array.params)
 
 
 # --- evaluate ------------------------------------------------------------------------------------------------------
@@ -234,8 +237,8 @@ def test_best_weights_and_statistics_are_given_back():
         kept[value] = net.params.copy(), net.state.copy()
         best.should_stop(value)
     best.restore()
-    np.testing.assert_array_equal(net.params, kept[1][0])
-    np.testing.assert_array_equal(net.state, kept[1][1])
+    assert_equal(net.params, kept[1][0])
+    assert_equal(net.state, kept[1][1])
     assert best.best == 1
 
 
@@ -243,7 +246,7 @@ def test_without_a_best_the_network_is_left_as_it_is():
     net = small()
     before = net.params.copy()
     EarlyStopping(net).restore()
-    np.testing.assert_array_equal(net.params, before)
+    assert_equal(net.params, before)
 
 
 def test_early_stopping_needs_a_value_and_patience():
@@ -325,16 +328,16 @@ def test_nothing_is_learnt_before_the_first_epoch_is_asked_for():
     net = small()
     before = net.params.copy()
     train(net, SGD(net), samples(), epochs=1)
-    np.testing.assert_array_equal(net.params, before)
+    assert_equal(net.params, before)
 
 
 # --- the contract --------------------------------------------------------------------------------------------------
 
 
-def test_the_contract_of_the_design_works_as_written():
-    digits = data.digits()
+def test_the_contract_of_the_design_works_as_written(library):
+    digits, backend = data.digits(), "numpy" if library is np else "cupy"
     net = Network(
-        [Dense(64, 100), Sigmoid(), Dense(100, 10), Softmax()], CrossEntropy(), backend="numpy", dtype="float32", seed=0
+        [Dense(64, 100), Sigmoid(), Dense(100, 10), Softmax()], CrossEntropy(), backend=backend, dtype="float32", seed=0
     )
     optimizer = SGD(net, lr=0.5)
     for epoch in train(net, optimizer, digits.train, epochs=2, batch_size=32, validation=digits.test):
@@ -344,7 +347,7 @@ def test_the_contract_of_the_design_works_as_written():
     assert net.forward(x, t) > 0
     net.backward()
     assert net.params.shape == net.grads.shape == (64 * 100 + 100 + 100 * 10 + 10,)
-    assert np.shares_memory(net.layers[0].W, net.params) and np.shares_memory(net.layers[0].dW, net.grads)
+    assert shares_memory(net.layers[0].W, net.params) and shares_memory(net.layers[0].dW, net.grads)
 
 
 @pytest.mark.parametrize("rows", [[[1, 1], [0, 0], [1, 0]], [[2, -1], [0.5, 0.5], [1, 0]]])

@@ -1,0 +1,295 @@
+"""A stand-in for CuPy on machines without a GPU: NumPy underneath, CuPy's refusals on top.
+
+It offers the names and parameters that the real wheel has (names.json, written by make_names.py), and like CuPy
+
+- refuses host arrays in its functions, and to become one by itself (`np.asarray(device_array)`);
+- gives 0-d device arrays where NumPy gives scalars, and is dispatched to where NumPy's functions get device arrays;
+- wraps indices that lie outside, silently;
+- counts what crosses the bus: `traffic.reads` to the host, `traffic.uploads` from it, and `traffic.calls`, the
+  functions that are called, each at least one launch of a kernel.
+
+What it cannot show: the rounding of a GPU, `fuse` and kernels (both absent), the parameters of functions that take any
+("any" in names.json), winners of duplicate indices. For these the tests marked `gpu` run on the real CuPy.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import operator
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+NAMES = json.loads((Path(__file__).parent / "names.json").read_text(encoding="utf-8"))
+NAMES["cupy"]["einsum"] = ["subscripts", "operands", "dtype", "optimize"]  # "any" in the wheel; it refuses out=
+KINDS = {
+    "ufunc": ["x1", "x2", "out", "dtype", "casting"],
+    "gufunc": ["x1", "x2", "out", "dtype", "casting", "axes", "axis", "keepdims", "order", "signature"],
+}
+FROM_HOST = {"array", "asarray", "ascontiguousarray"}  # take host arrays: this is how data gets to the device
+__version__ = NAMES["version"]
+
+
+class Traffic:
+    """What crossed the bus since the last `clear`."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Count from zero."""
+        self.reads = self.uploads = self.calls = 0
+
+
+traffic = Traffic()
+
+
+class ndarray:  # the name is CuPy's
+    """An array on the device."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, host: np.ndarray):
+        self._held = host
+
+    # ---- to the host: on request only
+
+    def get(self, stream: Any = None, order: str = "C", out: Any = None, blocking: bool = True) -> np.ndarray:
+        traffic.reads += 1
+        if out is None:
+            return self._held.copy(order)
+        out[...] = self._held
+        return out
+
+    def item(self) -> Any:
+        return self.get().item()
+
+    def tolist(self) -> Any:
+        return self.get().tolist()
+
+    def __float__(self) -> float:
+        return float(self.get())
+
+    def __int__(self) -> int:
+        return int(self.get())
+
+    def __bool__(self) -> bool:
+        return bool(self.get())
+
+    def __index__(self) -> int:
+        return operator.index(self.get())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.get()[()], spec)
+
+    def __repr__(self) -> str:
+        return repr(self.get())
+
+    def __reduce__(self) -> Any:
+        return asarray, (self.get(),)
+
+    def __deepcopy__(self, memo: Any) -> ndarray:
+        return self.copy()  # on the device, as CuPy's
+
+    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct one.")
+
+    # ---- NumPy's functions dispatch here
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(kwargs.get("out"), tuple):
+            (kwargs["out"],) = kwargs["out"]
+        if method != "__call__":
+            raise TypeError(f"cupy: {ufunc.__name__}.{method} is not supported here")
+        return find(ufunc.__name__)(*args, **kwargs)
+
+    def __array_function__(self, function: Any, kinds: Any, args: Any, kwargs: Any) -> Any:
+        return find(function.__name__)(*args, **kwargs)
+
+    # ---- what an array has
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in NAMES["ndarray"]:
+            raise AttributeError(f"'cupy.ndarray' object has no attribute {name!r}")
+        value = getattr(self._held, name)
+        if NAMES["ndarray"][name] is None:
+            return wrap(value) if isinstance(value, np.ndarray) else value
+        return functools.partial(call, f"ndarray.{name}", value, NAMES["ndarray"][name], name)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __iter__(self) -> Any:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, index: Any) -> ndarray:
+        if any(each.dtype == bool for each in flat(index) if isinstance(each, ndarray)):
+            traffic.reads += 1  # it must know how many there are
+        return wrap(self._held[within(index, self.shape)])
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim):
+            raise TypeError("non-scalar numpy.ndarray cannot be used for fill")
+        traffic.calls += 1
+        self._held[within(index, self.shape)] = value._held if isinstance(value, ndarray) else value
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._held.shape
+
+
+def flat(index: Any) -> list[Any]:
+    return list(index) if isinstance(index, tuple) else [index]
+
+
+def within(index: Any, shape: tuple[int, ...]) -> Any:
+    """An index of host arrays; integers in arrays that lie outside wrap, as on the device: nothing checks them."""
+    if isinstance(index, tuple):
+        return tuple(within(each, shape[i : i + 1]) for i, each in enumerate(index))
+    if isinstance(index, np.ndarray) and index.ndim:
+        traffic.uploads += 1
+    held = index._held if isinstance(index, ndarray) else index
+    if isinstance(held, np.ndarray) and held.dtype.kind in "iu" and held.ndim:
+        return held % shape[0] if shape else held
+    return held
+
+
+def wrap(result: Any) -> Any:
+    """Results as CuPy gives them: arrays, also where NumPy gives scalars."""
+    if isinstance(result, (np.ndarray, np.generic)):
+        return ndarray(np.asarray(result))
+    if isinstance(result, (tuple, list)) and any(isinstance(each, np.ndarray) for each in result):
+        return type(result)(map(wrap, result))
+    return result
+
+
+def unwrap(value: Any, name: str, nested: bool) -> Any:
+    """The host array in a device array; refuses host arrays, and lists where CuPy does."""
+    if isinstance(value, ndarray):
+        return value._held
+    if isinstance(value, np.ndarray) and name not in FROM_HOST:
+        raise TypeError(f"{name}: Unsupported type {type(value)}")
+    if isinstance(value, (list, tuple)) and name not in FROM_HOST:
+        if not nested:
+            raise TypeError(f"{name}: Unsupported type {type(value)}")
+        return type(value)(unwrap(each, name, True) for each in value)
+    return value
+
+
+def call(label: str, function: Any, known: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+    """Call NumPy's function as CuPy's would be called."""
+    parameters = KINDS.get(known, known) if isinstance(known, str) else known
+    if parameters != "any" and not set(kwargs) <= set(parameters):
+        raise TypeError(f"{label}() got an unexpected keyword argument {sorted(set(kwargs) - set(parameters))[0]!r}")
+    out = kwargs.get("out")
+    if out is not None and not isinstance(out, ndarray):
+        raise TypeError(f"{label}: out= must be a device array, got {type(out)}")
+    if name in FROM_HOST and any(isinstance(each, (np.ndarray, np.generic, list, int, float)) for each in args[:1]):
+        traffic.uploads += 1
+    if name == "take" and "mode" not in kwargs:
+        kwargs["mode"] = "wrap"  # as on the device: nothing checks the indices
+    traffic.calls += 1
+    nested = not isinstance(known, str)
+    host = [unwrap(each, name, nested) for each in args]
+    result = function(*host, **{key: unwrap(each, name, True) for key, each in kwargs.items()})
+    return out if out is not None else wrap(result)
+
+
+def asarray(a: Any, *args: Any, **kwargs: Any) -> ndarray:
+    """A device array: the same one where it is one and fits, else a copy."""
+    dtype = args[0] if args else kwargs.get("dtype")
+    if isinstance(a, ndarray) and (dtype is None or a.dtype == dtype):
+        return a
+    return call("asarray", np.array, NAMES["cupy"]["asarray"], "asarray", a, *args, **kwargs)
+
+
+def array(a: Any, *args: Any, **kwargs: Any) -> ndarray:
+    """A copy, on the device."""
+    return call("array", np.array, NAMES["cupy"]["array"], "array", a, *args, **kwargs)
+
+
+def asnumpy(a: Any, stream: Any = None, order: str = "C", out: Any = None, *, blocking: bool = True) -> np.ndarray:
+    """A copy on the host."""
+    return a.get(order=order, out=out) if isinstance(a, ndarray) else np.asarray(a)
+
+
+def get_array_module(*args: Any) -> Any:
+    """This module, where one of these is a device array, else numpy."""
+    return sys.modules[__name__] if any(isinstance(each, ndarray) for each in args) else np
+
+
+def find(name: str) -> Any:
+    """CuPy's function, type or constant of this name."""
+    known = NAMES["cupy"].get(name)
+    if known is None:
+        raise AttributeError(f"module 'cupy' has no attribute {name!r}")
+    if known in ("constant", "type"):
+        return getattr(np, name)
+    return functools.partial(call, name, getattr(np, name), known, name)
+
+
+def __getattr__(name: str) -> Any:
+    return find(name)
+
+
+def _operator(symbol: str, function: str) -> None:
+    def apply(self: ndarray, other: Any) -> Any:
+        if isinstance(other, (np.ndarray, list, tuple)):
+            raise TypeError(f"Unsupported type {type(other)}")
+        return find(function)(self, other)
+
+    def reflected(self: ndarray, other: Any) -> Any:
+        if isinstance(other, (np.ndarray, list, tuple)):
+            raise TypeError(f"Unsupported type {type(other)}")
+        return find(function)(other, self)
+
+    def in_place(self: ndarray, other: Any) -> Any:
+        return find(function)(self, other, out=self)
+
+    setattr(ndarray, f"__{symbol}__", apply)
+    if symbol not in COMPARISONS:
+        setattr(ndarray, f"__r{symbol}__", reflected)
+        setattr(ndarray, f"__i{symbol}__", in_place)
+
+
+COMPARISONS = {
+    "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal", "ne": "not_equal"
+}  # fmt: skip
+ARITHMETIC = {
+    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "true_divide", "matmul": "matmul", "pow": "power",
+    "floordiv": "floor_divide", "mod": "remainder", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor",
+    "lshift": "left_shift", "rshift": "right_shift",
+}  # fmt: skip
+for _symbol, _function in {**COMPARISONS, **ARITHMETIC}.items():
+    _operator(_symbol, _function)
+for _symbol, _function in {"neg": "negative", "abs": "absolute", "invert": "invert"}.items():
+    setattr(ndarray, f"__{_symbol}__", lambda self, _function=_function: find(_function)(self))
+
+
+class _Device:
+    """The one device, and its memory in bytes, free and in all."""
+
+    id = 0
+    mem_info = (8 << 30, 16 << 30)
+    compute_capability = "90"
+
+    def __init__(self, device: int = 0):
+        pass
+
+    def synchronize(self) -> None:
+        """Nothing runs late here."""
+
+
+cuda = types.SimpleNamespace(
+    Device=_Device,
+    runtime=types.SimpleNamespace(
+        getDeviceCount=lambda: 1,
+        runtimeGetVersion=lambda: 12090,
+        driverGetVersion=lambda: 12090,
+        getDeviceProperties=lambda device: {"name": b"stand-in"},
+    ),
+)

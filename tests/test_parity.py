@@ -1,0 +1,342 @@
+"""One network, two array libraries: they start bit-equal and agree, and a training step reads nothing back.
+
+The other library is the stand-in for CuPy, and where a GPU is, marked `gpu`, the real one.
+"""
+
+import importlib
+import sys
+
+import numpy as np
+import pytest
+import standin
+from arrays import assert_close, assert_equal, host
+
+import minibp
+import models
+from minibp import (
+    ELU,
+    GELU,
+    SGD,
+    AdaGrad,
+    Adam,
+    AdamW,
+    BatchNorm,
+    CrossEntropy,
+    Dense,
+    Dropout,
+    EarlyStopping,
+    Flatten,
+    LayerNorm,
+    LeakyReLU,
+    Network,
+    ReLU,
+    RMSProp,
+    Sigmoid,
+    Softmax,
+    Softplus,
+    Tanh,
+    backend,
+    data,
+    evaluate,
+    load,
+    probe,
+    save,
+    train,
+)
+from minibp.errors import InputError, TargetError
+from minibp.training import Batches
+
+TOLERANCE = {"float32": 1e-5, "float64": 1e-13}  # of a forward and a backward, relative to the largest value
+TRAINED = {"float32": 1e-3, "float64": 1e-9}  # of the weights after 100 steps, in which rounding errors grow
+
+LAYERS = {
+    "Dense": lambda: Dense(6, 5),
+    "Flatten": lambda: Flatten(),
+    "Sigmoid": lambda: Sigmoid(),
+    "Tanh": lambda: Tanh(),
+    "ReLU": lambda: ReLU(),
+    "LeakyReLU": lambda: LeakyReLU(),
+    "ELU": lambda: ELU(1.5),
+    "GELU": lambda: GELU(),
+    "Softplus": lambda: Softplus(),
+    "Softmax": lambda: Softmax(),
+    "Dropout": lambda: Dropout(0.4),
+    "BatchNorm": lambda: BatchNorm(6),
+    "LayerNorm": lambda: LayerNorm(6),
+}
+LOSSES = ["QuadraticLoss", "CrossEntropy", "SoftmaxCrossEntropy", "BinaryCrossEntropy", "SigmoidCrossEntropy"]
+OPTIMIZERS = {
+    "SGD": lambda net: SGD(net, lr=0.1),
+    "Nesterov": lambda net: SGD(net, lr=0.1, momentum=0.9, nesterov=True),
+    "SGD with all options": lambda net: SGD(net, lr=0.5, weight_decay=1e-3, clip_norm=0.5, max_norm=1.0),
+    "AdaGrad": lambda net: AdaGrad(net),
+    "RMSProp": lambda net: RMSProp(net),
+    "Adam": lambda net: Adam(net),
+    "AdamW": lambda net: AdamW(net),
+}
+
+dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+@pytest.fixture(params=["standin", pytest.param("cupy", marks=pytest.mark.gpu)])
+def xp(request, monkeypatch):
+    """What backend="cupy" means."""
+    module = importlib.import_module(request.param)
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    return module
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """The stand-in, which counts what crosses the bus."""
+    monkeypatch.setitem(sys.modules, "cupy", standin)
+    return standin
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.digits().train
+
+
+def every_layer(n_in=64, n_out=10):
+    """A network of all kinds of layers."""
+    return [
+        *(Flatten(), Dense(n_in, 32), BatchNorm(32), ReLU(), Dropout(0.2), Dense(32, 24), LayerNorm(24), GELU()),
+        *(Dense(24, 20), ELU(), Dense(20, 20), LeakyReLU(), Dense(20, 20), Softplus(), Dense(20, 16), Tanh()),
+        *(Dense(16, 12), Sigmoid(), Dense(12, n_out), Softmax()),
+    ]
+
+
+def close(got, expected, tolerance):
+    """Close, relative to the largest value."""
+    largest = abs(np.asarray(host(expected))).max(initial=1e-3)
+    assert_close(got, expected, rtol=0, atol=tolerance * largest)
+
+
+def both(build):
+    """The same on NumPy and on the other library."""
+    return build("numpy"), build("cupy")
+
+
+# --- the two agree -------------------------------------------------------------------------------------------------
+
+
+@dtypes
+def test_networks_start_bit_equal(xp, dtype):
+    ours, theirs = both(lambda name: Network(every_layer(), CrossEntropy(), backend=name, dtype=dtype, seed=3))
+    for vector in ("params", "grads", "state"):
+        assert isinstance(getattr(theirs, vector), xp.ndarray)
+        assert_equal(getattr(theirs, vector), getattr(ours, vector))
+
+
+@dtypes
+@pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
+def test_layers_agree(xp, rng, layer, dtype):
+    x, t = rng.normal(size=(9, 6)).astype(dtype), rng.normal(size=(9, 4)).astype(dtype)
+
+    def build(name):
+        made = layer()
+        width = made.output_shape((6,))[0]
+        net = Network([Dense(6, 6), made, Dense(width, 4)], minibp.QuadraticLoss(), backend=name, dtype=dtype)
+        return net, net.forward(x, t), net.backward()
+
+    (ours, our_loss, _), (theirs, their_loss, _) = both(build)
+    close(their_loss, our_loss, TOLERANCE[dtype])
+    close(theirs.grads, ours.grads, TOLERANCE[dtype])
+    close(theirs.state, ours.state, TOLERANCE[dtype])
+    close(theirs.predict(x), ours.predict(x), TOLERANCE[dtype])
+
+
+@dtypes
+@pytest.mark.parametrize("k", [1, 5])
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_agree(xp, rng, name, k, dtype):
+    loss = getattr(minibp, name)
+    if k < loss.fewest:
+        pytest.skip(f"{name} needs {loss.fewest} outputs")
+    x = rng.uniform(0.01, 0.99, (8, k)).astype(dtype)
+    x = x / x.sum(axis=1, keepdims=True) if name == "CrossEntropy" else x
+    labels = rng.integers(0, max(k, 2), 8)
+    ours, theirs = loss().astype(dtype), loss()
+    theirs.attach(xp, np.dtype(dtype), {})
+    close(theirs.losses(x, labels), ours.losses(x, labels), TOLERANCE[dtype])
+    close(theirs.backward(), ours.backward(), TOLERANCE[dtype])
+
+
+@dtypes
+@pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_optimizers_agree(xp, rng, make, dtype):
+    gradients = rng.normal(size=(10, 6 * 5 + 5)).astype(dtype)
+
+    def build(name):
+        net = Network([Dense(6, 5)], minibp.QuadraticLoss(), backend=name, dtype=dtype)
+        optimizer = make(net)
+        for gradient in gradients:
+            net.grads = gradient
+            optimizer.step()
+        return net.params
+
+    ours, theirs = both(build)
+    close(theirs, ours, 10 * TOLERANCE[dtype])
+
+
+@dtypes
+@pytest.mark.parametrize("name", models.MODELS)
+def test_models_agree_after_a_hundred_steps(xp, digits, name, dtype):
+    batch_size = 32
+    some = digits[: 50 * batch_size // 2]  # 25 steps an epoch
+
+    def build(library):
+        model = models.build(name, n_in=64, n_out=10)
+        net = model.network(backend=library, dtype=dtype, seed=1)
+        optimizer = model.make_optimizer(net, len(some))
+        losses = [epoch.loss for epoch in train(net, optimizer, some, 4, batch_size)]
+        assert optimizer.steps == 100
+        return losses, net.params
+
+    (our_losses, ours), (their_losses, theirs) = both(build)
+    assert their_losses == pytest.approx(our_losses, rel=TRAINED[dtype])
+    close(theirs, ours, TRAINED[dtype])
+
+
+def test_dropout_draws_the_same_masks(xp, rng):
+    x = rng.normal(size=(50, 40))
+    ours, theirs = Dropout(0.3, seed=5), Dropout(0.3, seed=5)
+    theirs.attach(xp, np.dtype("float64"), {})
+    for _ in range(3):
+        assert_equal(host(theirs.forward(x)) == 0, ours.forward(x) == 0)
+
+
+def test_evaluation_and_prediction_agree(xp, digits):
+    ours, theirs = both(lambda name: Network(every_layer(), CrossEntropy(), backend=name))
+    assert evaluate(theirs, digits) == pytest.approx(evaluate(ours, digits), rel=1e-5)
+    predicted = theirs.predict(digits.x)
+    assert isinstance(predicted, np.ndarray)
+    close(predicted, ours.predict(digits.x), 1e-5)
+
+
+# --- moving --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_a_network_that_moves_goes_on_as_one_that_stays(xp, digits, make):
+    some = digits[:320]
+    stays, moves = (Network([Flatten(), Dense(64, 10), Softmax()], CrossEntropy(), seed=2) for _ in range(2))
+    optimizers = make(stays), make(moves)
+    for net, optimizer in zip((stays, moves), optimizers, strict=True):
+        *_, _ = train(net, optimizer, some, 1)
+    assert moves.to("cupy") is moves and moves.backend == "cupy"
+    for net, optimizer in zip((stays, moves), optimizers, strict=True):
+        *_, _ = train(net, optimizer, some, 1)
+    for vector in (moves.params, moves.grads, moves.layers[1].W, moves.layers[1].dW, *optimizers[1].vectors):
+        assert isinstance(vector, xp.ndarray)
+    close(moves.params, stays.params, 1e-4)
+    moves.to("numpy")
+    assert isinstance(moves.params, np.ndarray)
+    close(moves.params, stays.params, 1e-4)
+
+
+def test_nothing_that_looks_at_a_network_moves_it(xp, digits, tmp_path):
+    net = Network(every_layer(), CrossEntropy(), backend="cupy")
+    optimizer, kept = Adam(net), net.params
+    best = EarlyStopping(net)
+    for epoch in train(net, optimizer, digits[:320], 2, validation=digits[:50]):
+        best.should_stop(epoch.val_loss)
+    save(net, tmp_path / "net.safetensors")
+    evaluate(net, digits)
+    probe(net, optimizer, digits[:100])
+    best.restore()
+    _ = f"{net} {net.summary()} {net.predict(digits.x[:3])} {net.params}"
+    assert net.params is kept and net.backend == "cupy"
+    assert_equal(load(tmp_path / "net.safetensors").params, net.params)
+    assert load(tmp_path / "net.safetensors", backend="cupy").backend == "cupy"
+
+
+# --- what is refused -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", [np.asarray, lambda a: sys.modules["cupy"].asarray(a)], ids=["host", "device"])
+def test_bad_batches_are_refused_wherever_they_lie(xp, where):
+    net = Network([Dense(2, 3), Softmax()], CrossEntropy(), backend="cupy")
+    x, labels = np.ones((2, 2), "float32"), np.array([0, 2])
+    net.forward(where(x), where(labels))
+    with pytest.raises(TargetError, match="the label of sample 1 is 3"):
+        net.forward(where(x), where(labels + np.array([0, 1])))
+    with pytest.raises(InputError, match="x holds NaN or infinity"):
+        net.forward(where(x * [1, np.nan]), where(labels))
+
+
+def test_the_vectors_take_values_from_either_side(xp):
+    net = Network([Dense(2, 3)], minibp.QuadraticLoss(), backend="cupy")
+    values = np.arange(9, dtype="float32")
+    for side in (values, xp.asarray(values)):
+        net.params = side
+        assert_equal(net.layers[0].b, [6, 7, 8])
+    net.layers[0].W = np.zeros((2, 3))
+    assert_equal(net.params[:6], np.zeros(6))
+
+
+# --- the bus -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_training_step_reads_nothing_back(stand_in, digits, make, loss):
+    last = {"CrossEntropy": [Softmax()], "BinaryCrossEntropy": [Sigmoid()]}.get(loss, [])
+    net = Network([*every_layer()[:-1], *last], getattr(minibp, loss)(), backend="cupy")
+    optimizer = make(net)
+    batches = Batches(net, digits, 32)(np.arange(320))
+    x, t = next(batches)
+    net.losses(x, t)
+    stand_in.traffic.clear()
+    for x, t in batches:
+        net.losses(x, t)
+        net.backward()
+        optimizer.step()
+    assert stand_in.traffic.reads == 0
+    assert stand_in.traffic.calls > 100
+
+
+def test_reads_and_uploads_of_an_epoch_do_not_grow_with_its_steps(stand_in, digits):
+    counts = []
+    for samples in (320, 1280):
+        net = Network(every_layer(), CrossEntropy(), backend="cupy")
+        epochs = train(net, Adam(net), digits[:samples], 3, validation=digits[:64])
+        next(epochs)  # makes the workspaces, and sends the data
+        stand_in.traffic.clear()
+        next(epochs)
+        counts.append((stand_in.traffic.reads, stand_in.traffic.uploads))
+    assert counts[0] == counts[1]
+    reads, uploads = counts[0]
+    assert reads <= 5  # the losses of training and validation, the answers, whether all is finite
+    assert uploads <= 4  # the order of the samples
+
+
+def test_the_data_go_up_once_as_they_are(stand_in, digits):
+    net = Network([Flatten(), Dense(64, 10), Softmax()], CrossEntropy(), backend="cupy")
+    batches = Batches(net, digits, 32)
+    assert isinstance(batches.x, stand_in.ndarray)
+    assert batches.x.dtype == np.uint8 and batches.x.shape == digits.x.shape
+
+
+@pytest.mark.parametrize("batch_size", [32, 500])
+def test_data_that_do_not_fit_are_streamed_and_trained_the_same(stand_in, digits, batch_size, monkeypatch):
+    def run():
+        net = Network([Flatten(), Dense(64, 10), Softmax()], CrossEntropy(), backend="cupy")
+        batches = Batches(net, digits, batch_size)
+        *_, last = train(net, SGD(net, lr=0.1), digits, 2, batch_size, validation=digits[:100])
+        return isinstance(batches.x, np.ndarray), last[1:4], net.params.get()
+
+    on_host, losses, params = run()
+    assert not on_host
+    monkeypatch.setattr("minibp.training.BLOCK_ON_DEVICE", 64)
+    monkeypatch.setattr("minibp.training.free_memory", lambda xp: 1000)
+    on_host, streamed_losses, streamed = run()
+    assert on_host
+    assert streamed_losses == losses
+    assert_equal(streamed, params)
+
+
+def test_free_memory_is_that_of_the_device(stand_in):
+    assert backend.free_memory(np) == float("inf")
+    assert backend.free_memory(stand_in) == 8 << 30

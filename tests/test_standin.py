@@ -1,0 +1,129 @@
+"""The stand-in for CuPy: it refuses what CuPy refuses. Each of these is a mistake that would pass unnoticed on NumPy.
+
+Marked `gpu`, the same runs on the real CuPy, which shows that the stand-in does not refuse too much or too little.
+"""
+
+import copy
+import importlib
+
+import numpy as np
+import pytest
+import standin
+
+
+@pytest.fixture(params=["standin", pytest.param("cupy", marks=pytest.mark.gpu)])
+def xp(request):
+    return importlib.import_module(request.param)
+
+
+@pytest.fixture
+def host():
+    return np.arange(24, dtype="float32").reshape(6, 4)
+
+
+@pytest.fixture
+def device(xp, host):
+    return xp.asarray(host)
+
+
+MISTAKES = {
+    "device and host added": lambda xp, d, h: d + h,
+    "host and device added": lambda xp, d, h: h + d,
+    "device and host multiplied as matrices": lambda xp, d, h: xp.matmul(d, h.T),
+    "host and device multiplied as matrices": lambda xp, d, h: h.T @ d,
+    "device added to a host array in place": lambda xp, d, h: h.__iadd__(d),
+    "np.asarray of a device array": lambda xp, d, h: np.asarray(d),
+    "np.array of a device array": lambda xp, d, h: np.array(d),
+    "a device array written into a host array": lambda xp, d, h: h.__setitem__(slice(None), d),
+    "a host array written into a device array": lambda xp, d, h: d.__setitem__(slice(None), h),
+    "a host array as out=": lambda xp, d, h: xp.exp(d, out=h),
+    "NumPy's function with a host array as out=": lambda xp, d, h: np.exp(d, out=h),
+    "a host array indexed by a device array": lambda xp, d, h: h[xp.asarray([0, 1])],
+    "where= of a ufunc": lambda xp, d, h: xp.exp(d, where=d > 0),
+    "where= of a sum": lambda xp, d, h: d.sum(where=d > 0),
+    "initial= of a maximum": lambda xp, d, h: d.max(initial=0),
+    "mode= of take": lambda xp, d, h: d.take(xp.asarray([0]), axis=0, mode="clip"),
+    "out= of einsum": lambda xp, d, h: xp.einsum("ij->i", d, out=xp.zeros(6, "float32")),
+    "one bound of clip alone": lambda xp, d, h: xp.clip(d, min=0),
+    "vecdot": lambda xp, d, h: xp.vecdot(d, d),
+    "errstate": lambda xp, d, h: xp.errstate(divide="ignore"),
+    "nditer": lambda xp, d, h: xp.nditer,
+    "ctypes of an array": lambda xp, d, h: d.ctypes,
+    "a list given to a ufunc": lambda xp, d, h: xp.exp([1.0, 2.0]),
+    "np.concatenate of both": lambda xp, d, h: np.concatenate([d, h]),
+    "concatenate of both": lambda xp, d, h: xp.concatenate([d, h]),
+    "the mean of a list of device numbers, by NumPy": lambda xp, d, h: np.mean([d.sum()]),
+    "isinstance of np.ndarray": lambda xp, d, h: [][0 if isinstance(d, np.ndarray) else 1],
+    "a generator of the host's kind": lambda xp, d, h: xp.random.default_rng(0).permutation(5),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_refused(xp, device, host, mistake):
+    with pytest.raises((TypeError, AttributeError, ValueError, IndexError)):
+        mistake(xp, device, host)
+
+
+def test_numpy_functions_of_device_arrays_stay_on_the_device(xp, device):
+    for result in (np.exp(device), np.sum(device), np.float32(2) * device):
+        assert isinstance(result, xp.ndarray)
+
+
+def test_reductions_are_arrays_of_no_dimension(xp, device):
+    total = device.sum()
+    assert isinstance(total, xp.ndarray) and total.shape == ()
+    assert float(total) == 276
+
+
+def test_indices_outside_wrap_silently(xp, device):
+    outside = xp.asarray([-1, 6, 8])
+    np.testing.assert_array_equal(device.take(outside, axis=0).get(), device.get()[[5, 0, 2]])
+    np.testing.assert_array_equal(device[outside].get(), device.get()[[5, 0, 2]])
+
+
+def test_a_device_array_is_no_view_of_the_host_array_it_came_from(xp, host):
+    device = xp.asarray(host)
+    host[0, 0] = 99
+    assert float(device[0, 0]) == 0
+
+
+def test_asarray_of_a_device_array_is_the_array_itself(xp, device):
+    assert xp.asarray(device) is device
+    assert xp.asarray(device, "float32") is device
+
+
+def test_views_share_memory_and_in_place_operations_write_through_them(xp, device):
+    row = device[2]
+    row += 1
+    row[0] = 0
+    np.testing.assert_array_equal(device.get()[2], [0, 10, 11, 12])
+
+
+def test_a_deep_copy_is_another_array_on_the_device(xp, device):
+    other = copy.deepcopy(device)
+    other += 1
+    assert isinstance(other, xp.ndarray)
+    assert float(device[0, 0]) == 0
+
+
+def test_what_crosses_the_bus_is_counted(host):
+    standin.traffic.clear()
+    device = standin.asarray(host)
+    assert (standin.traffic.uploads, standin.traffic.reads) == (1, 0)
+    total = (device * 2 + 1).sum()
+    assert (standin.traffic.uploads, standin.traffic.reads) == (1, 0)
+    assert standin.traffic.calls == 4
+    for i, read in enumerate((float, int, bool, lambda a: a.item(), lambda a: a.get(), str), 1):
+        read(total)
+        assert standin.traffic.reads == i
+    device[device > 3]
+    assert standin.traffic.reads == 7
+
+
+def test_what_the_stand_in_offers_is_what_this_cupy_offers():
+    cupy = pytest.importorskip("cupy")
+    make = importlib.import_module("standin.make_names")
+    if cupy.__version__ != standin.__version__:
+        pytest.skip(f"CuPy {cupy.__version__} is here, the names are those of {standin.__version__}")
+    assert make.names(cupy) == standin.NAMES["cupy"] | {"einsum": "any"}
+    assert make.methods(cupy.ndarray) == standin.NAMES["ndarray"]
