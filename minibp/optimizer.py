@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +16,8 @@ from .part import Array
 from .schedules import Constant, Schedule
 
 PIECE = 65536  # values: 256 KiB of each float32 vector at a time stay in the second-level cache
+LARGE = 50_000  # parameters from which on, and
+LATE = 200  # steps after which, compiled loops are worth the third of a second that it takes to load them
 
 
 class Optimizer:
@@ -48,6 +51,7 @@ class Optimizer:
     """
 
     moments = 0  # vectors that it keeps beside params and grads
+    loop: str | None = None  # the compiled form of `update`, which takes (w, g, *moments, *numbers())
 
     def __init__(
         self,
@@ -84,8 +88,11 @@ class Optimizer:
         net = self.net
         self.xp, self.params = net.xp, net.params
         self.decays = bool(self.weight_decay)
+        self.compiled = self._compiled()
         self.vectors = [self.xp.asarray(to_host(vector), net.dtype) for vector in self.vectors]
-        size, step = net.params.size, PIECE if self.xp is np else max(net.params.size, 1)
+        size = net.params.size
+        whole = self.xp is not np or (self.compiled and not self.decays and self.clip_norm is None)
+        step = max(size, 1) if whole else PIECE
         cuts = sorted({*range(0, size, step), net.weight_count if self.decays else 0, size})
         longest = max((b - a for a, b in pairwise(cuts)), default=0)
         scratch = self.xp.empty((2, longest), net.dtype)
@@ -95,7 +102,8 @@ class Optimizer:
             self.pieces.append((start < net.weight_count, *scratch[:, : stop - start], *views))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in {"xp", "params", "pieces"}}
+        left = {"xp", "params", "pieces", "compiled"}
+        return {name: value for name, value in self.__dict__.items() if name not in left}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -103,22 +111,39 @@ class Optimizer:
 
     def step(self) -> None:
         """One step: change the network's params by its grads."""
-        if self.params is not self.net.params or self.decays != bool(self.weight_decay):  # moved, or changed
+        moved, changed = self.params is not self.net.params, self.decays != bool(self.weight_decay)
+        if moved or changed or self.steps == LATE:
             self._cut()
         xp, scale, decays = self.xp, self._clip(), self.decays
         self.begin(self.lr)
         self.steps += 1
+        loop = self.compiled
+        numbers = [self.params.dtype.type(number) for number in self.numbers()] if loop else []
         for is_weight, delta, changed, w, g, *moments in self.pieces:
             if scale is not None:
                 g = xp.multiply(g, scale, out=changed)
             if decays and is_weight:
                 g = self.decay(w, g, delta, changed)
-            self.update(w, g, delta, *moments)
+            if loop:
+                loop(w, g, *moments, *numbers)
+            else:
+                self.update(w, g, delta, *moments)
         if self.max_norm is not None:
             for W in self.net.weights:
                 units = W.reshape(-1, W.shape[-1])
                 norms = xp.sqrt(xp.einsum("ij,ij->j", units, units))
                 units *= self.max_norm / xp.maximum(norms, self.max_norm)  # 1 where the norm is small enough
+
+    def _compiled(self) -> Callable[..., None] | None:
+        """The compiled form of `update`, to the bit the same: for large networks on NumPy, where numba is there."""
+        owner = next(cls for cls in type(self).__mro__ if "update" in vars(cls))  # not for a subclass with its own
+        if self.xp is not np or "loop" not in vars(owner) or self.params.size < LARGE or self.steps < LATE:
+            return None
+        try:
+            from . import compiled
+        except Exception:  # not there, or not fit for this NumPy: `python -m minibp doctor` says
+            return None
+        return getattr(compiled, self.loop or "", None)
 
     def _clip(self) -> Any:
         """What the gradients are to be multiplied by, as a 0-d array; None where nothing is clipped."""
@@ -145,6 +170,10 @@ class Optimizer:
     def begin(self, lr: float) -> None:
         """Take in the rate of this step."""
         self.rate = lr
+
+    def numbers(self) -> tuple[float, ...]:
+        """What the compiled loop takes besides arrays, of this step."""
+        return ()
 
     def update(self, w: Array, g: Array, delta: Array, *moments: Array) -> None:
         """Change a piece of the parameters in place; `delta` is scratch memory of the same size."""

@@ -44,6 +44,13 @@ class SGD(Optimizer):
         self.moments = 1 if momentum else 0
         super().__init__(net, lr, **options)
 
+    @property
+    def loop(self) -> str:  # type: ignore[override]
+        return "nesterov" if self.nesterov else "momentum" if self.momentum else "sgd"
+
+    def numbers(self) -> tuple[float, ...]:
+        return (self.momentum, self.rate) if self.momentum else (self.rate,)
+
     def update(self, w: Array, g: Array, delta: Array, *moments: Array) -> None:
         multiply = self.xp.multiply
         if moments:
@@ -75,10 +82,14 @@ class AdaGrad(Optimizer):
     """
 
     moments = 1
+    loop = "adagrad"
 
     def __init__(self, net: Network, lr: float | Schedule = 0.01, eps: float = 1e-8, **options: Any):
         self.eps = positive("eps", eps)
         super().__init__(net, lr, **options)
+
+    def numbers(self) -> tuple[float, ...]:
+        return self.eps, self.rate
 
     def update(self, w: Array, g: Array, delta: Array, *moments: Array) -> None:
         xp, (v,) = self.xp, moments
@@ -106,12 +117,16 @@ class RMSProp(Optimizer):
     """
 
     moments = 1
+    loop = "rmsprop"
 
     def __init__(
         self, net: Network, lr: float | Schedule = 0.001, rho: float = 0.9, eps: float = 1e-8, **options: Any
     ):
         self.rho, self.eps = fraction("rho", rho), positive("eps", eps)
         super().__init__(net, lr, **options)
+
+    def numbers(self) -> tuple[float, ...]:
+        return self.rho, 1 - self.rho, self.eps, self.rate
 
     def update(self, w: Array, g: Array, delta: Array, *moments: Array) -> None:
         xp, (v,) = self.xp, moments
@@ -147,6 +162,7 @@ class Adam(Optimizer):
     """
 
     moments = 2
+    loop = "adam"
 
     def __init__(
         self,
@@ -165,6 +181,9 @@ class Adam(Optimizer):
         t = self.steps + 1
         r = math.sqrt((1 - self.beta2) / (1 - self.beta2**t))
         self.a, self.e = lr * (1 - self.beta1) / (1 - self.beta1**t) / r, self.eps / r
+
+    def numbers(self) -> tuple[float, ...]:
+        return self.beta1, self.beta2, self.e, self.a
 
     def update(self, w: Array, g: Array, delta: Array, *moments: Array) -> None:
         xp, (m, v) = self.xp, moments

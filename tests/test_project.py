@@ -19,7 +19,7 @@ MODULES = sorted((ROOT / "minibp").glob("*.py"))
 # Each module imports only from those before it.
 ORDER = [
     "errors", "checks", "backend", "initializers", "part", "vectors", "layer", "layers", "normalization",
-    "dropout", "loss", "losses", "chain", "summary", "network", "schedules", "optimizer", "optimizers",
+    "dropout", "loss", "losses", "chain", "summary", "network", "schedules", "compiled", "optimizer", "optimizers",
     "diagnosis", "differences", "gradients", "checkpoint", "idx", "download", "published", "data", "metrics",
     "training", "probing", "__init__", "doctor", "__main__",
 ]  # fmt: skip
@@ -87,7 +87,7 @@ def test_importing_minibp_imports_what_all_need_and_no_more():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert "numpy" in loaded
-    assert not loaded & {"tqdm", "pooch", "requests", "safetensors", "matplotlib", "cupy", "sklearn", "scipy"}
+    assert not loaded & {"tqdm", "pooch", "requests", "safetensors", "matplotlib", "cupy", "sklearn", "scipy", "numba"}
 
 
 # --- the source ----------------------------------------------------------------------------------------------------
