@@ -10,15 +10,18 @@ from .checks import fraction, seeds
 from .layer import Layer
 from .part import Array, Shape
 
+ROUNDS = (16, 0x21F0AAAD), (15, 0xD35A2D97)  # of lowbias32: a shift and a multiplier
+LAST = 15  # its last shift
+
 
 class Dropout(Layer):
     """Inverted dropout, y = x m / (1 - rate), with m = 0 by chance `rate` and else 1; in use y = x.
 
     Srivastava et al., 2014; divided in training already, so that nothing is left to do in use.
 
-    The mask is no state that runs on, but a function of (seed, step, index): the same on every array library, and
-    a run that is resumed needs only the step. It is a hash of the index with the multipliers of "lowbias32" (Wellons,
-    2018), keyed twice from (seed, step).
+    The mask is no state that runs on, but a function of (seed, place of the layer, step, index): the same on every
+    array library, and a run that is resumed needs only the step. It is a hash of the index, "lowbias32" (Wellons,
+    2018), keyed twice; the keys are the same hash of seed, place and step.
 
     Parameters
     ----------
@@ -32,7 +35,8 @@ class Dropout(Layer):
 
     def __init__(self, rate: float, seed: int | None = None):
         seeds(seed)  # refuses what is none
-        self.rate, self.seed, self.step = fraction("Dropout: rate, the share that is left out,", rate), seed, 0
+        self.rate, self.step = fraction("Dropout: rate, the share that is left out,", rate), 0
+        self.seed = None if seed is None else int(seed)
 
     def config(self) -> dict[str, Any]:
         return {"rate": self.rate}
@@ -63,11 +67,27 @@ class Dropout(Layer):
         """32 random bits for each value of this step."""
         xp, shifted = self.xp, self.shifted
         assert self.seed is not None
-        first, second = np.random.SeedSequence((self.seed, self.step)).generate_state(2)
-        h = xp.add(self.index, first, out=self.hash)
-        for shift, multiplier in ((16, 0x21F0AAAD), (15, 0xD35A2D97)):
+        first, second = (key(start, self.seed, self.place, self.step) for start in (0, 1))
+        h = xp.add(self.index, np.uint32(first), out=self.hash)
+        for shift, multiplier in ROUNDS:
             h ^= xp.right_shift(h, np.uint32(shift), out=shifted)
             h *= np.uint32(multiplier)
-            h ^= second  # two keys: else the masks of two steps would be shifted copies of each other
-        h ^= xp.right_shift(h, np.uint32(15), out=shifted)
+            h ^= np.uint32(second)  # two keys: else the masks of two steps would be shifted copies of each other
+        h ^= xp.right_shift(h, np.uint32(LAST), out=shifted)
         return h
+
+
+def key(start: int, seed: int, place: int, step: int) -> int:
+    """32 bits that these numbers make, chained by the hash."""
+    h = hashed(start + seed)
+    while seed := seed >> 32:  # a long seed, word by word
+        h = hashed(h + seed)
+    return hashed(hashed(h + place) + step)
+
+
+def hashed(number: int) -> int:
+    """What `Dropout.draw` does to each of its values, without a second key, to the last 32 bits of a number."""
+    h = number % 2**32
+    for shift, multiplier in ROUNDS:
+        h = (h ^ h >> shift) * multiplier % 2**32
+    return h ^ h >> LAST

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import batches, seeds
 
-from minibp import Dropout
+from minibp import Dense, Dropout, Network, QuadraticLoss
+from minibp.dropout import hashed, key
 from minibp.errors import ArgumentError
 
 pytestmark = pytest.mark.usefixtures("library")
@@ -80,10 +81,10 @@ def test_masks_of_different_seeds_and_steps_are_uncorrelated():
 
 
 def test_masks_of_two_steps_are_no_shifted_copies():
-    keys = np.array([np.random.SeedSequence((0, step)).generate_state(2)[0] for step in range(2000)], "int64")
+    keys = np.array([key(0, 0, 0, step) for step in range(2000)])
     order = np.argsort(keys)
     nearest = np.argmin(np.diff(keys[order]))  # the two steps whose first keys differ least, by about a thousand
-    a, b = (np.fft.fft(mask(0.5, 0, step)[0] - 0.5) for step in order[nearest : nearest + 2])
+    a, b = (np.fft.fft(mask(0.5, 0, int(step))[0] - 0.5) for step in order[nearest : nearest + 2])
     correlations = np.fft.ifft(a * b.conj()).real / (0.25 * a.size)  # for each of 16384 shifts
     assert abs(correlations).max() < (SIGMAS + 1) / math.sqrt(a.size)
 
@@ -92,6 +93,31 @@ def test_masks_of_two_steps_are_no_shifted_copies():
 def test_values_at_a_distance_are_left_out_independently(distance):
     kept = mask(0.5, 0)[0]
     assert abs(correlation(kept[distance:], kept[:-distance])) < SIGMAS / math.sqrt(kept.size - distance)
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**32, 2**80 + 5])
+def test_the_hash_is_that_of_its_definition(seed):
+    layer = Dropout(0.5, seed=seed)
+    layer.forward(np.ones((2, 5)))
+    first, second = key(0, seed, 0, 1), key(1, seed, 0, 1)
+    for index, value in enumerate(host(layer.draw()).ravel()):
+        h = (index + first) % 2**32
+        h = (h ^ h >> 16) * 0x21F0AAAD % 2**32 ^ second
+        h = (h ^ h >> 15) * 0xD35A2D97 % 2**32 ^ second
+        assert value == h ^ h >> 15
+
+
+def test_hash_of_one_number_is_lowbias32():
+    assert [hashed(n) for n in (0, 1, 2**32 + 1)] == [0, 114555507, 114555507]  # Wellons' C, run
+
+
+def test_layers_of_one_seed_and_step_differ_by_their_place_in_the_network():
+    x = np.ones((50, 64))
+    net = Network([Dropout(0.5, seed=1), Dense(64, 64), Dropout(0.5, seed=1)], QuadraticLoss())
+    net.forward(x, x)
+    a, b = (host(net.layers[i].kept) for i in (0, 2))
+    assert abs(correlation(a, b)) < SIGMAS / math.sqrt(a.size)
+    assert net.layers[2].place == 2
 
 
 def test_layer_without_a_seed_draws_one_and_keeps_it():
