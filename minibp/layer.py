@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .checks import values
 from .errors import InputError, ShapeError, StateError
 from .part import Array, Part, Shape
@@ -24,6 +26,9 @@ class Layer(Part):
     Results may be workspaces that the next call overwrites: copy what you want to keep, and do not run one layer in
     two threads, or twice before its backward.
 
+    An array that a layer of one's own keeps from call to call belongs among its parameters
+    (``add_parameter(..., trained=False)``) or its `workspaces`: then it goes along when the network is moved.
+
     Attributes
     ----------
     in_shape : tuple of int or None
@@ -37,6 +42,7 @@ class Layer(Part):
     in_shape: Shape | None = None
     gives: str | None = None
     needs_dx = True  # a network clears it in its first layer with parameters: nobody needs the gradient of the data
+    place = 0  # which layer of its network it is, 0, 1, ...
 
     def formula(self, x: Array) -> Array:
         """y = f(x)."""
@@ -97,6 +103,8 @@ class Layer(Part):
 
     def _enter(self, x: Array) -> Array:
         """Take in an x of a new shape or type."""
+        if self._taken and isinstance(x, np.ndarray) and self.xp is not np:
+            raise InputError(f"{self} is fed a NumPy array, on CuPy: the layer before must compute with self.xp")
         x = self._as_array(x, "x")
         if x.shape == self._shape:
             return x

@@ -102,9 +102,9 @@ class Loss(Part):
         labels = {"onehot": shape, "index": ((1, shape[1]), "int64")}
         return {"y": shape, "dx": shape, "row": column, "score": column} | labels
 
-    def bind(self, shape: Shape) -> None:
-        super().bind(shape)
-        self.share = self.xp.asarray(1 / shape[0], self.dtype)  # 1/N: what a sample weighs in the mean
+    def made(self, shape: Shape) -> dict[str, Array]:
+        share = self.xp.asarray(1 / shape[0], self.dtype)  # 1/N: what a sample weighs in the mean
+        return super().made(shape) | {"share": share}
 
     def check_outputs(self, k: int, who: str = "") -> None:
         """Refuse a number of outputs that this loss is not defined for."""

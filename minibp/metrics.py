@@ -30,8 +30,8 @@ def _answers(outputs: Any, t: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The outputs, the classes that they answer, and the true classes (both (N,), int64), checked."""
     try:
         outputs, t = np.asarray(outputs), np.asarray(t)
-    except ValueError as error:
-        raise ShapeError(f"outputs and targets must be arrays: {error}") from None
+    except (TypeError, ValueError) as error:  # TypeError: an array on a device
+        raise ShapeError(f"outputs and targets must be arrays on the host: {error}") from None
     if outputs.dtype.kind not in "biuf" or t.dtype.kind not in "biuf":
         raise TargetError(f"outputs and targets must be numbers, got arrays of {outputs.dtype} and {t.dtype}")
     if outputs.ndim not in (1, 2) or t.ndim not in (1, 2) or 0 in outputs.shape[1:]:

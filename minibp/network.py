@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -92,6 +93,9 @@ class Network:
             self.trained, self.closing, self.finish = self.layers[:-1], fuses[1](), last
         elif self.loss.activation:
             self.finish = self.loss.activation()
+        for i, layer in enumerate(self.layers):
+            layer.place = i
+        self.optimizers: WeakSet[Any] = WeakSet()  # that train it: they follow when it moves
         with_params = [i for i, layer in enumerate(self.trained) if layer.params]
         self.first = with_params[0] if with_params else len(self.trained)
         if with_params:
@@ -104,9 +108,9 @@ class Network:
 
     def _carve(self, xp: Any, dtype: np.dtype) -> None:
         """Put all parameters into three vectors, and give the layers views of them."""
-        self.xp, self.dtype = xp, dtype
         parts = self._parts()
-        vectors = carve(parts, xp, dtype)
+        vectors = carve(parts, xp, dtype)  # first: where it fails, for want of memory, nothing has changed
+        self.xp, self.dtype = xp, dtype
         self.__dict__.update(params=vectors.params, grads=vectors.grads, state=vectors.state)  # past the properties
         self.weights, self.weight_count = vectors.weights, sum(W.size for W in vectors.weights)
         for part, views in zip(parts, vectors.views, strict=True):
@@ -116,8 +120,18 @@ class Network:
         self._widths: dict[Shape, int] = {}  # outputs by the shape of a sample: checked once
 
     def to(self, backend: str, dtype: Any = None) -> Network:
-        """Move the network, weights, gradients and state, to this array library (and dtype); returns the network."""
+        """Move the network to this array library (and dtype): weights, gradients, state, and what its optimizers keep.
+
+        Returns the network. A forward that waits for its backward is forgotten, a training between two epochs goes on.
+
+        Raises
+        ------
+        ArgumentError, BackendError
+            If an argument is not as described, or CuPy is asked for and does not work; then nothing was moved.
+        """
         self._carve(resolve(backend), self.dtype if dtype is None else real(dtype))
+        for optimizer in self.optimizers:
+            optimizer.follow()
         return self
 
     @property

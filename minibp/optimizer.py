@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .backend import to_host
+from .backend import moved, to_host
 from .checks import number, positive
 from .errors import ArgumentError
 from .network import Network
@@ -69,7 +69,7 @@ class Optimizer:
         self.clip_norm = None if clip_norm is None else positive("clip_norm", clip_norm)
         self.max_norm = None if max_norm is None else positive("max_norm", max_norm)
         self.vectors: list[Array] = [net.xp.zeros_like(net.params) for _ in range(self.moments)]
-        self._cut()
+        self.follow()
 
     @staticmethod
     def _as_schedule(lr: float | Schedule) -> Schedule:
@@ -83,13 +83,18 @@ class Optimizer:
     def lr(self, lr: float | Schedule) -> None:
         self.schedule = self._as_schedule(lr)
 
+    def follow(self) -> None:
+        """Go where the network is: it calls this when it has been moved."""
+        net = self.net
+        net.optimizers.add(self)
+        self.xp, self.vectors = net.xp, [moved(vector, net.xp, net.dtype) for vector in self.vectors]
+        self._cut()
+
     def _cut(self) -> None:
         """Cut the vectors into pieces, weights and biases apart."""
         net = self.net
-        self.xp, self.params = net.xp, net.params
         self.decays = bool(self.weight_decay)
         self.compiled = self._compiled()
-        self.vectors = [self.xp.asarray(to_host(vector), net.dtype) for vector in self.vectors]
         size = net.params.size
         whole = self.xp is not np or (self.compiled and not self.decays and self.clip_norm is None)
         step = max(size, 1) if whole else PIECE
@@ -102,23 +107,23 @@ class Optimizer:
             self.pieces.append((start < net.weight_count, *scratch[:, : stop - start], *views))
 
     def __getstate__(self) -> dict[str, Any]:
-        left = {"xp", "params", "pieces", "compiled"}
-        return {name: value for name, value in self.__dict__.items() if name not in left}
+        left = {"xp", "pieces", "compiled"}
+        kept = {name: value for name, value in self.__dict__.items() if name not in left}
+        return kept | {"vectors": [to_host(vector) for vector in self.vectors]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._cut()
+        self.follow()
 
     def step(self) -> None:
         """One step: change the network's params by its grads."""
-        moved, changed = self.params is not self.net.params, self.decays != bool(self.weight_decay)
-        if moved or changed or self.steps == LATE:
+        if self.decays != bool(self.weight_decay) or self.steps == LATE:
             self._cut()
         xp, scale, decays = self.xp, self._clip(), self.decays
         self.begin(self.lr)
         self.steps += 1
         loop = self.compiled
-        numbers = [self.params.dtype.type(number) for number in self.numbers()] if loop else []
+        numbers = [self.net.dtype.type(number) for number in self.numbers()] if loop else []
         for is_weight, delta, changed, w, g, *moments in self.pieces:
             if scale is not None:
                 g = xp.multiply(g, scale, out=changed)
@@ -137,7 +142,7 @@ class Optimizer:
     def _compiled(self) -> Callable[..., None] | None:
         """The compiled form of `update`, to the bit the same: for large networks on NumPy, where numba is there."""
         owner = next(cls for cls in type(self).__mro__ if "update" in vars(cls))  # not for a subclass with its own
-        if self.xp is not np or "loop" not in vars(owner) or self.params.size < LARGE or self.steps < LATE:
+        if self.xp is not np or "loop" not in vars(owner) or self.net.params.size < LARGE or self.steps < LATE:
             return None
         try:
             from . import compiled

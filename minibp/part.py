@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .backend import to_host
+from .backend import moved, to_host
 from .checks import real, seeds
 from .errors import ArgumentError, InputError, ShapeError, StateError
 
@@ -139,7 +139,7 @@ class Part:
         if held is None:
             self.__dict__[name] = value
             return
-        value = self.xp.asarray(value)
+        value = moved(value, self.xp, self.dtype)
         if value.shape != held.shape:
             raise ShapeError(f"{self}: {name} has shape {held.shape}, got an array of shape {value.shape}")
         held[...] = value
@@ -199,9 +199,12 @@ class Part:
         if key not in self._bound:
             if len(self._bound) >= MAX_SHAPES:
                 del self._bound[next(iter(self._bound))]
-            specs = self.workspaces(shape).items()
-            self._bound[key] = {name: self._cut(name, spec) for name, spec in specs}
+            self._bound[key] = self.made(shape)
         self.__dict__.update(self._bound[key], _shape=shape)
+
+    def made(self, shape: Shape) -> dict[str, Array]:
+        """What `bind` remembers for an x of this shape, by name."""
+        return {name: self._cut(name, spec) for name, spec in self.workspaces(shape).items()}
 
     def _cut(self, name: str, spec: Any) -> Array:
         """A workspace: the front part of the layer's one memory of that name."""
@@ -226,7 +229,7 @@ class Part:
 
     def __getstate__(self) -> dict[str, Any]:
         # What a copy needs: its own numbers, on the host, but no workspaces and no place in a network.
-        left = self._workspace_names() | {"_memory", "_bound", "_taken", "xp", "x", "y", "_shape", "needs_dx"}
+        left = self._workspace_names() | {"_memory", "_bound", "_taken", "xp", "x", "y", "_shape", "needs_dx", "place"}
         left |= {"zero", "half", "one", "log_max", *self._held}
         kept = {name: value for name, value in self.__dict__.items() if name not in left}
         return kept | {"_held": {name: to_host(array) for name, array in self._held.items()}}

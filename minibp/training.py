@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .backend import free_memory, gather, to_host
+from .backend import free_memory, gather, moved, to_host
 from .checks import at_least_one
 from .data import Dataset
 from .errors import ArgumentError, DivergenceError
@@ -18,7 +18,7 @@ from .optimizer import Optimizer
 from .part import Array
 
 BLOCK = 256  # samples gathered and scaled at a time where batches are smaller: spares calls, and stays in the cache
-BLOCK_ON_DEVICE = 8192  # there calls cost more, and 8192 MNIST images take 26 MB
+BYTES_ON_DEVICE = 32 << 20  # of such a block on a device, where calls cost more: 8,000 MNIST images
 SHOWN_BY_THE_LOSS: dict[str, Any] = dict.fromkeys(("over", "invalid", "divide"), "ignore")  # it is then NaN or infinite
 
 
@@ -67,19 +67,27 @@ class Batches:
 
     def __init__(self, net: Network, dataset: Dataset, batch_size: int):
         n, xp = len(dataset), net.xp
-        self.net, self.batch_size = net, min(batch_size, n)
+        self.net, self.dataset, self.batch_size = net, dataset, min(batch_size, n)
+        self.xp, self.dtype = xp, net.dtype
         self.t = net.enter_targets(dataset.t, n, net.outputs(dataset.x.shape))
         self.x = dataset.x.reshape(n, *net.sample(dataset.x.shape))
-        self.home = xp if self.x.nbytes <= free_memory(xp) / 2 else np  # where it is gathered
-        self.x = self.home.asarray(self.x)
-        block = BLOCK if xp is np else BLOCK_ON_DEVICE
+        sample = self.x.nbytes // n + self.x[0].size * net.dtype.itemsize  # bytes of one, raw and scaled
+        block = BLOCK if xp is np else BYTES_ON_DEVICE // sample
         self.block = min(n, max(self.batch_size, block // self.batch_size * self.batch_size))
+        fits = self.x.nbytes + self.block * sample <= free_memory(xp) / 2
+        self.home = xp if fits else np  # where it is gathered
+        self.x = self.home.asarray(self.x)
         shape = (self.block, *self.x.shape[1:])
         self.raw, self.scaled = self.home.empty(shape, self.x.dtype), xp.empty(shape, net.dtype)
         self.scale = xp.asarray(1 / 255, net.dtype) if self.x.dtype == np.uint8 else None
 
+    def follow(self) -> Batches:
+        """These batches where the network is now: itself, or made anew where it has been moved."""
+        net = self.net
+        return self if (self.xp, self.dtype) == (net.xp, net.dtype) else Batches(net, self.dataset, self.batch_size)
+
     def __call__(self, order: np.ndarray) -> Iterator[tuple[Array, Array]]:
-        xp, size = self.net.xp, self.batch_size
+        xp, size = self.xp, self.batch_size
         there = xp.asarray(order)  # the order goes up once
         here = there if self.home is xp else order
         for start in range(0, len(order), self.block):
@@ -165,6 +173,7 @@ def _epochs(
     net: Network, optimizer: Optimizer, batches: Batches, epochs: int, validation: Batches | None
 ) -> Iterator[Epoch]:
     for number in range(1, epochs + 1):
+        batches, validation = batches.follow(), validation.follow() if validation is not None else None
         start = time.perf_counter()
         losses = _one_epoch(net, optimizer, batches, net.rng.permutation(len(batches.x)))
         loss = float(losses.mean(dtype="float64"))
@@ -314,4 +323,4 @@ class EarlyStopping:
         """Put the best weights back into the network; without any, it is left as it is."""
         if self.kept is not None:
             for vector, kept in zip((self.net.params, self.net.state), self.kept, strict=True):
-                vector[...] = self.net.xp.asarray(to_host(kept))
+                vector[...] = moved(kept, self.net.xp, self.net.dtype)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .backend import to_host
+from .backend import moved
 from .part import Array, Part
 
 
@@ -29,7 +29,7 @@ def carve(parts: Sequence[Part], xp: Any, dtype: np.dtype) -> Vectors:
         vector, start = xp.empty(sum(value.size for *_, value in entries), dtype), 0
         for i, name, value in entries:
             view = vector[start : start + value.size].reshape(value.shape)
-            view[...] = xp.asarray(to_host(value), dtype)
+            view[...] = moved(value, xp, dtype)
             views[i][name] = view
             start += value.size
         return vector
@@ -47,6 +47,6 @@ def vector(name: str, doc: str) -> Any:
     """A property for a vector: what is assigned to it is written into it, since the layers have views of it."""
 
     def put(owner: Any, values: Any) -> None:
-        owner.__dict__[name][...] = owner.xp.asarray(values)
+        owner.__dict__[name][...] = moved(values, owner.xp, owner.dtype)
 
     return property(lambda owner: owner.__dict__[name], put, doc=doc)

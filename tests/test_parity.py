@@ -3,8 +3,11 @@
 The other library is the stand-in for CuPy, and where a GPU is, marked `gpu`, the real one.
 """
 
+import gc
 import importlib
+import pickle
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -236,6 +239,58 @@ def test_a_network_that_moves_goes_on_as_one_that_stays(xp, digits, make):
     close(moves.params, stays.params, 1e-4)
 
 
+@pytest.mark.parametrize(("first", "then"), [("numpy", "cupy"), ("cupy", "numpy")])
+def test_a_training_goes_on_when_the_network_moves_between_epochs(xp, digits, first, then):
+    def run(*libraries):
+        net = Network([Flatten(), Dense(64, 10), Softmax()], CrossEntropy(), backend=libraries[0], seed=2)
+        optimizer, losses = Adam(net), []
+        epochs = train(net, optimizer, digits[:320], 3, validation=digits[:50])
+        for epoch, library in zip(epochs, libraries[1:], strict=True):
+            losses += [epoch.loss, epoch.val_loss]
+            net.to(library)
+        return losses
+
+    assert run(first, first, first, first) == pytest.approx(run(first, first, then, then), rel=1e-4)
+
+
+def test_all_that_belongs_to_a_network_moves_at_once(xp):
+    net = Network([Dense(6, 5)], minibp.QuadraticLoss(), backend="cupy")
+    optimizer, held = Adam(net), weakref.ref(net.params)
+    optimizer.step()
+    net.to("numpy")
+    assert all(isinstance(vector, np.ndarray) for vector in (net.params, *optimizer.vectors))
+    gc.collect()
+    assert held() is None  # and its memory on the device is free
+
+
+def test_optimizers_are_copied_over_the_host(xp):
+    net = Network([Dense(6, 5)], minibp.QuadraticLoss(), backend="cupy")
+    optimizer = Adam(net)
+    net.grads += 1
+    optimizer.step()
+    assert all(isinstance(vector, np.ndarray) for vector in optimizer.__getstate__()["vectors"])
+    twin = pickle.loads(pickle.dumps(optimizer))
+    assert all(isinstance(vector, xp.ndarray) for vector in twin.vectors)
+    assert_equal(twin.vectors[0], optimizer.vectors[0])
+    twin.net.to("numpy")
+    assert isinstance(twin.vectors[0], np.ndarray) and isinstance(optimizer.vectors[0], xp.ndarray)
+
+
+def test_a_move_that_fails_leaves_the_network_as_it_was(stand_in, monkeypatch):
+    net = Network([Dense(6, 5)], minibp.QuadraticLoss())
+    before, x = net.params, np.ones((2, 6))
+    expected = net.predict(x)
+
+    def full(*_):
+        raise MemoryError("out of memory")
+
+    monkeypatch.setattr(stand_in, "empty", full, raising=False)
+    with pytest.raises(MemoryError):
+        net.to("cupy")
+    assert net.backend == "numpy" and net.params is before
+    assert_equal(net.predict(x), expected)
+
+
 def test_nothing_that_looks_at_a_network_moves_it(xp, digits, tmp_path):
     net = Network(every_layer(), CrossEntropy(), backend="cupy")
     optimizer, kept = Adam(net), net.params
@@ -266,6 +321,22 @@ def test_bad_batches_are_refused_wherever_they_lie(xp, where):
         net.forward(where(x * [1, np.nan]), where(labels))
 
 
+class HostSquare(minibp.Layer):
+    """A layer that forgets self.xp."""
+
+    def formula(self, x):
+        return np.square(host(x))
+
+    def gradient(self, dy):
+        return 2 * self.x * dy
+
+
+def test_a_layer_that_leaves_the_device_is_found_out(xp):
+    net = Network([Dense(2, 3), HostSquare(), Dense(3, 2)], minibp.QuadraticLoss(), backend="cupy")
+    with pytest.raises(InputError, match=r"Dense\(3, 2\) is fed a NumPy array, on CuPy: .* with self.xp"):
+        net.forward(np.ones((2, 2)), np.ones((2, 2)))
+
+
 def test_the_vectors_take_values_from_either_side(xp):
     net = Network([Dense(2, 3)], minibp.QuadraticLoss(), backend="cupy")
     values = np.arange(9, dtype="float32")
@@ -274,6 +345,9 @@ def test_the_vectors_take_values_from_either_side(xp):
         assert_equal(net.layers[0].b, [6, 7, 8])
     net.layers[0].W = np.zeros((2, 3))
     assert_equal(net.params[:6], np.zeros(6))
+    net.to("numpy")
+    net.layers[0].W = xp.ones((2, 3))
+    assert_equal(net.params[:6], np.ones(6))
 
 
 # --- the bus -------------------------------------------------------------------------------------------------------
@@ -281,7 +355,8 @@ def test_the_vectors_take_values_from_either_side(xp):
 
 @pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_training_step_reads_nothing_back(stand_in, digits, make, loss):
+def test_a_training_step_reads_nothing_back(stand_in, digits, make, loss, monkeypatch):
+    monkeypatch.setattr("minibp.optimizer.LATE", 3)  # what is done late in a training, too
     last = {"CrossEntropy": [Softmax()], "BinaryCrossEntropy": [Sigmoid()]}.get(loss, [])
     net = Network([*every_layer()[:-1], *last], getattr(minibp, loss)(), backend="cupy")
     optimizer = make(net)
@@ -295,6 +370,15 @@ def test_a_training_step_reads_nothing_back(stand_in, digits, make, loss):
         optimizer.step()
     assert stand_in.traffic.reads == 0
     assert stand_in.traffic.calls > 100
+
+
+def test_switching_weight_decay_on_reads_nothing_back(stand_in, digits):
+    net = Network([Dense(2, 3)], minibp.QuadraticLoss(), backend="cupy")
+    optimizer = Adam(net)
+    optimizer.weight_decay = 0.1
+    stand_in.traffic.clear()
+    optimizer.step()
+    assert (stand_in.traffic.reads, stand_in.traffic.uploads) == (0, 0)
 
 
 def test_reads_and_uploads_of_an_epoch_do_not_grow_with_its_steps(stand_in, digits):
@@ -329,7 +413,7 @@ def test_data_that_do_not_fit_are_streamed_and_trained_the_same(stand_in, digits
 
     on_host, losses, params = run()
     assert not on_host
-    monkeypatch.setattr("minibp.training.BLOCK_ON_DEVICE", 64)
+    monkeypatch.setattr("minibp.training.BYTES_ON_DEVICE", 64 * 64 * 5)  # 64 samples, as uint8 and as float32
     monkeypatch.setattr("minibp.training.free_memory", lambda xp: 1000)
     on_host, streamed_losses, streamed = run()
     assert on_host
@@ -337,6 +421,18 @@ def test_data_that_do_not_fit_are_streamed_and_trained_the_same(stand_in, digits
     assert_equal(streamed, params)
 
 
-def test_free_memory_is_that_of_the_device(stand_in):
+@pytest.mark.parametrize("free", [6 << 20, 5 << 20])
+def test_a_set_goes_up_where_it_leaves_half_of_the_memory(stand_in, free, monkeypatch):
+    monkeypatch.setattr("minibp.training.BYTES_ON_DEVICE", 1 << 20)
+    monkeypatch.setattr("minibp.training.free_memory", lambda xp: free)
+    wide = data.Dataset(np.zeros((2048, 1024), "uint8"), np.zeros(2048, "uint8"))  # 2 MiB, and 1 for a block
+    batches = Batches(Network([Dense(1024, 2), Softmax()], CrossEntropy(), backend="cupy"), wide, 32)
+    assert batches.raw.nbytes + batches.scaled.nbytes <= 1 << 20
+    assert isinstance(batches.x, np.ndarray) == (free == 5 << 20)
+
+
+def test_free_memory_is_that_of_the_device_and_of_the_pool(stand_in, monkeypatch):
     assert backend.free_memory(np) == float("inf")
     assert backend.free_memory(stand_in) == 8 << 30
+    monkeypatch.setattr(stand_in._Pool, "free", 1 << 30)
+    assert backend.free_memory(stand_in) == 9 << 30
