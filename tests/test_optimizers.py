@@ -203,6 +203,29 @@ def test_a_copied_optimizer_goes_on_as_the_original_would():
     assert twin.net is not net
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("make", [Adam, RMSProp, lambda net: SGD(net, momentum=0.9)], ids=["Adam", "RMSProp", "SGD"])
+def test_moments_without_gradients_end_at_zero_and_not_below_the_normal_numbers(make, dtype):
+    net, tiny = network(dtype), np.finfo(dtype).tiny
+    optimizer = make(net)
+    follow(optimizer, random_gradients(net, 1))
+    net.grads[:] = 0
+    for _ in range(1000 if dtype == "float32" else 8000):
+        optimizer.step()
+        (m, *_) = host(optimizer.vectors)
+        assert not ((m != 0) & (abs(m) < tiny)).any()
+    assert not m.any()
+
+
+def test_moments_that_are_small_or_wrong_are_left_alone():
+    net = network("float32")
+    optimizer = Adam(net)
+    before = np.array([1e-30, -1e-30, 1e-3, np.nan, np.inf], "float32")
+    optimizer.vectors[0][:5] = np.asarray(before) if net.xp is np else net.xp.asarray(before)
+    optimizer._clear()
+    assert_equal(optimizer.vectors[0][:5], before)
+
+
 def test_a_network_without_parameters_makes_empty_steps():
     optimizer = Adam(Network([Tanh()], QuadraticLoss()), **EVERY_OPTION)
     optimizer.step()
