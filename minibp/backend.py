@@ -10,7 +10,7 @@ import numpy as np
 from .errors import BackendError, UnknownNameError
 
 NAMES = ("numpy", "cupy", "auto")
-INSTALL = 'pip install "minibp[cuda12]" (for CUDA 12) or "minibp[cuda13]" (for CUDA 13)'
+INSTALL = 'pip install "cupy-cuda12x[ctk]" (CUDA 12) or "cupy-cuda13x[ctk]" (CUDA 13)'
 
 NO_GPU = ("finds no GPU", "see whether nvidia-smi lists one, and whether CUDA_VISIBLE_DEVICES hides it")
 # Words of CuPy's messages, what they mean, and the cure. The first row that fits counts; the last fits all.
