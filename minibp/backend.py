@@ -47,15 +47,18 @@ class Backend(NamedTuple):
     works : bool
         Whether a network can compute with it here.
     detail : str
-        Version and device where it works, else why it does not.
+        Its version; where it does not work, why not.
     cure : str
         What to do where it does not work; else "".
+    device : str
+        The GPU and its memory where one is seen, even if CuPy does not work with it; else "".
     """
 
     name: str
     works: bool
     detail: str
     cure: str = ""
+    device: str = ""
 
     def __str__(self) -> str:
         return f"works: {self.detail}" if self.works else f"does not work: {self.detail}; {self.cure}"
@@ -96,8 +99,8 @@ def resolve(name: str) -> Any:
 def _cupy() -> tuple[Any, Backend]:
     """CuPy, and whether it works: it fails in many ways, and the CPU must go on working whichever it is."""
 
-    def no(detail: str, cure: str) -> tuple[Any, Backend]:
-        return None, Backend("cupy", False, detail, cure)
+    def no(detail: str, cure: str, device: str = "") -> tuple[Any, Backend]:
+        return None, Backend("cupy", False, detail, cure, device)
 
     try:
         import cupy
@@ -113,7 +116,7 @@ def _cupy() -> tuple[Any, Backend]:
             f"CuPy is not installed, and something else bears its name ({place})",
             f"remove or rename that, then {INSTALL}",
         )
-    label = f"CuPy {cupy.__version__}"
+    label, device = f"CuPy {cupy.__version__}", ""
     try:
         runtime = cupy.cuda.runtime
         driver = runtime.driverGetVersion()
@@ -128,8 +131,8 @@ def _cupy() -> tuple[Any, Backend]:
     except Exception as error:
         message = f"{type(error).__name__}: {error}"
         fault, cure = next(row[1:] for row in FAULTS if any(word in message for word in row[0]))
-        return no(f"{label} {fault} ({said(error)})", cure)
-    return cupy, Backend("cupy", True, f"{label}, {device}")
+        return no(f"{label} {fault} ({said(error)})", cure, device)
+    return cupy, Backend("cupy", True, label, device=device)
 
 
 def said(error: BaseException) -> str:
