@@ -12,13 +12,23 @@ from . import __version__
 from .backend import available, said
 
 LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+WITHOUT_AVX2 = (
+    "prescott core2 penryn dunnington nehalem atom nano sandybridge "
+    "opteron opteron_sse3 barcelona bobcat bulldozer piledriver steamroller excavator"
+)
+# Instructions, their names in NumPy before and from 2.4 on, and the kernels of OpenBLAS that do without them.
+WIDEST_FIRST = (
+    ("AVX-512", {"AVX512_SKX", "X86_V4"}, f"{WITHOUT_AVX2} haswell zen"),
+    ("AVX2", {"AVX2", "X86_V3"}, WITHOUT_AVX2),
+)
 Rows = list[tuple[str, str]]
 
 
 def report() -> str:
     """What is here and what it can do, one fact a line; of what does not work, why not and what to do."""
     rows: Rows = []
-    for part in (_machine, _backends, _blas, _numba):
+    for part in (_machine, _backends, _blas, _numba, _warnings):
         try:
             rows += part()
         except Exception as error:  # what cannot be told must not hide the rest
@@ -28,7 +38,7 @@ def report() -> str:
 
 
 def _machine() -> Rows:
-    """minibp, Python, and the processors that this process may use, which `taskset` and containers restrict."""
+    """minibp, Python, and the processors that this process may use, as `taskset` allows it."""
     count = os.cpu_count() or 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else count
     return [
@@ -88,3 +98,31 @@ def _numba() -> Rows:
             return [("numba", f"not installed; {cure}")]
         return [("numba", f"does not work: {said(error)}; pip install -U numba numpy brings two that fit")]
     return [("numba", f"works: numba {numba.__version__}, compiles the optimizers of large networks")]
+
+
+def _warnings() -> Rows:
+    """Where the environment keeps NumPy from the best that it can do on this processor."""
+    effects = {
+        "OPENBLAS_CORETYPE": _forced_kernels(),
+        "OPENBLAS_L2_SIZE": "replaces the cache size that OpenBLAS finds by itself",
+        "NPY_DISABLE_CPU_FEATURES": "keeps NumPy from instructions of the processor",
+        "NPY_ENABLE_CPU_FEATURES": "keeps NumPy from all other instructions of the processor",
+    }
+    set_here = {name: effect for name, effect in effects.items() if effect and os.environ.get(name)}
+    return [("warning", f"{name}={os.environ[name]} {effect}: unset it") for name, effect in set_here.items()]
+
+
+def _forced_kernels() -> str:
+    """What OPENBLAS_CORETYPE does, if it is set and its kernels do without instructions of the processor; else ""."""
+    pools = _pools()
+    if pools is None:
+        kernels = [os.environ.get("OPENBLAS_CORETYPE", "")]
+    else:
+        kernels = [pool.get("architecture") or "" for pool in pools if pool.get("internal_api") == "openblas"]
+    simd = np.show_config(mode="dicts").get("SIMD Extensions", {})
+    processor = {*simd.get("baseline", []), *simd.get("found", [])}
+    for instructions, names, slower in WIDEST_FIRST:
+        for kernel in kernels:
+            if names & processor and kernel.lower() in slower.split():
+                return f"forces {kernel} kernels, slower than those with {instructions}, which the processor has"
+    return ""

@@ -10,6 +10,7 @@ import pytest
 import threadpoolctl
 
 import minibp
+from minibp.doctor import report
 
 
 @pytest.fixture(autouse=True)
@@ -109,3 +110,78 @@ def test_it_says_why_numba_does_not_work(doctor, monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", types.ModuleType("numba"))
     monkeypatch.setattr(minibp, "compiled", types.SimpleNamespace(sgd=sgd), raising=False)
     assert doctor()["numba"].startswith("does not work: RuntimeError: cannot cache; pip install -U numba")
+
+
+# --- warnings ------------------------------------------------------------------------------------------------------
+
+BEFORE, SINCE = ["AVX2", "AVX512F", "AVX512_SKX"], ["X86_V3", "X86_V4"]  # NumPy 2.4 has other names
+
+
+@pytest.fixture
+def warned(monkeypatch, capsys):
+    """Runs the doctor on a processor with these features, where these kernels run; gives the warnings."""
+
+    def run(features, kernels=None, api="openblas"):
+        pool = {"user_api": "blas", "internal_api": api, "version": "0.3", "architecture": kernels, "num_threads": 1}
+        monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: [pool])
+        monkeypatch.setattr(np, "show_config", show_config(**{"SIMD Extensions": {"found": features}}))
+        return [row.split(maxsplit=1)[1] for row in report().splitlines() if row.startswith("warning")]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("features", "kernels", "instructions"),
+    [(BEFORE, "Haswell", "AVX-512"), (SINCE, "Zen", "AVX-512"), (SINCE[:1], "Nehalem", "AVX2")],
+)
+def test_it_warns_of_kernels_that_the_environment_makes_slower(monkeypatch, warned, features, kernels, instructions):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "x")
+    (warning,) = warned(features, kernels)
+    expected = f"forces {kernels} kernels, slower than those with {instructions}, which the processor has: unset it"
+    assert warning == f"OPENBLAS_CORETYPE=x {expected}"
+
+
+def test_without_threadpoolctl_the_kernels_are_those_that_the_environment_names(monkeypatch, warned):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "HASWELL")
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    (warning,) = warned(SINCE)
+    assert warning.startswith("OPENBLAS_CORETYPE=HASWELL forces HASWELL kernels")
+
+
+@pytest.mark.parametrize(
+    ("features", "kernels", "api"),
+    [
+        (SINCE, "SkylakeX", "openblas"),
+        (SINCE[:1], "Haswell", "openblas"),
+        ([], "Nehalem", "openblas"),
+        (["SVE"], "neoversen1", "openblas"),
+        (SINCE, None, "openblas"),
+        (SINCE, "haswell", "blis"),
+    ],
+)
+def test_it_does_not_warn_of_kernels_that_are_no_slower_or_not_known(monkeypatch, warned, features, kernels, api):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "x")
+    assert warned(features, kernels, api) == []
+
+
+def test_it_does_not_warn_of_kernels_that_nothing_forces(warned):
+    assert warned(SINCE, "Haswell") == []
+
+
+@pytest.mark.parametrize("name", ["OPENBLAS_L2_SIZE", "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES"])
+def test_it_warns_of_what_else_slows_numpy_down(monkeypatch, warned, name):
+    monkeypatch.setenv(name, "256")
+    (warning,) = warned(SINCE, "SkylakeX")
+    assert warning.startswith(f"{name}=256 ")
+    assert warning.endswith(": unset it")
+
+
+def test_kernels_that_the_environment_forces_are_really_told(monkeypatch):
+    simd = np.show_config(mode="dicts")["SIMD Extensions"]
+    if not {"AVX512_SKX", "X86_V4"} & {*simd["baseline"], *simd["found"]}:
+        pytest.skip("the processor has no AVX-512")
+    if not any(pool["internal_api"] == "openblas" for pool in threadpoolctl.threadpool_info()):
+        pytest.skip("NumPy's BLAS is not OpenBLAS")
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")  # is read when the library is loaded
+    command = [sys.executable, "-m", "minibp", "doctor"]
+    assert "forces Haswell kernels" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
