@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,31 @@ import numpy as np
 from .errors import BackendError, UnknownNameError
 
 NAMES = ("numpy", "cupy", "auto")
-INSTALL = 'pip install "minibp[cuda12]" (for CUDA 12) or "minibp[cuda13]" (for CUDA 13)'
+INSTALL = 'pip install "cupy-cuda12x[ctk]" (CUDA 12) or "cupy-cuda13x[ctk]" (CUDA 13)'
+
+NO_GPU = ("finds no GPU", "see whether nvidia-smi lists one, and whether CUDA_VISIBLE_DEVICES hides it")
+# Words of CuPy's messages, what they mean, and the cure. The first row that fits counts; the last fits all.
+FAULTS = (
+    (("NoDevice",), *NO_GPU),
+    (
+        ("InsufficientDriver", "UNSUPPORTED_PTX_VERSION", "UnsupportedPtxVersion"),
+        "needs a newer NVIDIA driver",
+        f"update the driver, or install the CuPy that it can run: {INSTALL}",
+    ),
+    (
+        ("gpu-architecture", "NoKernelImageForDevice", "NO_BINARY_FOR_GPU", "ARCH_MISMATCH"),
+        "is made for other GPUs than this one",
+        f"for an older GPU install the CuPy of the older CUDA, for a newer one the newest CuPy: {INSTALL}",
+    ),
+    (
+        ("MemoryAllocation", "ALLOC_FAILED", "OutOfMemory", "OUT_OF_MEMORY"),
+        "finds too little free memory on the GPU",
+        "see in nvidia-smi what uses it, and end that",
+    ),
+    (("cannot open source file",), "misses the headers of CUDA", f"they come with {INSTALL}"),
+    ((".so.", ".dll", "shared object", "ImportError"), "misses libraries of CUDA", f"they come with {INSTALL}"),
+    (("",), "fails", f"see whether nvidia-smi lists the GPU; if it does, install CuPy anew: {INSTALL}"),
+)
 
 
 class Backend(NamedTuple):
@@ -22,15 +47,18 @@ class Backend(NamedTuple):
     works : bool
         Whether a network can compute with it here.
     detail : str
-        Version and device where it works, else why it does not.
+        Its version; where it does not work, why not.
     cure : str
         What to do where it does not work; else "".
+    device : str
+        The GPU and its memory where one is seen, even if CuPy does not work with it; else "".
     """
 
     name: str
     works: bool
     detail: str
     cure: str = ""
+    device: str = ""
 
     def __str__(self) -> str:
         return f"works: {self.detail}" if self.works else f"does not work: {self.detail}; {self.cure}"
@@ -69,55 +97,47 @@ def resolve(name: str) -> Any:
 
 
 def _cupy() -> tuple[Any, Backend]:
-    """CuPy, and whether it works; each way in which it is known to fail has its cure."""
+    """CuPy, and whether it works: it fails in many ways, and the CPU must go on working whichever it is."""
 
-    def no(detail: str, cure: str) -> tuple[Any, Backend]:
-        return None, Backend("cupy", False, detail, cure)
-
-    def said(error: Exception) -> str:
-        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    def no(detail: str, cure: str, device: str = "") -> tuple[Any, Backend]:
+        return None, Backend("cupy", False, detail, cure, device)
 
     try:
         import cupy
-    except ImportError as error:
-        if error.name == "cupy":
-            return no("CuPy is not installed", INSTALL)
-        return no(f"CuPy is installed, but cannot be imported ({said(error)})", f"install it anew: {INSTALL}")
-    except Exception as error:  # a broken installation fails in many ways
-        return no(f"CuPy is installed, but cannot be imported ({said(error)})", f"install it anew: {INSTALL}")
-
-    label = f"CuPy {cupy.__version__}"
-    try:
-        driver, runtime = cupy.cuda.runtime.driverGetVersion(), cupy.cuda.runtime.runtimeGetVersion()
-        if driver == 0:
-            return no(
-                f"{label} is installed, but there is no NVIDIA driver",
-                "install the driver of your GPU, until nvidia-smi lists it",
-            )
-        count = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:
-        if "InsufficientDriver" in str(error):
-            return no(
-                f"{label} is built for CUDA {_version(runtime)}, the NVIDIA driver is for CUDA {_version(driver)}",
-                f"update the driver, or install the CuPy that it can run: {INSTALL}",
-            )
-        if "NoDevice" in str(error):
-            count = 0
-        else:
-            return no(f"{label} is installed, but CUDA fails ({said(error)})", "see whether nvidia-smi lists a GPU")
-    if count == 0:
+        if isinstance(error, ImportError) and error.name == "cupy":
+            return no("CuPy is not installed", INSTALL)
+        cause = error.__cause__ or error  # CuPy wraps it in a page of advice
+        return no(f"CuPy is installed, but cannot be imported ({said(cause)})", f"install it anew: {INSTALL}")
+
+    if not hasattr(cupy, "__version__"):  # an empty folder can be imported, too
+        place = getattr(cupy, "__file__", None) or ", ".join(getattr(cupy, "__path__", []))
         return no(
-            f"{label} and a driver are installed, but no GPU is to be seen",
-            "see whether nvidia-smi lists one, and whether CUDA_VISIBLE_DEVICES hides it",
+            f"CuPy is not installed, and something else bears its name ({place})",
+            f"remove or rename that, then {INSTALL}",
         )
+    label, device = f"CuPy {cupy.__version__}", ""
     try:
+        runtime = cupy.cuda.runtime
+        driver = runtime.driverGetVersion()
+        if driver == 0:
+            return no(f"{label} finds no NVIDIA driver", "install the driver of your GPU, until nvidia-smi lists it")
+        label += f" (CUDA {_version(runtime.runtimeGetVersion())}, driver for CUDA {_version(driver)})"
+        if runtime.getDeviceCount() == 0:
+            return no(f"{label} {NO_GPU[0]}", NO_GPU[1])
+        device = _device(cupy)
         a = cupy.ones((2, 2), "float32")
         float((a @ a + 1).sum())  # an allocation, cuBLAS, a compiled kernel and a copy back
     except Exception as error:
-        if isinstance(error, ImportError) or any(word in str(error) for word in (".so", ".dll", "nvrtc", "cublas")):
-            return no(f"{label} misses libraries of CUDA ({said(error)})", f"they come with {INSTALL}")
-        return no(f"{label} fails on the GPU ({said(error)})", "see whether nvidia-smi lists it with free memory")
-    return cupy, Backend("cupy", True, f"{label}, {_device(cupy)}")
+        message = f"{type(error).__name__}: {error}"
+        fault, cure = next(row[1:] for row in FAULTS if any(word in message for word in row[0]))
+        return no(f"{label} {fault} ({said(error)})", cure, device)
+    return cupy, Backend("cupy", True, label, device=device)
+
+
+def said(error: BaseException) -> str:
+    """An error on one line that is not too long."""
+    return textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" ...")
 
 
 def _version(number: int) -> str:

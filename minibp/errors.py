@@ -45,10 +45,11 @@ class BackendError(MinibpError, RuntimeError):
 
 
 class MissingExtraError(MinibpError, ImportError):
-    """An optional package is not installed; the message names the extra that brings it."""
+    """An optional package is not installed; the message names it, and the extra that brings it."""
 
     def __init__(self, package: str, extra: str, purpose: str):
-        super().__init__(f"{purpose} needs {package}, which is not installed: pip install 'minibp[{extra}]'")
+        cure = f"pip install {package} (minibp's extra {extra!r} brings it)"  # not minibp[...], for it is in no index
+        super().__init__(f"{purpose} needs {package}, which is not installed: {cure}")
 
 
 class DataError(MinibpError):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from minibp import Network
+from minibp.__main__ import main
 from minibp.part import Part
 
 settings.register_profile("minibp", deadline=None, max_examples=30, derandomize="CI" in os.environ)
@@ -22,6 +23,17 @@ LIBRARIES = ["numpy", "standin", pytest.param("cupy", marks=pytest.mark.gpu)]
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def doctor(capsys):
+    """Runs `python -m minibp doctor`, and gives its rows by name."""
+
+    def run():
+        assert main(["doctor"]) == 0
+        return dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+
+    return run
 
 
 def pytest_generate_tests(metafunc):

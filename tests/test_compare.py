@@ -173,4 +173,4 @@ def test_missing_matplotlib_is_said_before_the_comparison(capsys, monkeypatch):
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setattr("datasets.compare.compare", lambda *_, **__: pytest.fail("it was trained"))
     assert main("digits", data.digits, ["--compare-losses", "--plot", "curves.png"]) == 2
-    assert "pip install 'minibp[plot]'" in capsys.readouterr().err
+    assert "pip install matplotlib" in capsys.readouterr().err

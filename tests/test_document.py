@@ -170,4 +170,4 @@ def test_missing_matplotlib_names_the_extra(main, monkeypatch, capsys, tmp_path)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     monkeypatch.delitem(sys.modules, "datasets.plot", raising=False)
     assert main(["--plot", str(tmp_path / "plot.png")]) == 2
-    assert "pip install 'minibp[plot]'" in capsys.readouterr().err
+    assert "pip install matplotlib" in capsys.readouterr().err

@@ -278,7 +278,7 @@ def test_missing_matplotlib_is_said_before_the_training(capsys, monkeypatch):
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setattr(probe, "watch", lambda *_: pytest.fail("it was trained"))
     assert main("digits", data.digits, ["--probe", "--plot", "curves.png"]) == 2
-    assert "pip install 'minibp[plot]'" in capsys.readouterr().err
+    assert "pip install matplotlib" in capsys.readouterr().err
 
 
 # --- real data -----------------------------------------------------------------------------------------------------

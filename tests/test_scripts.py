@@ -150,7 +150,7 @@ def test_missing_matplotlib_is_said_before_the_training(refusal, monkeypatch):
     for name in ("matplotlib", "matplotlib.figure"):
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setattr("datasets.script.train", lambda *_: pytest.fail("it was trained"))
-    assert "pip install 'minibp[plot]'" in refusal("--plot", "curves.png")
+    assert "pip install matplotlib" in refusal("--plot", "curves.png")
 
 
 def test_interrupted_script_says_so(capsys):

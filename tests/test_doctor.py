@@ -1,0 +1,187 @@
+"""The doctor: what is here, what works, and what is slower than it need be."""
+
+import os
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+import threadpoolctl
+
+import minibp
+from minibp.doctor import report
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch):
+    """An environment that says nothing about NumPy."""
+    for name in list(os.environ):
+        if name.endswith("_NUM_THREADS") or name.startswith(("OPENBLAS_", "NPY_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def no_numba(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.delitem(sys.modules, "minibp.compiled", raising=False)
+    monkeypatch.delattr(minibp, "compiled", raising=False)
+
+
+def show_config(**config):
+    return lambda mode: config
+
+
+def test_it_tells_one_fact_a_line(doctor, monkeypatch):
+    pool = {"user_api": "blas", "internal_api": "openblas", "version": "0.3", "architecture": "Zen", "num_threads": 3}
+    other = {"user_api": "blas", "internal_api": "mkl", "version": None, "num_threads": 1}
+    monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: [pool, {"user_api": "openmp"}, other])
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    rows = doctor()
+    assert list(rows) == ["minibp", "Python", "processors", "numpy", "cupy", "BLAS", "kernels", "threads", "numba"]
+    assert rows["minibp"] == minibp.__version__
+    assert rows["Python"].startswith(sys.version.split()[0])
+    assert rows["numpy"] == f"works: NumPy {np.__version__}"
+    assert rows["BLAS"] == "openblas 0.3; mkl unknown"
+    assert rows["kernels"] == "Zen; unknown"
+    assert rows["threads"] == "3; 1 (OMP_NUM_THREADS=3)"
+
+
+def test_its_facts_stand_below_each_other():
+    done = subprocess.run([sys.executable, "-m", "minibp", "doctor"], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("minibp  ")
+    assert {line[10:12] for line in lines} == {"  "}
+    assert all(line[12:].strip() == line[12:] for line in lines)
+
+
+def test_it_counts_the_processors_that_this_process_may_use(doctor, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {2}, raising=False)
+    assert doctor()["processors"] == "1 of 4 may be used"
+    monkeypatch.delattr(os, "sched_getaffinity")  # there is none on Windows and macOS
+    assert doctor()["processors"] == "4"
+
+
+def test_without_threadpoolctl_it_says_what_to_do_to_see_the_kernels(doctor, monkeypatch):
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    rows = doctor()
+    assert rows["BLAS"] == "{name} {version}".format(**np.show_config(mode="dicts")["Build Dependencies"]["blas"])
+    assert rows["kernels"].startswith("not told: pip install threadpoolctl")
+    assert rows["threads"].startswith("not told: pip install threadpoolctl")
+
+
+@pytest.mark.parametrize("config", [{}, {"Build Dependencies": {}}, {"Build Dependencies": {"blas": {"found": False}}}])
+def test_a_numpy_that_does_not_tell_its_blas_is_no_error(doctor, monkeypatch, config):
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    monkeypatch.setattr(np, "show_config", show_config(**config))
+    assert doctor()["BLAS"].startswith("unknown")
+
+
+def test_a_blas_that_threadpoolctl_does_not_know_is_no_error(doctor, monkeypatch):
+    monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: [{"user_api": "openmp"}])
+    assert doctor()["kernels"] == "not known to threadpoolctl"
+
+
+def test_what_cannot_be_told_does_not_hide_the_rest(doctor, monkeypatch):
+    def threadpool_info():
+        raise OSError("broken")
+
+    monkeypatch.setattr(threadpoolctl, "threadpool_info", threadpool_info)
+    rows = doctor()
+    assert rows["blas"] == "cannot be told (OSError: broken)"
+    assert {"Python", "numpy", "numba"} < set(rows)
+
+
+def test_it_says_whether_numba_compiles_the_optimizers(doctor):
+    numba = pytest.importorskip("numba")
+    assert doctor()["numba"].startswith(f"works: numba {numba.__version__}")
+
+
+def test_it_says_how_to_get_numba(doctor, no_numba):
+    assert doctor()["numba"].startswith("not installed; pip install numba")
+
+
+def test_it_says_why_numba_does_not_work(doctor, monkeypatch):
+    def sgd(*_):
+        raise RuntimeError("cannot cache")
+
+    monkeypatch.setitem(sys.modules, "numba", types.ModuleType("numba"))
+    monkeypatch.setattr(minibp, "compiled", types.SimpleNamespace(sgd=sgd), raising=False)
+    assert doctor()["numba"].startswith("does not work: RuntimeError: cannot cache; pip install -U numba")
+
+
+# --- warnings ------------------------------------------------------------------------------------------------------
+
+BEFORE, SINCE = ["AVX2", "AVX512F", "AVX512_SKX"], ["X86_V3", "X86_V4"]  # NumPy 2.4 has other names
+
+
+@pytest.fixture
+def warned(monkeypatch, capsys):
+    """Runs the doctor on a processor with these features, where these kernels run; gives the warnings."""
+
+    def run(features, kernels=None, api="openblas"):
+        pool = {"user_api": "blas", "internal_api": api, "version": "0.3", "architecture": kernels, "num_threads": 1}
+        monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: [pool])
+        monkeypatch.setattr(np, "show_config", show_config(**{"SIMD Extensions": {"found": features}}))
+        return [row.split(maxsplit=1)[1] for row in report().splitlines() if row.startswith("warning")]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("features", "kernels", "instructions"),
+    [(BEFORE, "Haswell", "AVX-512"), (SINCE, "Zen", "AVX-512"), (SINCE[:1], "Nehalem", "AVX2")],
+)
+def test_it_warns_of_kernels_that_the_environment_makes_slower(monkeypatch, warned, features, kernels, instructions):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "x")
+    (warning,) = warned(features, kernels)
+    expected = f"forces {kernels} kernels, slower than those with {instructions}, which the processor has: unset it"
+    assert warning == f"OPENBLAS_CORETYPE=x {expected}"
+
+
+def test_without_threadpoolctl_the_kernels_are_those_that_the_environment_names(monkeypatch, warned):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "HASWELL")
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    (warning,) = warned(SINCE)
+    assert warning.startswith("OPENBLAS_CORETYPE=HASWELL forces HASWELL kernels")
+
+
+@pytest.mark.parametrize(
+    ("features", "kernels", "api"),
+    [
+        (SINCE, "SkylakeX", "openblas"),
+        (SINCE[:1], "Haswell", "openblas"),
+        ([], "Nehalem", "openblas"),
+        (["SVE"], "neoversen1", "openblas"),
+        (SINCE, None, "openblas"),
+        (SINCE, "haswell", "blis"),
+    ],
+)
+def test_it_does_not_warn_of_kernels_that_are_no_slower_or_not_known(monkeypatch, warned, features, kernels, api):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "x")
+    assert warned(features, kernels, api) == []
+
+
+def test_it_does_not_warn_of_kernels_that_nothing_forces(warned):
+    assert warned(SINCE, "Haswell") == []
+
+
+@pytest.mark.parametrize("name", ["OPENBLAS_L2_SIZE", "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES"])
+def test_it_warns_of_what_else_slows_numpy_down(monkeypatch, warned, name):
+    monkeypatch.setenv(name, "256")
+    (warning,) = warned(SINCE, "SkylakeX")
+    assert warning.startswith(f"{name}=256 ")
+    assert warning.endswith(": unset it")
+
+
+def test_kernels_that_the_environment_forces_are_really_told(monkeypatch):
+    simd = np.show_config(mode="dicts")["SIMD Extensions"]
+    if not {"AVX512_SKX", "X86_V4"} & {*simd["baseline"], *simd["found"]}:
+        pytest.skip("the processor has no AVX-512")
+    if not any(pool["internal_api"] == "openblas" for pool in threadpoolctl.threadpool_info()):
+        pytest.skip("NumPy's BLAS is not OpenBLAS")
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")  # is read when the library is loaded
+    command = [sys.executable, "-m", "minibp", "doctor"]
+    assert "forces Haswell kernels" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
