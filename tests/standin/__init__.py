@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import functools
 import json
-import operator
 import sys
 import types
 from pathlib import Path
@@ -25,11 +24,9 @@ from typing import Any
 import numpy as np
 
 NAMES = json.loads((Path(__file__).parent / "names.json").read_text(encoding="utf-8"))
-NAMES["cupy"]["einsum"] = ["subscripts", "operands", "dtype", "optimize"]  # "any" in the wheel; it refuses out=
-KINDS = {
-    "ufunc": ["x1", "x2", "out", "dtype", "casting"],
-    "gufunc": ["x1", "x2", "out", "dtype", "casting", "axes", "axis", "keepdims", "order", "signature"],
-}
+NAMES["cupy"]["einsum"] = "(subscripts, *operands, dtype=None, optimize=None)"  # "any" in the wheel; it refuses out=
+UFUNC = "(*x, out=None, dtype=None, casting=None"
+KINDS = {"ufunc": UFUNC + ")", "gufunc": UFUNC + ", axes=None, axis=None, keepdims=None, order=None, signature=None)"}
 FROM_HOST = {"array", "asarray", "ascontiguousarray"}  # take host arrays: this is how data gets to the device
 __version__ = NAMES["version"]
 
@@ -80,9 +77,6 @@ class ndarray:  # the name is CuPy's
     def __bool__(self) -> bool:
         return bool(self.get())
 
-    def __index__(self) -> int:
-        return operator.index(self.get())
-
     def __format__(self, spec: str) -> str:
         return format(self.get()[()], spec)
 
@@ -92,8 +86,11 @@ class ndarray:  # the name is CuPy's
     def __reduce__(self) -> Any:
         return asarray, (self.get(),)
 
-    def __deepcopy__(self, memo: Any) -> ndarray:
+    def __copy__(self) -> ndarray:
         return self.copy()  # on the device, as CuPy's
+
+    def __deepcopy__(self, memo: Any) -> ndarray:
+        return self.copy()
 
     def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct one.")
@@ -180,11 +177,18 @@ def unwrap(value: Any, name: str, nested: bool) -> Any:
     return value
 
 
-def call(label: str, function: Any, known: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+@functools.cache
+def signature(label: str, parameters: str) -> Any:
+    """Does nothing, but can be called as this function of CuPy's can: Python refuses the rest."""
+    function = eval(f"lambda {parameters[1:-1]}: None")
+    function.__qualname__ = label  # for the message
+    return function
+
+
+def call(label: str, function: Any, known: str, name: str, *args: Any, **kwargs: Any) -> Any:
     """Call NumPy's function as CuPy's would be called."""
-    parameters = KINDS.get(known, known) if isinstance(known, str) else known
-    if parameters != "any" and not set(kwargs) <= set(parameters):
-        raise TypeError(f"{label}() got an unexpected keyword argument {sorted(set(kwargs) - set(parameters))[0]!r}")
+    if known != "any":
+        signature(label, KINDS.get(known, known))(*args, **kwargs)
     out = kwargs.get("out")
     if out is not None and not isinstance(out, ndarray):
         raise TypeError(f"{label}: out= must be a device array, got {type(out)}")
@@ -193,7 +197,7 @@ def call(label: str, function: Any, known: Any, name: str, *args: Any, **kwargs:
     if name == "take" and "mode" not in kwargs:
         kwargs["mode"] = "wrap"  # as on the device: nothing checks the indices
     traffic.calls += 1
-    nested = not isinstance(known, str)
+    nested = known.startswith("(")
     host = [unwrap(each, name, nested) for each in args]
     result = function(*host, **{key: unwrap(each, name, True) for key, each in kwargs.items()})
     return out if out is not None else wrap(result)
@@ -251,9 +255,9 @@ def _operator(symbol: str, function: str) -> None:
         return find(function)(self, other, out=self)
 
     setattr(ndarray, f"__{symbol}__", apply)
-    if symbol not in COMPARISONS:
-        setattr(ndarray, f"__r{symbol}__", reflected)
-        setattr(ndarray, f"__i{symbol}__", in_place)
+    for special, method in ((f"__r{symbol}__", reflected), (f"__i{symbol}__", in_place)):
+        if special in NAMES["special"]:  # a @= b makes a new array
+            setattr(ndarray, special, method)
 
 
 COMPARISONS = {
@@ -266,8 +270,24 @@ ARITHMETIC = {
 }  # fmt: skip
 for _symbol, _function in {**COMPARISONS, **ARITHMETIC}.items():
     _operator(_symbol, _function)
-for _symbol, _function in {"neg": "negative", "abs": "absolute", "invert": "invert"}.items():
+for _symbol, _function in {"pos": "positive", "neg": "negative", "abs": "absolute", "invert": "invert"}.items():
     setattr(ndarray, f"__{_symbol}__", lambda self, _function=_function: find(_function)(self))
+
+
+class Generator:
+    """Random numbers on the device, by the methods that CuPy's generators have; the numbers are NumPy's."""
+
+    def __init__(self, seed: Any = None):
+        self._host = np.random.default_rng(seed)
+
+    def __getattr__(self, name: str) -> Any:
+        known = NAMES["Generator"].get(name)
+        if known is None:
+            raise AttributeError(f"'cupy.random.Generator' object has no attribute {name!r}")
+        return functools.partial(call, f"Generator.{name}", getattr(self._host, name), known, name)
+
+
+random = types.SimpleNamespace(Generator=Generator, default_rng=Generator)
 
 
 class _Device:
