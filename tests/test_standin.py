@@ -1,4 +1,4 @@
-"""The stand-in for CuPy: it refuses what CuPy refuses.
+"""The stand-in for CuPy: it refuses what CuPy refuses, and counts what CuPy waits for.
 
 Marked `gpu`, the same runs on the real CuPy, which shows that the stand-in does not refuse too much or too little.
 """
@@ -137,18 +137,81 @@ def test_a_generator_on_the_device_fills_an_array(xp):
         assert isinstance(drawn, xp.ndarray) and drawn.shape == (5,)
 
 
-def test_what_crosses_the_bus_is_counted(host):
+# --- what crosses the bus ------------------------------------------------------------------------------------------
+
+READS = {
+    "float": lambda xp, d: float(d.sum()),
+    "int": lambda xp, d: int(d.sum()),
+    "bool": lambda xp, d: bool(d.sum()),
+    "item": lambda xp, d: d.sum().item(),
+    "tolist": lambda xp, d: d.tolist(),
+    "get": lambda xp, d: d.get(),
+    "asnumpy": lambda xp, d: xp.asnumpy(d),
+    "a text": lambda xp, d: str(d),
+    "a formatted text": lambda xp, d: f"{d.sum():.3f}",
+    "tobytes": lambda xp, d: d.tobytes(),
+    "dumps": lambda xp, d: d.dumps(),
+    "array_repr": lambda xp, d: xp.array_repr(d),
+    "a boolean index": lambda xp, d: d[d > 3],
+    "nonzero": lambda xp, d: xp.nonzero(d),
+    "the method nonzero": lambda xp, d: d.nonzero(),
+    "where of a condition alone": lambda xp, d: xp.where(d > 3),
+    "argwhere": lambda xp, d: xp.argwhere(d),
+    "flatnonzero": lambda xp, d: xp.flatnonzero(d),
+    "unique": lambda xp, d: xp.unique(d),
+    "extract": lambda xp, d: xp.extract(d > 3, d),
+    "compress": lambda xp, d: d.compress(d[:, 0] > 3, axis=0),
+    "whether all are close": lambda xp, d: 1 if xp.allclose(d, d) else 0,
+    "whether all are equal": lambda xp, d: 1 if xp.array_equal(d, d) else 0,
+    "whether one number is larger": lambda xp, d: max(d[0, 0], d[1, 1]),
+}
+NO_READS = {
+    "arithmetic": lambda xp, d: (d * 2 + 1).sum(),
+    "allclose": lambda xp, d: xp.allclose(d, d),
+    "array_equal": lambda xp, d: xp.array_equal(d, d),
+    "count_nonzero": lambda xp, d: xp.count_nonzero(d),
+    "argmax": lambda xp, d: d.argmax(),
+    "where of three": lambda xp, d: xp.where(d > 3, d, d),
+    "a slice": lambda xp, d: d[1:3],
+    "an element": lambda xp, d: d[0, 0],
+    "rows by an index array": lambda xp, d: d[xp.asarray([0, 1])],
+    "a copy": lambda xp, d: copy.copy(d),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_what_must_know_a_value_counts_as_a_read(host, read):
+    device = standin.asarray(host)
+    standin.traffic.clear()
+    read(standin, device)
+    assert standin.traffic.reads == 1
+
+
+@pytest.mark.parametrize("compute", NO_READS.values(), ids=NO_READS)
+def test_what_stays_on_the_device_counts_as_no_read(host, compute):
+    device = standin.asarray(host)
+    standin.traffic.clear()
+    result = compute(standin, device)
+    assert isinstance(result, standin.ndarray)
+    assert standin.traffic.reads == 0
+
+
+def test_uploads_and_calls_are_counted(host):
     standin.traffic.clear()
     device = standin.asarray(host)
-    assert (standin.traffic.uploads, standin.traffic.reads) == (1, 0)
-    total = (device * 2 + 1).sum()
-    assert (standin.traffic.uploads, standin.traffic.reads) == (1, 0)
-    assert standin.traffic.calls == 4
-    for i, read in enumerate((float, int, bool, lambda a: a.item(), lambda a: a.get(), str), 1):
-        read(total)
-        assert standin.traffic.reads == i
-    device[device > 3]
-    assert standin.traffic.reads == 7
+    assert (standin.traffic.uploads, standin.traffic.calls) == (1, 1)
+    (device * 2 + 1).sum()
+    assert (standin.traffic.uploads, standin.traffic.calls) == (1, 4)
+    device[np.array([0, 1])], device[[0, 1]]
+    assert standin.traffic.uploads == 3
+
+
+@pytest.mark.parametrize("name", ["data", "flat", "device", "cstruct"])
+def test_no_memory_of_the_host_is_handed_out(host, name):
+    assert not hasattr(standin.asarray(host), name)
+
+
+# --- the list of names ---------------------------------------------------------------------------------------------
 
 
 def test_arrays_have_no_special_method_that_those_of_cupy_lack():

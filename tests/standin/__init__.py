@@ -28,6 +28,14 @@ NAMES["cupy"]["einsum"] = "(subscripts, *operands, dtype=None, optimize=None)"  
 UFUNC = "(*x, out=None, dtype=None, casting=None"
 KINDS = {"ufunc": UFUNC + ")", "gufunc": UFUNC + ", axes=None, axis=None, keepdims=None, order=None, signature=None)"}
 FROM_HOST = {"array", "asarray", "ascontiguousarray"}  # take host arrays: this is how data gets to the device
+# What must know values to go on, by its docstring, and what the docstrings leave out.
+SYNCHRONIZING = {*NAMES["synchronizing"]}.union(
+    ["argwhere", "trim_zeros", "unique_all", "unique_counts", "unique_inverse", "unique_values"],
+    ["intersect1d", "setdiff1d", "setxor1d", "union1d", "shares_memory", "array2string", "array_repr", "array_str"],
+    ["tobytes", "tofile", "dump", "dumps", "save", "savez", "savez_compressed", "savetxt"],
+)
+ARRAYS_OF_ONE = {"allclose", "array_equal", "array_equiv", "count_nonzero"}  # where NumPy gives a bool or an int
+NOT_OFFERED = {"cstruct", "data", "device", "flat"}  # NumPy's would hand out memory of the host
 __version__ = NAMES["version"]
 
 
@@ -110,7 +118,7 @@ class ndarray:  # the name is CuPy's
     # ---- what an array has
 
     def __getattr__(self, name: str) -> Any:
-        if name not in NAMES["ndarray"]:
+        if name not in NAMES["ndarray"] or name in NOT_OFFERED:
             raise AttributeError(f"'cupy.ndarray' object has no attribute {name!r}")
         value = getattr(self._held, name)
         if NAMES["ndarray"][name] is None:
@@ -147,7 +155,8 @@ def within(index: Any, shape: tuple[int, ...]) -> Any:
     """An index of host arrays; integers in arrays that lie outside wrap, as on the device: nothing checks them."""
     if isinstance(index, tuple):
         return tuple(within(each, shape[i : i + 1]) for i, each in enumerate(index))
-    if isinstance(index, np.ndarray) and index.ndim:
+    if isinstance(index, list) or (isinstance(index, np.ndarray) and index.ndim):
+        index = np.asarray(index)
         traffic.uploads += 1
     held = index._held if isinstance(index, ndarray) else index
     if isinstance(held, np.ndarray) and held.dtype.kind in "iu" and held.ndim:
@@ -196,11 +205,13 @@ def call(label: str, function: Any, known: str, name: str, *args: Any, **kwargs:
         traffic.uploads += 1
     if name == "take" and "mode" not in kwargs:
         kwargs["mode"] = "wrap"  # as on the device: nothing checks the indices
+    if name in SYNCHRONIZING and not (name == "where" and len(args) + len(kwargs) > 1):
+        traffic.reads += 1
     traffic.calls += 1
     nested = known.startswith("(")
     host = [unwrap(each, name, nested) for each in args]
     result = function(*host, **{key: unwrap(each, name, True) for key, each in kwargs.items()})
-    return out if out is not None else wrap(result)
+    return out if out is not None else wrap(np.asarray(result) if name in ARRAYS_OF_ONE else result)
 
 
 def asarray(a: Any, *args: Any, **kwargs: Any) -> ndarray:
