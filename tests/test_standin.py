@@ -5,10 +5,14 @@ Marked `gpu`, the same runs on the real CuPy, which shows that the stand-in does
 
 import copy
 import importlib
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import standin
+
+import minibp
 
 
 @pytest.fixture(params=["standin", pytest.param("cupy", marks=pytest.mark.gpu)])
@@ -137,6 +141,12 @@ def test_a_generator_on_the_device_fills_an_array(xp):
         assert isinstance(drawn, xp.ndarray) and drawn.shape == (5,)
 
 
+def test_the_device_tells_its_name_and_memory(xp):
+    free, total = xp.cuda.Device().mem_info
+    assert 0 < free <= total
+    assert isinstance(xp.cuda.runtime.getDeviceProperties(0)["name"], bytes)
+
+
 # --- what crosses the bus ------------------------------------------------------------------------------------------
 
 READS = {
@@ -206,9 +216,32 @@ def test_uploads_and_calls_are_counted(host):
     assert standin.traffic.uploads == 3
 
 
+# --- what the stand-in alone refuses: on CuPy undefined, a needless copy, or of no use to minibp ---------------------
+
+
+def test_many_values_are_not_assigned_to_an_index_that_stands_twice(host):
+    device, rows = standin.asarray(host), standin.asarray(host[:2])
+    device[standin.asarray([0, 1])] = rows
+    with pytest.raises(IndexError, match="which value wins is undefined"):
+        device[standin.asarray([3, 3])] = rows
+    device[standin.asarray([3, 3])] = 0
+    np.testing.assert_array_equal(device.get()[3], np.zeros(4))
+
+
+def test_a_product_is_not_written_into_an_array_that_is_not_contiguous(host):
+    device = standin.asarray(host)
+    with pytest.raises(ValueError, match="not contiguous"):
+        standin.matmul(device, device.T, out=standin.empty((6, 12), "float32")[:, ::2])
+
+
 @pytest.mark.parametrize("name", ["data", "flat", "device", "cstruct"])
 def test_no_memory_of_the_host_is_handed_out(host, name):
     assert not hasattr(standin.asarray(host), name)
+
+
+@pytest.mark.parametrize("name", ["fuse", "RawKernel", "ElementwiseKernel", "ReductionKernel", "linalg", "mgrid"])
+def test_what_numpy_cannot_stand_for_is_not_offered(name):
+    assert not hasattr(standin, name)
 
 
 # --- the list of names ---------------------------------------------------------------------------------------------
@@ -217,6 +250,13 @@ def test_no_memory_of_the_host_is_handed_out(host, name):
 def test_arrays_have_no_special_method_that_those_of_cupy_lack():
     own = {name for name, value in vars(standin.ndarray).items() if name.startswith("__") and callable(value)}
     assert own - {"__getattr__"} <= set(standin.NAMES["special"])
+
+
+def test_minibp_uses_no_function_whose_parameters_are_not_known():
+    sources = Path(minibp.__file__).parent.glob("*.py")
+    used = {name for path in sources for name in re.findall(r"\bxp\.(\w+)", path.read_text(encoding="utf-8"))}
+    assert {"matmul", "einsum"} <= used
+    assert not [name for name in used if standin.NAMES["cupy"].get(name) == "any"]
 
 
 def test_what_the_stand_in_offers_is_what_this_cupy_offers():

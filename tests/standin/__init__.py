@@ -8,14 +8,29 @@ It offers the names and parameters that the real wheel has (names.json, written 
 - counts what crosses the bus: `traffic.reads` to the host, `traffic.uploads` from it, and `traffic.calls`, the
   functions that are called, each at least one launch of a kernel.
 
-What it cannot show: the rounding of a GPU, `fuse` and kernels (both absent), the parameters of functions that take any
-("any" in names.json), winners of duplicate indices. For these the tests marked `gpu` run on the real CuPy.
+It refuses more than CuPy: what CuPy leaves undefined (an index that stands twice in an assignment of many values), what
+costs it a copy (a product into an array that is not contiguous), and what minibp has no use for (`fuse`, kernels,
+streams, `linalg` and other modules, methods of ufuncs, `.flat`, `.data`). So none of these can pass unnoticed.
+
+Whether it refuses and wraps as CuPy does, and no more than that, the tests of test_standin.py show that run on both.
+What it cannot show, and what does on a GPU (`-m gpu`; in test_standin.py, where no file is named):
+
+- rounding, and orders of summation: test_parity.py, whose tests run on the real CuPy too;
+- the parameters of functions that take any ("any" in names.json): einsum's are written here, and tested by the mistake
+  "out= of einsum"; minibp uses no other, test_minibp_uses_no_function_whose_parameters_are_not_known;
+- whether a step waits for the GPU unseen, which nothing counts there: test_parity.py,
+  test_a_training_step_does_not_wait_for_the_gpu;
+- the numbers that CuPy's generators draw: test_a_generator_on_the_device_fills_an_array shows what they take; minibp
+  draws all on the host;
+- memory and the name of the device: test_the_device_tells_its_name_and_memory;
+- speed: nothing yet. No test measures it, and no run on a GPU has.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+import math
 import sys
 import types
 from pathlib import Path
@@ -140,7 +155,10 @@ class ndarray:  # the name is CuPy's
         if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim):
             raise TypeError("non-scalar numpy.ndarray cannot be used for fill")
         traffic.calls += 1
-        self._held[within(index, self.shape)] = value._held if isinstance(value, ndarray) else value
+        where = within(index, self.shape)
+        if isinstance(value, ndarray) and value.shape and stands_twice(where, self.shape):
+            raise IndexError("an index stands twice in the assignment: which value wins is undefined on the device")
+        self._held[where] = value._held if isinstance(value, ndarray) else value
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -162,6 +180,14 @@ def within(index: Any, shape: tuple[int, ...]) -> Any:
     if isinstance(held, np.ndarray) and held.dtype.kind in "iu" and held.ndim:
         return held % shape[0] if shape else held
     return held
+
+
+def stands_twice(index: Any, shape: tuple[int, ...]) -> bool:
+    """Whether an index names a place more than once."""
+    if not any(isinstance(each, np.ndarray) for each in flat(index)):
+        return False  # slices do not
+    places = np.arange(math.prod(shape)).reshape(shape)[index]
+    return len(np.unique(places)) < places.size
 
 
 def wrap(result: Any) -> Any:
@@ -201,6 +227,8 @@ def call(label: str, function: Any, known: str, name: str, *args: Any, **kwargs:
     out = kwargs.get("out")
     if out is not None and not isinstance(out, ndarray):
         raise TypeError(f"{label}: out= must be a device array, got {type(out)}")
+    if name in ("matmul", "dot") and out is not None and not out.flags.c_contiguous:
+        raise ValueError(f"{label}: out= is not contiguous, which costs CuPy a temporary array and a copy")
     if name in FROM_HOST and any(isinstance(each, (np.ndarray, np.generic, list, int, float)) for each in args[:1]):
         traffic.uploads += 1
     if name == "take" and "mode" not in kwargs:
@@ -243,7 +271,11 @@ def find(name: str) -> Any:
     if known is None:
         raise AttributeError(f"module 'cupy' has no attribute {name!r}")
     if known in ("constant", "type"):
-        return getattr(np, name)
+        value = getattr(np, name)  # numbers and their types; others, as `mgrid`, would be NumPy's own
+        number = isinstance(value, type) and issubclass(value, (np.generic, np.dtype, np.finfo, np.iinfo))
+        if number or isinstance(value, float | None):
+            return value
+        raise AttributeError(f"the stand-in for cupy has no {name!r}")
     return functools.partial(call, name, getattr(np, name), known, name)
 
 
