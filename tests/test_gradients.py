@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from arrays import assert_equal
 from strategies import normals
 
 from minibp import (
@@ -26,6 +27,8 @@ from minibp import (
     Tanh,
     check_gradients,
 )
+
+pytestmark = pytest.mark.usefixtures("library")
 
 N, K = 6, 3
 X = normals((N, 2, 2))
@@ -184,13 +187,13 @@ def test_network_is_left_as_it_was(dtype):
     before = arrays(net)
     check_gradients(net, X[:2], LABELS[:2])
     for array, kept in zip(arrays(net), before, strict=True):
-        np.testing.assert_array_equal(array, kept)
+        assert_equal(array, kept)
     assert net.rng.bit_generator.state == other.rng.bit_generator.state
     for each in (net, other):  # the forward still waits, and the next masks are the next
         each.backward()
         each.forward(X, LABELS)
     for array, kept in zip(arrays(net), arrays(other), strict=True):
-        np.testing.assert_array_equal(array, kept)
+        assert_equal(array, kept)
     assert net.dtype == dtype and net.layers[3].step == 2
 
 
@@ -200,15 +203,15 @@ def test_layer_is_left_as_it_was(make):
     dy = normals(layer.forward(x).shape, seed=1)
     other.forward(x)
     check_gradients(layer, x[:2])
-    np.testing.assert_array_equal(layer.backward(dy), other.backward(dy))
-    np.testing.assert_array_equal(layer.forward(x), other.forward(x))
+    assert_equal(layer.backward(dy), other.backward(dy))
+    assert_equal(layer.forward(x), other.forward(x))
     for name in ("params", "grads", "state"):
         for array, kept in zip(getattr(layer, name).values(), getattr(other, name).values(), strict=True):
-            np.testing.assert_array_equal(array, kept)
+            assert_equal(array, kept)
 
 
 def test_layer_without_weights_is_left_for_a_network_to_draw():
     layer = Dense(4, 3)
     check_gradients(layer, normals((5, 4)))
     layer, other = (Network([each], QuadraticLoss(), seed=1).layers[0] for each in (layer, Dense(4, 3)))
-    np.testing.assert_array_equal(layer.W, other.W)
+    assert_equal(layer.W, other.W)

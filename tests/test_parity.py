@@ -381,6 +381,27 @@ def test_switching_weight_decay_on_reads_nothing_back(stand_in, digits):
     assert (stand_in.traffic.reads, stand_in.traffic.uploads) == (0, 0)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_a_training_step_does_not_wait_for_the_gpu(digits, make):
+    cupy = importlib.import_module("cupy")
+    net = Network(every_layer(), CrossEntropy(), backend="cupy")
+    optimizer = make(net)
+    x, t = next(Batches(net, digits, 32)(np.arange(32)))
+
+    def step():
+        net.losses(x, t)
+        net.backward()
+        optimizer.step()
+
+    step()  # compiles the kernels
+    a, product = cupy.ones((4096, 4096), "float32"), cupy.empty((4096, 4096), "float32")
+    for _ in range(100):  # work for many times as long as it takes to launch a step behind it
+        cupy.matmul(a, a, out=product)
+    step()
+    assert not cupy.cuda.Stream.null.done
+
+
 def test_reads_and_uploads_of_an_epoch_do_not_grow_with_its_steps(stand_in, digits):
     counts = []
     for samples in (320, 1280):

@@ -1,6 +1,7 @@
 """The training scripts: what they print, write and refuse."""
 
 import csv
+import importlib
 import re
 import runpy
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import standin
 
 from datasets.script import main
 from minibp import data, load, metrics
@@ -73,6 +75,21 @@ def test_same_seed_prints_the_same_result(dataset, capsys):
 ])  # fmt: skip
 def test_the_command_line_overrides_the_recipe(digits, arguments, shown):
     assert shown in "\n".join(digits(*arguments))
+
+
+@pytest.mark.parametrize("xp", ["standin", pytest.param("cupy", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("kind", [[], ["--compare-losses"], ["--probe"]], ids=["training", "comparison", "probe"])
+def test_a_script_gives_the_same_with_either_backend(xp, kind, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "cupy", importlib.import_module(xp))
+    standin.traffic.clear()
+    printed = []
+    for backend in ("numpy", "cupy"):
+        arguments = [*kind, "--epochs", "1", "--batch-size", "200", "--hidden", "8", "--quiet", "--backend", backend]
+        assert main("digits", data.digits, arguments) == 0
+        printed.append(re.findall(r"\d+\.\d+", capsys.readouterr().out.split("seconds")[0]))
+    ours, theirs = (list(map(float, numbers)) for numbers in printed)
+    assert theirs == pytest.approx(ours, rel=0.01, abs=0.01)
+    assert (standin.traffic.calls > 100) == (xp == "standin")
 
 
 # --- what is written -----------------------------------------------------------------------------------------------

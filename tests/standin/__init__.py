@@ -8,15 +8,29 @@ It offers the names and parameters that the real wheel has (names.json, written 
 - counts what crosses the bus: `traffic.reads` to the host, `traffic.uploads` from it, and `traffic.calls`, the
   functions that are called, each at least one launch of a kernel.
 
-What it cannot show: the rounding of a GPU, `fuse` and kernels (both absent), the parameters of functions that take any
-("any" in names.json), winners of duplicate indices. For these the tests marked `gpu` run on the real CuPy.
+It refuses more than CuPy: what CuPy leaves undefined (an index that stands twice in an assignment of many values), what
+costs it a copy (a product into an array that is not contiguous), and what minibp has no use for (`fuse`, kernels,
+streams, `linalg` and other modules, methods of ufuncs, `.flat`, `.data`). So none of these can pass unnoticed.
+
+Whether it refuses and wraps as CuPy does, and no more than that, the tests of test_standin.py show that run on both.
+What it cannot show, and what does on a GPU (`-m gpu`; in test_standin.py, where no file is named):
+
+- rounding, and orders of summation: test_parity.py, whose tests run on the real CuPy too;
+- the parameters of functions that take any ("any" in names.json): einsum's are written here, and tested by the mistake
+  "out= of einsum"; minibp uses no other, test_minibp_uses_no_function_whose_parameters_are_not_known;
+- whether a step waits for the GPU unseen, which nothing counts there: test_parity.py,
+  test_a_training_step_does_not_wait_for_the_gpu;
+- the numbers that CuPy's generators draw: test_a_generator_on_the_device_fills_an_array shows what they take; minibp
+  draws all on the host;
+- memory and the name of the device: test_the_device_tells_its_name_and_memory;
+- speed: nothing yet. No test measures it, and no run on a GPU has.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-import operator
+import math
 import sys
 import types
 from pathlib import Path
@@ -25,12 +39,18 @@ from typing import Any
 import numpy as np
 
 NAMES = json.loads((Path(__file__).parent / "names.json").read_text(encoding="utf-8"))
-NAMES["cupy"]["einsum"] = ["subscripts", "operands", "dtype", "optimize"]  # "any" in the wheel; it refuses out=
-KINDS = {
-    "ufunc": ["x1", "x2", "out", "dtype", "casting"],
-    "gufunc": ["x1", "x2", "out", "dtype", "casting", "axes", "axis", "keepdims", "order", "signature"],
-}
+NAMES["cupy"]["einsum"] = "(subscripts, *operands, dtype=None, optimize=None)"  # "any" in the wheel; it refuses out=
+UFUNC = "(*x, out=None, dtype=None, casting=None"
+KINDS = {"ufunc": UFUNC + ")", "gufunc": UFUNC + ", axes=None, axis=None, keepdims=None, order=None, signature=None)"}
 FROM_HOST = {"array", "asarray", "ascontiguousarray"}  # take host arrays: this is how data gets to the device
+# What must know values to go on, by its docstring, and what the docstrings leave out.
+SYNCHRONIZING = {*NAMES["synchronizing"]}.union(
+    ["argwhere", "trim_zeros", "unique_all", "unique_counts", "unique_inverse", "unique_values"],
+    ["intersect1d", "setdiff1d", "setxor1d", "union1d", "shares_memory", "array2string", "array_repr", "array_str"],
+    ["tobytes", "tofile", "dump", "dumps", "save", "savez", "savez_compressed", "savetxt"],
+)
+ARRAYS_OF_ONE = {"allclose", "array_equal", "array_equiv", "count_nonzero"}  # where NumPy gives a bool or an int
+NOT_OFFERED = {"cstruct", "data", "device", "flat"}  # NumPy's would hand out memory of the host
 __version__ = NAMES["version"]
 
 
@@ -80,9 +100,6 @@ class ndarray:  # the name is CuPy's
     def __bool__(self) -> bool:
         return bool(self.get())
 
-    def __index__(self) -> int:
-        return operator.index(self.get())
-
     def __format__(self, spec: str) -> str:
         return format(self.get()[()], spec)
 
@@ -92,8 +109,11 @@ class ndarray:  # the name is CuPy's
     def __reduce__(self) -> Any:
         return asarray, (self.get(),)
 
-    def __deepcopy__(self, memo: Any) -> ndarray:
+    def __copy__(self) -> ndarray:
         return self.copy()  # on the device, as CuPy's
+
+    def __deepcopy__(self, memo: Any) -> ndarray:
+        return self.copy()
 
     def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct one.")
@@ -113,7 +133,7 @@ class ndarray:  # the name is CuPy's
     # ---- what an array has
 
     def __getattr__(self, name: str) -> Any:
-        if name not in NAMES["ndarray"]:
+        if name not in NAMES["ndarray"] or name in NOT_OFFERED:
             raise AttributeError(f"'cupy.ndarray' object has no attribute {name!r}")
         value = getattr(self._held, name)
         if NAMES["ndarray"][name] is None:
@@ -135,7 +155,10 @@ class ndarray:  # the name is CuPy's
         if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim):
             raise TypeError("non-scalar numpy.ndarray cannot be used for fill")
         traffic.calls += 1
-        self._held[within(index, self.shape)] = value._held if isinstance(value, ndarray) else value
+        where = within(index, self.shape)
+        if isinstance(value, ndarray) and value.shape and stands_twice(where, self.shape):
+            raise IndexError("an index stands twice in the assignment: which value wins is undefined on the device")
+        self._held[where] = value._held if isinstance(value, ndarray) else value
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -150,12 +173,21 @@ def within(index: Any, shape: tuple[int, ...]) -> Any:
     """An index of host arrays; integers in arrays that lie outside wrap, as on the device: nothing checks them."""
     if isinstance(index, tuple):
         return tuple(within(each, shape[i : i + 1]) for i, each in enumerate(index))
-    if isinstance(index, np.ndarray) and index.ndim:
+    if isinstance(index, list) or (isinstance(index, np.ndarray) and index.ndim):
+        index = np.asarray(index)
         traffic.uploads += 1
     held = index._held if isinstance(index, ndarray) else index
     if isinstance(held, np.ndarray) and held.dtype.kind in "iu" and held.ndim:
         return held % shape[0] if shape else held
     return held
+
+
+def stands_twice(index: Any, shape: tuple[int, ...]) -> bool:
+    """Whether an index names a place more than once."""
+    if not any(isinstance(each, np.ndarray) for each in flat(index)):
+        return False  # slices do not
+    places = np.arange(math.prod(shape)).reshape(shape)[index]
+    return len(np.unique(places)) < places.size
 
 
 def wrap(result: Any) -> Any:
@@ -180,23 +212,34 @@ def unwrap(value: Any, name: str, nested: bool) -> Any:
     return value
 
 
-def call(label: str, function: Any, known: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+@functools.cache
+def signature(label: str, parameters: str) -> Any:
+    """Does nothing, but can be called as this function of CuPy's can: Python refuses the rest."""
+    function = eval(f"lambda {parameters[1:-1]}: None")
+    function.__qualname__ = label  # for the message
+    return function
+
+
+def call(label: str, function: Any, known: str, name: str, *args: Any, **kwargs: Any) -> Any:
     """Call NumPy's function as CuPy's would be called."""
-    parameters = KINDS.get(known, known) if isinstance(known, str) else known
-    if parameters != "any" and not set(kwargs) <= set(parameters):
-        raise TypeError(f"{label}() got an unexpected keyword argument {sorted(set(kwargs) - set(parameters))[0]!r}")
+    if known != "any":
+        signature(label, KINDS.get(known, known))(*args, **kwargs)
     out = kwargs.get("out")
     if out is not None and not isinstance(out, ndarray):
         raise TypeError(f"{label}: out= must be a device array, got {type(out)}")
+    if name in ("matmul", "dot") and out is not None and not out.flags.c_contiguous:
+        raise ValueError(f"{label}: out= is not contiguous, which costs CuPy a temporary array and a copy")
     if name in FROM_HOST and any(isinstance(each, (np.ndarray, np.generic, list, int, float)) for each in args[:1]):
         traffic.uploads += 1
     if name == "take" and "mode" not in kwargs:
         kwargs["mode"] = "wrap"  # as on the device: nothing checks the indices
+    if name in SYNCHRONIZING and not (name == "where" and len(args) + len(kwargs) > 1):
+        traffic.reads += 1
     traffic.calls += 1
-    nested = not isinstance(known, str)
+    nested = known.startswith("(")
     host = [unwrap(each, name, nested) for each in args]
     result = function(*host, **{key: unwrap(each, name, True) for key, each in kwargs.items()})
-    return out if out is not None else wrap(result)
+    return out if out is not None else wrap(np.asarray(result) if name in ARRAYS_OF_ONE else result)
 
 
 def asarray(a: Any, *args: Any, **kwargs: Any) -> ndarray:
@@ -228,7 +271,11 @@ def find(name: str) -> Any:
     if known is None:
         raise AttributeError(f"module 'cupy' has no attribute {name!r}")
     if known in ("constant", "type"):
-        return getattr(np, name)
+        value = getattr(np, name)  # numbers and their types; others, as `mgrid`, would be NumPy's own
+        number = isinstance(value, type) and issubclass(value, (np.generic, np.dtype, np.finfo, np.iinfo))
+        if number or isinstance(value, float | None):
+            return value
+        raise AttributeError(f"the stand-in for cupy has no {name!r}")
     return functools.partial(call, name, getattr(np, name), known, name)
 
 
@@ -251,9 +298,9 @@ def _operator(symbol: str, function: str) -> None:
         return find(function)(self, other, out=self)
 
     setattr(ndarray, f"__{symbol}__", apply)
-    if symbol not in COMPARISONS:
-        setattr(ndarray, f"__r{symbol}__", reflected)
-        setattr(ndarray, f"__i{symbol}__", in_place)
+    for special, method in ((f"__r{symbol}__", reflected), (f"__i{symbol}__", in_place)):
+        if special in NAMES["special"]:  # a @= b makes a new array
+            setattr(ndarray, special, method)
 
 
 COMPARISONS = {
@@ -266,8 +313,24 @@ ARITHMETIC = {
 }  # fmt: skip
 for _symbol, _function in {**COMPARISONS, **ARITHMETIC}.items():
     _operator(_symbol, _function)
-for _symbol, _function in {"neg": "negative", "abs": "absolute", "invert": "invert"}.items():
+for _symbol, _function in {"pos": "positive", "neg": "negative", "abs": "absolute", "invert": "invert"}.items():
     setattr(ndarray, f"__{_symbol}__", lambda self, _function=_function: find(_function)(self))
+
+
+class Generator:
+    """Random numbers on the device, by the methods that CuPy's generators have; the numbers are NumPy's."""
+
+    def __init__(self, seed: Any = None):
+        self._host = np.random.default_rng(seed)
+
+    def __getattr__(self, name: str) -> Any:
+        known = NAMES["Generator"].get(name)
+        if known is None:
+            raise AttributeError(f"'cupy.random.Generator' object has no attribute {name!r}")
+        return functools.partial(call, f"Generator.{name}", getattr(self._host, name), known, name)
+
+
+random = types.SimpleNamespace(Generator=Generator, default_rng=Generator)
 
 
 class _Device:
