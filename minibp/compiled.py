@@ -1,19 +1,46 @@
-"""The optimizers' formulas as compiled loops: one pass over memory where NumPy takes up to ten. Needs the extra `fast`.
+"""The formulas as compiled loops: one pass over memory where NumPy takes two to ten. Needs the extra `fast` (numba).
 
-Each does, element by element, what `update` of its class does, in the same order and without reassociation or fused
-multiply-add: so the results are the same to the bit (a test holds that), whether numba is there or not.
+Each does, element by element, what the formula of its class does, in the same order and without reassociation or fused
+multiply-add: so the results are the same to the bit (a test holds that), and nothing depends on whether, or from when
+on, they are used. Layers and losses that are not named here, and subclasses, run their formulas.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from numba import njit
+import numba
+import numpy as np
+
+from .layers import Dense, ReLU, Sigmoid, Tanh
+from .losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
+from .part import Array, Part
+
+if numba.config.DISABLE_JIT:
+    raise ImportError("numba compiles nothing while NUMBA_DISABLE_JIT is set")
 
 # error_model "numpy": no check for division by zero, which would keep the loop from being vectorized, and 12 times
 # slower. One thread: a second one would fight with those of the BLAS.
-compiled = njit(error_model="numpy", cache=True)
+compiled = numba.njit(error_model="numpy", cache=True)
+
+
+def use(parts: Iterable[Part]) -> None:
+    """Let these layers and losses run the loops in place of the formulas that they stand for."""
+    for part in parts:
+        part.use_loops(FORMULAS.get(type(part), {}))
+        if isinstance(part, Loss) and type(part).rows is Loss.rows:
+            part.use_loops({"rows": one_hot})
+
+
+def works() -> None:
+    """Raise an error where numba cannot compile: it may not fit this NumPy."""
+    one = np.ones(1, "float32")
+    sgd(one, one, one[0])
+
+
+# ---- optimizers: one step, see optimizers.py
 
 
 @compiled
@@ -62,3 +89,215 @@ def adam(w: Any, g: Any, m: Any, v: Any, beta1: Any, beta2: Any, e: Any, a: Any)
         m[i] = m[i] * beta1 + g[i]
         v[i] = v[i] * beta2 + g[i] * g[i]
         w[i] -= m[i] / (math.sqrt(v[i]) + e) * a
+
+
+# ---- batches
+
+
+@compiled
+def gather_scaled(x: Any, rows: Any, scale: Any, out: Any) -> None:
+    """out = scale x[rows], for rows of bytes."""
+    factor = scale[()]
+    for i in range(rows.size):
+        row = rows[i]
+        for j in range(x.shape[1]):
+            out[i, j] = out.dtype.type(x[row, j]) * factor
+
+
+# ---- layers: formula and gradient of a batch, see layers.py
+#
+# Narrow arrays, which lie column by column (see part.py), are left to the formulas; but for the softmax, which has few
+# columns as a rule, and whose sums must be added up in NumPy's order.
+
+
+@compiled
+def _add_rows(y: Any, b: Any) -> None:
+    for i in range(y.shape[0]):
+        for j in range(y.shape[1]):
+            y[i, j] += b[j]
+
+
+def dense(layer: Dense, x: Array) -> Array:
+    """y = x W + b."""
+    y = np.matmul(x, layer.W, out=layer.y)
+    _add_rows(y, layer.b)
+    return y
+
+
+@compiled
+def _relu(x: Any, y: Any) -> None:
+    zero = y.dtype.type(0)
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            y[i, j] = zero if x[i, j] <= zero else x[i, j]  # NaN stays NaN
+
+
+def relu(layer: ReLU, x: Array) -> Array:
+    """y = max(x, 0)."""
+    if not in_rows(layer.y):
+        return ReLU.formula(layer, x)
+    _relu(x, layer.y)
+    return layer.y
+
+
+@compiled
+def _relu_gradient(dy: Any, y: Any, dx: Any) -> None:
+    zero, one = y.dtype.type(0), y.dtype.type(1)
+    for i in range(dy.shape[0]):
+        for j in range(dy.shape[1]):
+            dx[i, j] = dy[i, j] * (one if y[i, j] > zero else zero)
+
+
+def relu_gradient(layer: ReLU, dy: Array) -> Array:
+    """dx = dy where y > 0, else 0."""
+    if not in_rows(layer.y):
+        return ReLU.gradient(layer, dy)
+    _relu_gradient(dy, layer.y, layer.dx)
+    return layer.dx
+
+
+@compiled
+def _negated(x: Any, largest: Any, y: Any) -> None:
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            y[i, j] = largest[()] if -x[i, j] > largest[()] else -x[i, j]
+
+
+@compiled
+def _inverse(y: Any) -> None:
+    one = y.dtype.type(1)
+    for i in range(y.shape[0]):
+        for j in range(y.shape[1]):
+            y[i, j] = one / (y[i, j] + one)
+
+
+def sigmoid(layer: Sigmoid, x: Array) -> Array:
+    """y = 1 / (1 + exp(-x))."""
+    y = layer.y
+    if not in_rows(y):
+        return Sigmoid.formula(layer, x)
+    _negated(x, layer.log_max, y)
+    np.exp(y, out=y)
+    _inverse(y)
+    return y
+
+
+@compiled
+def _sigmoid_gradient(dy: Any, y: Any, dx: Any) -> None:
+    one = y.dtype.type(1)
+    for i in range(dy.shape[0]):
+        for j in range(dy.shape[1]):
+            dx[i, j] = (one - y[i, j]) * y[i, j] * dy[i, j]
+
+
+def sigmoid_gradient(layer: Sigmoid, dy: Array) -> Array:
+    """dx = dy y (1 - y)."""
+    if not in_rows(layer.y):
+        return Sigmoid.gradient(layer, dy)
+    _sigmoid_gradient(dy, layer.y, layer.dx)
+    return layer.dx
+
+
+@compiled
+def _tanh_gradient(dy: Any, y: Any, dx: Any) -> None:
+    one = y.dtype.type(1)
+    for i in range(dy.shape[0]):
+        for j in range(dy.shape[1]):
+            dx[i, j] = (one - y[i, j] * y[i, j]) * dy[i, j]
+
+
+def tanh_gradient(layer: Tanh, dy: Array) -> Array:
+    """dx = dy (1 - y²)."""
+    if not in_rows(layer.y):
+        return Tanh.gradient(layer, dy)
+    _tanh_gradient(dy, layer.y, layer.dx)
+    return layer.dx
+
+
+def in_rows(y: Array) -> bool:
+    """Whether this is a batch of rows that lie one after the other."""
+    return y.ndim == 2 and y.flags.c_contiguous
+
+
+# ---- losses, see losses.py
+
+
+@compiled
+def _one_hot(t: Any, rows: Any) -> None:
+    rows[:] = 0
+    for i in range(t.size):
+        rows[i, t[i]] = 1
+
+
+def one_hot(loss: Loss, t: Array) -> Array:
+    """Target rows for labels."""
+    if loss.onehot.shape[1] == 1:
+        return Loss.rows(loss, t)
+    _one_hot(t, loss.onehot)
+    return loss.onehot
+
+
+@compiled
+def _shifted(x: Any, t: Any, y: Any, row: Any, score: Any) -> None:
+    n, k = x.shape
+    for i in range(n):
+        row[i, 0], score[i, 0] = x[i, 0], 0
+    for j in range(1, k):
+        for i in range(n):
+            row[i, 0] = max(row[i, 0], x[i, j])
+    for j in range(k):
+        for i in range(n):
+            y[i, j] = x[i, j] - row[i, 0]
+            score[i, 0] += t[i, j] * y[i, j]
+
+
+@compiled
+def _normalized(y: Any, row: Any) -> None:
+    n, k = y.shape
+    for i in range(n):
+        row[i, 0] = y[i, 0]
+    for j in range(1, k):
+        for i in range(n):
+            row[i, 0] += y[i, j]
+    for j in range(k):
+        for i in range(n):
+            y[i, j] /= row[i, 0]
+
+
+def softmax_cross_entropy(loss: SoftmaxCrossEntropy, x: Array, t: Array) -> Array:
+    """ℓ = log Σₖ exp(xₖ) - Σₖ tₖ xₖ, and y = softmax(x)."""
+    y, row, score = loss.y, loss.row, loss.score
+    if in_rows(y):
+        return SoftmaxCrossEntropy.formula(loss, x, t)
+    _shifted(x, t, y, row, score)
+    np.exp(y, out=y)
+    _normalized(y, row)
+    np.log(row, out=row)
+    row -= score
+    return row[:, 0]
+
+
+@compiled
+def _scaled_difference(y: Any, t: Any, share: Any, dx: Any) -> None:
+    n, k = y.shape
+    for j in range(k):
+        for i in range(n):
+            dx[i, j] = (y[i, j] - t[i, j]) * share[()]
+
+
+def merged_gradient(loss: SoftmaxCrossEntropy | SigmoidCrossEntropy) -> Array:
+    """dx = (y - t) / N."""
+    if in_rows(loss.dx):
+        return type(loss).gradient(loss)
+    _scaled_difference(loss.y, loss.t, loss.share, loss.dx)
+    return loss.dx
+
+
+FORMULAS: dict[type[Part], dict[str, Callable[..., Array]]] = {
+    Dense: {"formula": dense},
+    ReLU: {"formula": relu, "gradient": relu_gradient},
+    Sigmoid: {"formula": sigmoid, "gradient": sigmoid_gradient},
+    Tanh: {"gradient": tanh_gradient},
+    SoftmaxCrossEntropy: {"formula": softmax_cross_entropy, "gradient": merged_gradient},
+    SigmoidCrossEntropy: {"gradient": merged_gradient},
+}

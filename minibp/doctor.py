@@ -84,20 +84,19 @@ def _pools() -> list[dict[str, Any]] | None:
 
 
 def _numba() -> Rows:
-    """Whether the compiled loops of the optimizers can be used."""
+    """Whether compiled loops can be used in place of the formulas."""
     try:
         import numba
 
         from . import compiled
 
-        one = np.ones(1, "float32")
-        compiled.sgd(one, one, one[0])
+        compiled.works()
     except Exception as error:
         if isinstance(error, ImportError) and error.name == "numba":
-            cure = "pip install numba makes the optimizers of large networks faster"
+            cure = "pip install numba makes long trainings faster"
             return [("numba", f"not installed; {cure}")]
         return [("numba", f"does not work: {said(error)}; pip install -U numba numpy brings two that fit")]
-    return [("numba", f"works: numba {numba.__version__}, compiles the optimizers of large networks")]
+    return [("numba", f"works: numba {numba.__version__}, compiles the formulas in long trainings")]
 
 
 def _warnings() -> Rows:

@@ -78,16 +78,18 @@ class Loss(Part):
         """Loss of each sample, unchecked: for targets that `check_targets` let pass."""
         if x.shape != self._shape:
             self.bind(x.shape)
-        if t.ndim == 2:
-            rows = t
-        else:
-            rows = self.onehot
-            if x.shape[1] == 1:
-                rows[:, 0] = t
-            else:
-                self.xp.equal(t[:, None], self.index[:1], out=rows)  # 1 in column t of each row
-        self.__dict__.update(x=x, t=rows)
+        here = self.__dict__  # spares two calls of __setattr__
+        here["x"] = x
+        rows = here["t"] = t if t.ndim == 2 else self.rows(t)
         return self.formula(x, rows)
+
+    def rows(self, t: Array) -> Array:
+        """Target rows (N, K) for labels t (N,): 1 in column t of each; with one output, the labels themselves."""
+        rows = self.onehot
+        if rows.shape[1] == 1:
+            rows[:, 0] = t
+            return rows
+        return self.xp.equal(t[:, None], self.index[:1], out=rows)
 
     def formula(self, x: Array, t: Array) -> Array:
         """Loss of each sample (N,), for rows t (N, K)."""

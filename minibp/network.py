@@ -116,6 +116,7 @@ class Network:
         for part, views in zip(parts, vectors.views, strict=True):
             part.attach(xp, dtype, views)
             part.__dict__.update(_taken=True, training=True)
+        self.loops: Any = None  # compiled.py, once it is used
         self._waiting = False
         self._widths: dict[Shape, int] = {}  # outputs by the shape of a sample: checked once
 
@@ -133,6 +134,26 @@ class Network:
         for optimizer in self.optimizers:
             optimizer.follow()
         return self
+
+    def compile(self) -> Any:
+        """Run compiled loops from now on where there are any; results are the same to the bit.
+
+        An optimizer calls this when a training has gone on for so long that it is worth to load them.
+
+        Returns
+        -------
+        The module of the loops; None without the extra `fast`, and on a device.
+        """
+        if self.loops is None and self.xp is np:
+            try:
+                from . import compiled
+
+                compiled.works()
+            except Exception:  # not there, or not fit for this NumPy: `python -m minibp doctor` says
+                return None
+            compiled.use(self._parts())
+            self.loops = compiled
+        return self.loops
 
     @property
     def backend(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -16,8 +17,7 @@ from .part import Array
 from .schedules import Constant, Schedule
 
 PIECE = 65536  # values: 256 KiB of each float32 vector at a time stay in the second-level cache
-LARGE = 50_000  # parameters from which on, and
-LATE = 200  # steps after which, compiled loops are worth the third of a second that it takes to load them
+WORTH = 1e8  # parameters updated (of each step, each) after which it is worth half a second to load compiled loops
 CLEAR = 100  # steps after which moments that have decayed to less than
 LEAST = 1e6  # times the smallest normal number become 0
 
@@ -96,8 +96,9 @@ class Optimizer:
         """Cut the vectors into pieces, weights and biases apart."""
         net = self.net
         self.decays = bool(self.weight_decay)
-        self.compiled = self._compiled()
         size = net.params.size
+        self.late = math.ceil(WORTH / max(size, 1))
+        self.compiled = self._compiled() if self.steps >= self.late else None
         whole = self.xp is not np or (self.compiled and not self.decays and self.clip_norm is None)
         step = max(size, 1) if whole else PIECE
         cuts = sorted({*range(0, size, step), net.weight_count if self.decays else 0, size})
@@ -119,7 +120,7 @@ class Optimizer:
 
     def step(self) -> None:
         """One step: change the network's params by its grads."""
-        if self.decays != bool(self.weight_decay) or self.steps == LATE:
+        if self.decays != bool(self.weight_decay) or self.steps == self.late:
             self._cut()
         if self.steps % CLEAR == 0:
             self._clear()
@@ -144,15 +145,10 @@ class Optimizer:
                 units *= self.max_norm / xp.maximum(norms, self.max_norm)  # 1 where the norm is small enough
 
     def _compiled(self) -> Callable[..., None] | None:
-        """The compiled form of `update`, to the bit the same: for large networks on NumPy, where numba is there."""
+        """The compiled form of `update`, to the bit the same, where there is one."""
         owner = next(cls for cls in type(self).__mro__ if "update" in vars(cls))  # not for a subclass with its own
-        if self.xp is not np or "loop" not in vars(owner) or self.net.params.size < LARGE or self.steps < LATE:
-            return None
-        try:
-            from . import compiled
-        except Exception:  # not there, or not fit for this NumPy: `python -m minibp doctor` says
-            return None
-        return getattr(compiled, self.loop or "", None)
+        loops = self.net.compile()
+        return getattr(loops, self.loop, None) if self.loop and "loop" in vars(owner) else None
 
     def _clear(self) -> None:
         """Make moments 0 that are 0 to any purpose.

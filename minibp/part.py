@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -17,7 +18,8 @@ Shape = tuple[int, ...]
 Self = TypeVar("Self", bound="Part")
 Array = Any  # a NumPy array, or a CuPy array: whatever `xp` makes
 
-NARROW = 32  # a tall array of fewer columns lies column by column: reducing its rows is then 3-5 times as fast
+NARROW = 32  # an array of fewer columns, and no fewer rows than columns, lies column by column: reducing its rows is
+#              then 3-5 times as fast, and adds up its columns one after the other (compiled.py does the same)
 MAX_SHAPES = 8  # batch shapes remembered; training and inference need two each, a full batch and the last
 
 
@@ -63,7 +65,7 @@ class Part:
     def __new__(cls: type[Self], *args: Any, **kwargs: Any) -> Self:
         # Here and not in __init__, so that a layer of one's own need not call super().__init__().
         self = super().__new__(cls)
-        self.__dict__.update(_starts={}, _state=[], _held={}, _memory={}, _bound={}, _taken=False)
+        self.__dict__.update(_starts={}, _state=[], _held={}, _memory={}, _bound={}, _loops={}, _taken=False)
         return self
 
     def add_parameter(self, name: str, shape: Shape, start: Callable | Any, trained: bool = True) -> None:
@@ -175,10 +177,10 @@ class Part:
 
     def attach(self, xp: Any, dtype: np.dtype, held: dict[str, Array]) -> None:
         """Compute with this array library and dtype, on these arrays (name -> W, dW, ...): a network's views."""
-        for name in self._workspace_names():
+        for name in self._workspace_names().union(self._loops):
             self.__dict__.pop(name, None)
-        self._memory.clear()
-        self._bound.clear()
+        for kept in (self._memory, self._bound, self._loops):
+            kept.clear()
         # 0-d arrays: NumPy takes them 0.3 us faster than Python numbers, and CuPy launches no copy.
         log_max = math.floor(math.log(np.finfo(dtype).max)) - 1  # so that 1 / exp(log_max) is a normal number
         numbers = {"zero": 0, "half": 0.5, "one": 1, "log_max": log_max}
@@ -192,6 +194,11 @@ class Part:
         self.initialize(np.random.default_rng())
         self.attach(self.xp, real(dtype), {name: array.astype(dtype) for name, array in self._held.items()})
         return self
+
+    def use_loops(self, loops: Mapping[str, Callable]) -> None:
+        """Run these functions of (part, ...) in place of the methods that they are named after, until it moves."""
+        self._loops.update(loops)
+        self.__dict__.update({name: partial(function, self) for name, function in loops.items()})
 
     def bind(self, shape: Shape) -> None:
         """Point ``self.y``, ``self.dx``, ... at the workspaces for an x of this shape: made once, then found again."""
@@ -216,7 +223,7 @@ class Part:
             self._memory[key] = self.xp.empty(size, dtype)
             self._bound.clear()  # smaller batches shall use the new memory too
         flat = self._memory[key][:size]
-        narrow = self.xp is np and len(shape) == 2 and shape[1] < min(NARROW, shape[0])
+        narrow = self.xp is np and len(shape) == 2 and shape[1] < NARROW and shape[1] <= shape[0]
         array = flat.reshape(shape[::-1]).T if narrow else flat.reshape(shape)
         if name in ("zeros", "ones"):
             array[...] = name == "ones"
@@ -230,7 +237,7 @@ class Part:
     def __getstate__(self) -> dict[str, Any]:
         # What a copy needs: its own numbers, on the host, but no workspaces and no place in a network.
         left = self._workspace_names() | {"_memory", "_bound", "_taken", "xp", "x", "y", "_shape", "needs_dx", "place"}
-        left |= {"zero", "half", "one", "log_max", *self._held}
+        left |= {"zero", "half", "one", "log_max", *self._held, "_loops", *self._loops}
         kept = {name: value for name, value in self.__dict__.items() if name not in left}
         return kept | {"_held": {name: to_host(array) for name, array in self._held.items()}}
 

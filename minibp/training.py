@@ -93,14 +93,24 @@ class Batches:
         for start in range(0, len(order), self.block):
             piece = slice(start, start + self.block)
             rows = here[piece]
-            raw, x = self.raw[: len(rows)], self.scaled[: len(rows)]
-            gather(self.x, rows, raw)
-            xp.copyto(x, xp.asarray(raw), casting="same_kind")
-            if self.scale is not None:
-                x *= self.scale
+            x = self.scaled[: len(rows)]
+            self.fill(x, rows)
             t = self.t[there[piece]]
             for i in range(0, len(rows), size):
                 yield x[i : i + size], t[i : i + size]
+
+
+    def fill(self, x: Array, rows: Array) -> None:
+        """Gather these samples into x, scaled."""
+        loops = self.net.loops
+        if loops and self.scale is not None and x.ndim == 2:
+            loops.gather_scaled(self.x, rows, self.scale, x)
+            return
+        raw = self.raw[: len(rows)]
+        gather(self.x, rows, raw)
+        self.xp.copyto(x, self.xp.asarray(raw), casting="same_kind")
+        if self.scale is not None:
+            x *= self.scale
 
 
 def train(

@@ -1,12 +1,39 @@
-"""The compiled loops of the optimizers: the same bits as the formulas, and no part in what they are not for."""
+"""The compiled loops: the same bits as the formulas, and no part in what they are not for."""
 
+import copy
+import pickle
 import sys
+import types
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import minibp
-from minibp import SGD, AdaGrad, Adam, AdamW, Dense, Network, QuadraticLoss, RMSProp, optimizer
+from minibp import (
+    SGD,
+    AdaGrad,
+    Adam,
+    AdamW,
+    CrossEntropy,
+    Dense,
+    Dropout,
+    Flatten,
+    Network,
+    QuadraticLoss,
+    ReLU,
+    RMSProp,
+    Sigmoid,
+    SigmoidCrossEntropy,
+    Softmax,
+    SoftmaxCrossEntropy,
+    Tanh,
+    data,
+    optimizer,
+    train,
+)
+from minibp.errors import DivergenceError
 
 MAKERS = {
     "SGD": SGD,
@@ -29,9 +56,8 @@ class Halving(SGD):
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
-    """Compiled loops from the third step on, for networks of any size."""
-    monkeypatch.setattr(optimizer, "LARGE", 0)
-    monkeypatch.setattr(optimizer, "LATE", 2)
+    """Compiled loops after 1000 updates: from the third step on, for the networks of these tests."""
+    monkeypatch.setattr(optimizer, "WORTH", 1000)
 
 
 def stepped(make, dtype="float32"):
@@ -49,12 +75,118 @@ def test_compiled_loops_give_the_bits_of_the_formulas(make, dtype, monkeypatch):
     pytest.importorskip("numba")
     ours = stepped(make, dtype)
     assert ours.compiled is not None
-    monkeypatch.setattr(optimizer, "LATE", 100)
+    monkeypatch.setattr(optimizer, "WORTH", 1e9)
     plain = stepped(make, dtype)
     assert plain.compiled is None
     np.testing.assert_array_equal(ours.net.params, plain.net.params)
     for got, expected in zip(ours.vectors, plain.vectors, strict=True):
         np.testing.assert_array_equal(got, expected)
+
+
+def values(rng, n, k, dtype):
+    """A batch with small, huge and extreme numbers in it."""
+    x = rng.normal(size=(n, k)) * rng.choice([1e-3, 1, 100], (n, k))
+    return np.where(rng.random((n, k)) < 0.05, rng.choice([0.0, -0.0, 1e30, -1e30], (n, k)), x).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("make", [lambda k: Dense(k, 7, seed=1), *(lambda k, c=c: c() for c in (ReLU, Sigmoid, Tanh))])
+@given(n=st.integers(1, 40), k=st.integers(1, 40), seed=st.integers(0, 100))
+def test_compiled_layers_give_the_bits_of_their_formulas(make, dtype, n, k, seed):
+    compiled = pytest.importorskip("minibp.compiled")
+    rng, layers = np.random.default_rng(seed), [make(k).astype(dtype) for _ in range(2)]
+    compiled.use(layers[:1])
+    for rows in (n, max(n // 2, 1)):  # a full batch and a shorter one
+        x = values(rng, rows, k, dtype)
+        ours, theirs = (layer.forward(x) for layer in layers)
+        np.testing.assert_array_equal(ours, theirs)
+        dy = values(rng, *ours.shape, dtype)
+        ours, theirs = (layer.backward(dy) for layer in layers)
+        np.testing.assert_array_equal(ours, theirs)
+        for name in layers[0].grads:
+            np.testing.assert_array_equal(layers[0].grads[name], layers[1].grads[name])
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("make", [SoftmaxCrossEntropy, SigmoidCrossEntropy])
+@given(n=st.integers(1, 60), k=st.integers(2, 40), seed=st.integers(0, 100), labels=st.booleans())
+def test_compiled_losses_give_the_bits_of_their_formulas(make, dtype, n, k, seed, labels):
+    compiled = pytest.importorskip("minibp.compiled")
+    rng, losses = np.random.default_rng(seed), [make().astype(dtype) for _ in range(2)]
+    compiled.use(losses[:1])
+    x, t = values(rng, n, k, dtype), rng.integers(0, k, n)
+    if not labels:
+        t = rng.dirichlet(np.ones(k), n).astype(dtype)
+    ours, theirs = (loss.losses(x, t).copy() for loss in losses)
+    np.testing.assert_array_equal(ours, theirs)
+    ours, theirs = (loss.backward() for loss in losses)
+    np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_training_ends_with_the_same_bits_with_the_loops_and_without(dtype, monkeypatch):
+    pytest.importorskip("numba")
+    digits = data.digits().train[:500]
+
+    def run():
+        layers = [Flatten(), Dense(64, 40), ReLU(), Dropout(0.1), Dense(40, 30), Sigmoid(), Dense(30, 10), Softmax()]
+        net = Network(layers, CrossEntropy(), dtype=dtype)
+        losses = [epoch[1:4] for epoch in train(net, Adam(net), digits, 3, 32, validation=digits[:70])]
+        return losses, net.params, net.loops
+
+    ours, params, loops = run()
+    assert loops is not None
+    monkeypatch.setattr(optimizer, "WORTH", 1e12)
+    plain, expected, loops = run()
+    assert loops is None
+    assert ours == plain
+    np.testing.assert_array_equal(params, expected)
+
+
+def test_a_divergence_stays_one(monkeypatch):
+    pytest.importorskip("numba")
+    digits = data.digits().train[:500]
+    for worth in (1000, 1e12):
+        monkeypatch.setattr(optimizer, "WORTH", worth)
+        net = Network([Flatten(), Dense(64, 40), ReLU(), Dense(40, 10), Softmax()], CrossEntropy())
+        with pytest.raises(DivergenceError, match=r"the learning rate 1e\+30 is too high"):
+            list(train(net, SGD(net, lr=1e30), digits, 2))
+
+
+class Doubled(ReLU):
+    """A subclass with a formula of its own."""
+
+    def formula(self, x):
+        return 2 * super().formula(x)
+
+
+def test_a_layer_of_ones_own_is_never_replaced():
+    compiled = pytest.importorskip("minibp.compiled")
+    layer = Doubled()
+    compiled.use([layer])
+    assert layer.forward(np.ones((1, 1))) == 2
+
+
+def test_copies_and_moved_networks_run_their_formulas_again():
+    compiled = pytest.importorskip("minibp.compiled")
+    net = Network([Dense(3, 2), Softmax()], CrossEntropy())
+    assert net.compile() is compiled and "formula" in vars(net.layers[0])
+    twin = copy.deepcopy(net)
+    assert twin.loops is None and "formula" not in vars(twin.layers[0])
+    assert "formula" not in vars(pickle.loads(pickle.dumps(net)).layers[0])
+    net.to("numpy", "float64")
+    assert net.loops is None and "formula" not in vars(net.layers[0])
+
+
+def test_an_optimizer_of_long_training_compiles_again_after_a_move():
+    pytest.importorskip("numba")
+    made = stepped(Adam)
+    made.net.to("numpy", "float64")
+    assert made.compiled is not None and made.net.loops is not None
+    made.step()
 
 
 def test_a_formula_of_ones_own_is_never_replaced():
@@ -64,8 +196,9 @@ def test_a_formula_of_ones_own_is_never_replaced():
     np.testing.assert_array_equal(made.net.params, start * np.float32(0.5**6))
 
 
-def test_without_numba_the_formulas_run(monkeypatch):
-    monkeypatch.setitem(sys.modules, "numba", None)
+@pytest.mark.parametrize("numba", [None, types.SimpleNamespace(config=types.SimpleNamespace(DISABLE_JIT=True))])
+def test_without_numba_or_its_compiler_the_formulas_run(monkeypatch, numba):
+    monkeypatch.setitem(sys.modules, "numba", numba)
     monkeypatch.delitem(sys.modules, "minibp.compiled", raising=False)
     monkeypatch.delattr(minibp, "compiled", raising=False)
     assert stepped(Adam).compiled is None

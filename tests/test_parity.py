@@ -356,7 +356,7 @@ def test_the_vectors_take_values_from_either_side(xp):
 @pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_training_step_reads_nothing_back(stand_in, digits, make, loss, monkeypatch):
-    monkeypatch.setattr("minibp.optimizer.LATE", 3)  # what is done late in a training, too
+    monkeypatch.setattr("minibp.optimizer.WORTH", 3)  # what is done late in a training, too
     last = {"CrossEntropy": [Softmax()], "BinaryCrossEntropy": [Sigmoid()]}.get(loss, [])
     net = Network([*every_layer()[:-1], *last], getattr(minibp, loss)(), backend="cupy")
     optimizer = make(net)
