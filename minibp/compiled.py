@@ -18,7 +18,7 @@ from .layers import Dense, ReLU, Sigmoid, Tanh
 from .losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from .part import Array, Part
 
-if numba.config.DISABLE_JIT:
+if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
     raise ImportError("numba compiles nothing while NUMBA_DISABLE_JIT is set")
 
 # error_model "numpy": no check for division by zero, which would keep the loop from being vectorized, and 12 times
@@ -285,8 +285,8 @@ def _scaled_difference(y: Any, t: Any, share: Any, dx: Any) -> None:
             dx[i, j] = (y[i, j] - t[i, j]) * share[()]
 
 
-def merged_gradient(loss: SoftmaxCrossEntropy | SigmoidCrossEntropy) -> Array:
-    """dx = (y - t) / N."""
+def merged_gradient(loss: Any) -> Array:
+    """dx = (y - t) / N, of a merged loss."""
     if in_rows(loss.dx):
         return type(loss).gradient(loss)
     _scaled_difference(loss.y, loss.t, loss.share, loss.dx)
