@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .backend import free_memory, gather, moved, to_host
+from .backend import moved, to_host
+from .batches import Batches
 from .checks import at_least_one
 from .data import Dataset
 from .errors import ArgumentError, DivergenceError
@@ -17,8 +18,6 @@ from .network import PREDICT, Network
 from .optimizer import Optimizer
 from .part import Array
 
-BLOCK = 256  # samples gathered and scaled at a time where batches are smaller: spares calls, and stays in the cache
-BYTES_ON_DEVICE = 32 << 20  # of such a block on a device, where calls cost more: 8,000 MNIST images
 SHOWN_BY_THE_LOSS: dict[str, Any] = dict.fromkeys(("over", "invalid", "divide"), "ignore")  # it is then NaN or infinite
 
 
@@ -57,62 +56,6 @@ class Evaluation(NamedTuple):
     accuracy: float
 
 
-class Batches:
-    """Cuts a data set, in an order, into batches: x in the network's dtype, scaled, and targets t, on its library.
-
-    The whole set goes to the device once, as it is (uint8 is a quarter of float32), and is gathered and scaled there;
-    one that takes more than half of the free memory stays on the host and goes up block by block. Small batches are
-    gathered several at a time, into memory that is used again: a batch is good until the next.
-    """
-
-    def __init__(self, net: Network, dataset: Dataset, batch_size: int):
-        n, xp = len(dataset), net.xp
-        self.net, self.dataset, self.batch_size = net, dataset, min(batch_size, n)
-        self.xp, self.dtype = xp, net.dtype
-        self.t = net.enter_targets(dataset.t, n, net.outputs(dataset.x.shape))
-        self.x = dataset.x.reshape(n, *net.sample(dataset.x.shape))
-        sample = self.x.nbytes // n + self.x[0].size * net.dtype.itemsize  # bytes of one, raw and scaled
-        block = BLOCK if xp is np else BYTES_ON_DEVICE // sample
-        self.block = min(n, max(self.batch_size, block // self.batch_size * self.batch_size))
-        fits = self.x.nbytes + self.block * sample <= free_memory(xp) / 2
-        self.home = xp if fits else np  # where it is gathered
-        self.x = self.home.asarray(self.x)
-        shape = (self.block, *self.x.shape[1:])
-        self.raw, self.scaled = self.home.empty(shape, self.x.dtype), xp.empty(shape, net.dtype)
-        self.scale = xp.asarray(1 / 255, net.dtype) if self.x.dtype == np.uint8 else None
-
-    def follow(self) -> Batches:
-        """These batches where the network is now: itself, or made anew where it has been moved."""
-        net = self.net
-        return self if (self.xp, self.dtype) == (net.xp, net.dtype) else Batches(net, self.dataset, self.batch_size)
-
-    def __call__(self, order: np.ndarray) -> Iterator[tuple[Array, Array]]:
-        xp, size = self.xp, self.batch_size
-        there = xp.asarray(order)  # the order goes up once
-        here = there if self.home is xp else order
-        for start in range(0, len(order), self.block):
-            piece = slice(start, start + self.block)
-            rows = here[piece]
-            x = self.scaled[: len(rows)]
-            self.fill(x, rows)
-            t = self.t[there[piece]]
-            for i in range(0, len(rows), size):
-                yield x[i : i + size], t[i : i + size]
-
-
-    def fill(self, x: Array, rows: Array) -> None:
-        """Gather these samples into x, scaled."""
-        loops = self.net.loops
-        if loops and self.scale is not None and x.ndim == 2:
-            loops.gather_scaled(self.x, rows, self.scale, x)
-            return
-        raw = self.raw[: len(rows)]
-        gather(self.x, rows, raw)
-        self.xp.copyto(x, self.xp.asarray(raw), casting="same_kind")
-        if self.scale is not None:
-            x *= self.scale
-
-
 def train(
     net: Network,
     optimizer: Optimizer,
@@ -125,6 +68,10 @@ def train(
 
     ``for epoch in train(...): print(epoch)``; to stop early, leave the loop. The samples come in a new random order
     each epoch, drawn by the network's own generator, which goes on from call to call.
+
+    A data set larger than memory is trained from a file: ``Dataset(np.load("images.npy", mmap_mode="r"), labels)``.
+    Where such a memory map is larger than 64 MiB it is shuffled in blocks: its blocks of 1 MiB come in a random order,
+    up to 64 of them at a time are read, and the samples in these are mixed.
 
     Parameters
     ----------
@@ -185,7 +132,7 @@ def _epochs(
     for number in range(1, epochs + 1):
         batches, validation = batches.follow(), validation.follow() if validation is not None else None
         start = time.perf_counter()
-        losses = _one_epoch(net, optimizer, batches, net.rng.permutation(len(batches.x)))
+        losses = _one_epoch(net, optimizer, batches)
         loss = float(losses.mean(dtype="float64"))
         seconds = time.perf_counter() - start
         if not (np.isfinite(loss) and net.xp.isfinite(net.params).all()):
@@ -194,11 +141,11 @@ def _epochs(
         yield Epoch(number, loss, val_loss, val_accuracy, seconds)
 
 
-def _one_epoch(net: Network, optimizer: Optimizer, batches: Batches, order: np.ndarray) -> Array:
-    """One pass over the samples in this order; returns the loss of each at the moment it was learnt from."""
-    seen, done = net.xp.empty(len(order), net.dtype), 0
+def _one_epoch(net: Network, optimizer: Optimizer, batches: Batches) -> Array:
+    """One pass over the samples in a new order; returns the loss of each at the moment it was learnt from."""
+    seen, done = net.xp.empty(len(batches), net.dtype), 0
     with np.errstate(**SHOWN_BY_THE_LOSS):
-        for x, t in batches(order):
+        for x, t in batches.shuffled(net.rng):
             losses = net.losses(x, t)
             net.backward()
             optimizer.step()
@@ -259,7 +206,7 @@ def evaluate(net: Network, dataset: Dataset, batch_size: int = PREDICT) -> Evalu
 
 
 def _evaluate(net: Network, batches: Batches) -> Evaluation:
-    n = len(batches.x)
+    n = len(batches)
     losses, answers, done = net.xp.empty(n, net.dtype), net.xp.empty(n, "int64"), 0
     with net.aside(), np.errstate(**SHOWN_BY_THE_LOSS):
         for x, t in batches(np.arange(n)):

@@ -46,8 +46,8 @@ from minibp import (
     save,
     train,
 )
+from minibp.batches import Batches
 from minibp.errors import InputError, TargetError
-from minibp.training import Batches
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}  # of a forward and a backward, relative to the largest value
 TRAINED = {"float32": 1e-3, "float64": 1e-9}  # of the weights after 100 steps, in which rounding errors grow
@@ -434,8 +434,8 @@ def test_data_that_do_not_fit_are_streamed_and_trained_the_same(stand_in, digits
 
     on_host, losses, params = run()
     assert not on_host
-    monkeypatch.setattr("minibp.training.BYTES_ON_DEVICE", 64 * 64 * 5)  # 64 samples, as uint8 and as float32
-    monkeypatch.setattr("minibp.training.free_memory", lambda xp: 1000)
+    monkeypatch.setattr("minibp.batches.BYTES_ON_DEVICE", 64 * 64 * 5)  # 64 samples, as uint8 and as float32
+    monkeypatch.setattr("minibp.batches.free_memory", lambda xp: 1000)
     on_host, streamed_losses, streamed = run()
     assert on_host
     assert streamed_losses == losses
@@ -444,8 +444,8 @@ def test_data_that_do_not_fit_are_streamed_and_trained_the_same(stand_in, digits
 
 @pytest.mark.parametrize("free", [6 << 20, 5 << 20])
 def test_a_set_goes_up_where_it_leaves_half_of_the_memory(stand_in, free, monkeypatch):
-    monkeypatch.setattr("minibp.training.BYTES_ON_DEVICE", 1 << 20)
-    monkeypatch.setattr("minibp.training.free_memory", lambda xp: free)
+    monkeypatch.setattr("minibp.batches.BYTES_ON_DEVICE", 1 << 20)
+    monkeypatch.setattr("minibp.batches.free_memory", lambda xp: free)
     wide = data.Dataset(np.zeros((2048, 1024), "uint8"), np.zeros(2048, "uint8"))  # 2 MiB, and 1 for a block
     batches = Batches(Network([Dense(1024, 2), Softmax()], CrossEntropy(), backend="cupy"), wide, 32)
     assert batches.raw.nbytes + batches.scaled.nbytes <= 1 << 20

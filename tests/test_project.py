@@ -19,9 +19,9 @@ MODULES = sorted((ROOT / "minibp").glob("*.py"))
 # Each module imports only from those before it.
 ORDER = [
     "errors", "checks", "backend", "initializers", "part", "vectors", "layer", "layers", "normalization",
-    "dropout", "loss", "losses", "chain", "summary", "network", "schedules", "compiled", "optimizer", "optimizers",
-    "diagnosis", "differences", "gradients", "checkpoint", "idx", "download", "published", "data", "metrics",
-    "training", "probing", "__init__", "doctor", "__main__",
+    "dropout", "loss", "losses", "compiled", "chain", "summary", "network", "schedules", "optimizer", "optimizers",
+    "diagnosis", "differences", "gradients", "checkpoint", "idx", "download", "published", "data", "batches",
+    "metrics", "training", "probing", "__init__", "doctor", "__main__",
 ]  # fmt: skip
 
 PUBLIC = [

@@ -1,0 +1,100 @@
+"""Batches: cuts a data set into batches, gathered, scaled, and on the network's array library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from .backend import free_memory, gather
+from .data import Dataset
+from .network import Network
+from .part import Array
+
+BLOCK = 256  # samples gathered and scaled at a time where batches are smaller: spares calls, and stays in the cache
+BYTES_ON_DEVICE = 32 << 20  # of such a block on a device, where calls cost more: 8,000 MNIST images
+MAPPED_BLOCK = 1 << 20  # bytes of a memory map that are read in one go: a disk is fast from about there on
+MAPPED_BLOCKS = 64  # that are mixed with one another: 64 MiB hold 85,000 MNIST images
+
+
+class Batches:
+    """Cuts a data set, in an order, into batches: x in the network's dtype, scaled, and targets t, on its library.
+
+    The whole set goes to the device once, as it is (uint8 is a quarter of float32), and is gathered and scaled there;
+    one that takes more than half of the free memory stays on the host and goes up block by block. Small batches are
+    gathered several at a time, into memory that is used again: a batch is good until the next.
+    """
+
+    def __init__(self, net: Network, dataset: Dataset, batch_size: int):
+        n, xp = len(dataset), net.xp
+        self.net, self.dataset, self.batch_size = net, dataset, min(batch_size, n)
+        self.xp, self.dtype = xp, net.dtype
+        self.t = net.enter_targets(dataset.t, n, net.outputs(dataset.x.shape))
+        self.x = dataset.x.reshape(n, *net.sample(dataset.x.shape))
+        raw = self.x.nbytes // n  # bytes of a sample as it is, and
+        both = raw + self.x[0].size * net.dtype.itemsize  # with its scaled copy
+        block = BLOCK if xp is np else BYTES_ON_DEVICE // both
+        self.block = min(n, max(self.batch_size, block // self.batch_size * self.batch_size))
+        fits = self.x.nbytes + self.block * both <= free_memory(xp) / 2
+        self.home = xp if fits else np  # where it is gathered
+        self.stretch = max(1, MAPPED_BLOCK // raw // self.batch_size) * self.batch_size  # samples read in one go
+        self.mapped = isinstance(self.x, np.memmap) and self.home is np and n > MAPPED_BLOCKS * self.stretch
+        self.x = self.home.asarray(self.x)
+        shape = (self.block, *self.x.shape[1:])
+        self.raw, self.scaled = self.home.empty(shape, self.x.dtype), xp.empty(shape, net.dtype)
+        self.scale = xp.asarray(1 / 255, net.dtype) if self.x.dtype == np.uint8 else None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def follow(self) -> Batches:
+        """These batches where the network is now: itself, or made anew where it has been moved."""
+        net = self.net
+        return self if (self.xp, self.dtype) == (net.xp, net.dtype) else Batches(net, self.dataset, self.batch_size)
+
+    def __call__(self, order: np.ndarray) -> Iterator[tuple[Array, Array]]:
+        """The samples of these numbers, in this order."""
+        return self.cut(self.x, self.t, order)
+
+    def shuffled(self, rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
+        """All samples once, in a random order; of a large memory map, in one that reads it in blocks."""
+        if not self.mapped:
+            yield from self(rng.permutation(len(self)))
+            return
+        blocks = np.arange(0, len(self), self.stretch)
+        blocks[:-1] = rng.permutation(blocks[:-1])  # the last may be shorter: it stays in the last lot
+        held = np.empty((MAPPED_BLOCKS * self.stretch, *self.x.shape[1:]), self.x.dtype)
+        for lot in np.array_split(blocks, -(-len(blocks) // MAPPED_BLOCKS)):
+            numbers, done = [], 0
+            for start in lot:
+                part = self.x[start : start + self.stretch]
+                held[done : done + len(part)] = part
+                numbers.append(np.arange(start, start + len(part)))
+                done += len(part)
+            t = self.t[self.xp.asarray(np.concatenate(numbers))]
+            yield from self.cut(held[:done], t, rng.permutation(done))
+
+    def cut(self, x: Array, t: Array, order: np.ndarray) -> Iterator[tuple[Array, Array]]:
+        """Batches of these samples in this order."""
+        size, there = self.batch_size, self.xp.asarray(order)  # the order goes up once
+        here = there if self.home is self.xp else order
+        for start in range(0, len(order), self.block):
+            piece = slice(start, start + self.block)
+            rows = self.scaled[: len(here[piece])]
+            self.fill(rows, x, here[piece])
+            targets = t[there[piece]]
+            for i in range(0, len(rows), size):
+                yield rows[i : i + size], targets[i : i + size]
+
+    def fill(self, out: Array, x: Any, rows: Array) -> None:
+        """Gather x[rows] into `out`, scaled."""
+        loops = self.net.loops
+        if loops and self.scale is not None and x.ndim == 2:
+            loops.gather_scaled(x, rows, self.scale, out)
+            return
+        raw = self.raw[: len(rows)]
+        gather(x, rows, raw)
+        self.xp.copyto(out, self.xp.asarray(raw), casting="same_kind")
+        if self.scale is not None:
+            out *= self.scale
