@@ -74,3 +74,10 @@ def busy() -> float | None:
     except (OSError, ValueError):
         return None
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def others(before: float | None, after: float | None, own: float, wall: float) -> float | None:
+    """The share of the machine's processors that others had, from two readings of `busy` and one's own CPU seconds."""
+    if before is None or after is None:
+        return None
+    return max(after - before - own, 0.0) / (wall * (os.cpu_count() or 1))

@@ -64,9 +64,9 @@ def fastest(turns: dict[str, list[dict[str, Any]]], names: Iterable[str]) -> str
     return min(known, key=lambda name: known[name]) if known else None
 
 
-def deviation(losses: Sequence[float], reference: Sequence[float]) -> float:
-    """Largest relative difference of one step's loss; infinite where one is not finite, or where some are missing."""
-    if len(losses) != len(reference):
+def deviation(found: Sequence[Any] | np.ndarray, reference: Sequence[Any] | np.ndarray) -> float:
+    """Largest relative difference of a number; infinite where one is not finite, or where some are missing."""
+    if np.shape(found) != np.shape(reference):
         return float("inf")
-    far = np.abs(np.array(losses) / np.array(reference) - 1).max()
+    far = np.abs(np.array(found) / np.array(reference) - 1).max()
     return float(far) if np.isfinite(far) else float("inf")

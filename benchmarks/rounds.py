@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,14 @@ Turn = dict[str, Any]  # round, seconds (a unit), units, others (None: not known
 
 class PeerError(RuntimeError):
     """A peer could not do what it was asked."""
+
+    mark = "failed"  # what stands in tables
+
+
+class DisagreementError(PeerError):
+    """A peer does other work than it was given."""
+
+    mark = "disagrees"
 
 
 def environment(own_settings: bool, device: str = "cpu") -> dict[str, str]:
@@ -67,13 +77,68 @@ class Worker:
     def close(self) -> None:
         """End the process."""
         assert self.process.stdin and self.process.stdout
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # it has ended already
+            self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait()
 
 
-def take_turns(takers: dict[str, Callable[[], Turn]], rounds: int, pause: float = PAUSE) -> dict[str, list[Turn]]:
-    """Let each take a turn, in so many rounds; a disturbed turn is dropped, kept in the list, and taken again.
+def compare(
+    peers: Sequence[str],
+    prepare: Callable[[Worker, str], dict[str, Any]],
+    env: dict[str, str],
+    rounds: int,
+    pause: float = PAUSE,
+    limit: float = LIMIT,
+    label: str = "",
+) -> dict[str, dict[str, Any]]:
+    """Measure peers in turns: by name, what `prepare` found and their `turns`, or the `error` that kept them from it.
+
+    Parameters
+    ----------
+    peers : sequence of str
+        Their names.
+    prepare : callable
+        Gets a new worker and a name, and makes it ready for the command "turn". Raises PeerError where that fails, and
+        DisagreementError where the peer does other work than it should.
+    env : dict
+        The environment of the workers.
+    rounds, pause, limit
+        See `take_turns`.
+    label : str
+        Stands before the lines about progress, on standard error.
+    """
+    found: dict[str, dict[str, Any]] = {name: {} for name in peers}
+    workers: dict[str, Worker] = {}
+
+    def fails(name: str, error: PeerError) -> None:
+        found[name] = {"error": str(error), "mark": error.mark}
+        workers.pop(name).close()
+
+    try:
+        for name in peers:
+            print(f"{label}{name}", file=sys.stderr, flush=True)
+            workers[name] = Worker(env)
+            try:
+                found[name] |= prepare(workers[name], name)
+            except PeerError as error:
+                fails(name, error)
+        print(f"{label}{rounds} rounds", file=sys.stderr, flush=True)
+        turns, errors = take_turns({name: partial(w.ask, "turn") for name, w in workers.items()}, rounds, pause, limit)
+        for name, taken in turns.items():
+            found[name]["turns"] = taken
+        for name, failure in errors.items():
+            fails(name, failure)
+    finally:
+        for worker in workers.values():
+            worker.close()
+    return found
+
+
+def take_turns(
+    takers: Mapping[str, Callable[[], Turn]], rounds: int, pause: float = PAUSE, limit: float = LIMIT
+) -> tuple[dict[str, list[Turn]], dict[str, PeerError]]:
+    """Let each take a turn, in so many rounds; a disturbed turn is marked as dropped, and taken again.
 
     Parameters
     ----------
@@ -84,15 +149,28 @@ def take_turns(takers: dict[str, Callable[[], Turn]], rounds: int, pause: float 
         How many.
     pause : float
         Seconds between turns.
+    limit : float
+        Share of the machine that others may have in a turn.
+
+    Returns
+    -------
+    The turns, and the errors of those that failed, which take no more turns.
     """
+    errors: dict[str, PeerError] = {}
     turns: dict[str, list[Turn]] = {name: [] for name in takers}
     for number in range(rounds):
         for name, take in takers.items():
+            if name in errors:
+                continue
             for _ in range(1 + RETRIES):
                 time.sleep(pause)
-                turn = take()
-                kept = turn["others"] is None or turn["others"] <= LIMIT
+                try:
+                    turn = take()
+                except PeerError as error:
+                    errors[name] = error
+                    break
+                kept = turn["others"] is None or turn["others"] <= limit
                 turns[name].append({"round": number, "kept": kept, **turn})
                 if kept:
                     break
-    return turns
+    return turns, errors

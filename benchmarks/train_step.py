@@ -15,17 +15,16 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import tables
+from . import rounds, tables
 from .machine import about
 from .nets import NETS, ROWS, task
 from .peers import MINIBP, PEERS, missing
 from .peers.arrays import Naive
 from .ratios import TOLERANCE, deviation
-from .rounds import PeerError, Worker, environment, take_turns
+from .rounds import DisagreementError, Worker
 from .worker import order
 
 SECONDS = 0.3  # of a turn, at least
@@ -55,23 +54,32 @@ def report(options: argparse.Namespace, device: str) -> int:
     """Measure all nets, print the tables, write the file."""
     peers = installed(options.peers)
     results: tables.Results = {net: compare(net, peers, options, device) for net in options.nets}
-    found, every = about(), [peer for measured in results.values() for peer in measured.values()]
-    kernels: list[str] = next((peer["blas"] for peer in every if "blas" in peer), [])
-    print(f"\n{tables.header(found, kernels)}\n\nMicroseconds a step\n\n{tables.absolute(results)}")
+    found = head(results)
+    print(f"Microseconds a step\n\n{tables.absolute(results)}\n")
     for base in MINIBP:
-        if base in tables.measured(results):
-            print(f"\nTimes as long, median and quartiles\n\n{tables.relative(results, base)}")
-    print(f"\n{tables.notes(results)}")
-    write(options, {**found, "own_settings": options.own_settings, "results": results})
-    return int(any("error" in peer for peer in every))
+        if base in peers:
+            print(f"Times as long, median and quartiles\n\n{tables.relative(results, base)}\n")
+    print("\n".join(f"{name}: {NETS[name]}" for name in results))
+    print(tables.notes(results, "Losses of the first steps", TOLERANCE))
+    return end(options, found, results)
 
 
-def write(options: argparse.Namespace, everything: dict[str, Any]) -> None:
-    """Write the file that was asked for, and say so under figures that mean nothing."""
+def head(results: tables.Results) -> dict[str, str]:
+    """Print the header; returns what is known about the machine."""
+    found = about()
+    kernels: list[str] = next((peer["blas"] for peer in tables.all_of(results) if "blas" in peer), [])
+    print(f"\n{tables.header(found, kernels)}\n")
+    return found
+
+
+def end(options: argparse.Namespace, found: dict[str, str], results: tables.Results) -> int:
+    """Write the file that was asked for; returns the exit status, 1 where a peer disagreed or failed."""
     if options.json:
+        everything = {**found, "own_settings": options.own_settings, "results": results}
         Path(options.json).write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
     if options.smoke:
-        print("\nThis was a smoke run: its figures mean nothing.")
+        print("This was a smoke run: its figures mean nothing.")
+    return int(any("error" in peer for peer in tables.all_of(results)))
 
 
 def installed(peers: Sequence[str]) -> list[str]:
@@ -84,45 +92,34 @@ def installed(peers: Sequence[str]) -> list[str]:
 
 def compare(net: str, peers: Sequence[str], options: argparse.Namespace, device: str) -> dict[str, dict[str, Any]]:
     """Measure the peers on one net: by name their turns, or why there are none."""
-    rows, seconds, rounds, pause = options.rows, SECONDS, options.rounds, 0.25
-    if options.smoke:
-        rows, seconds, rounds, pause = SMOKE_ROWS, 0.0, 1, 0.0
+    rows, seconds = (SMOKE_ROWS, 0.0) if options.smoke else (options.rows, SECONDS)
     problem = task(NETS[net], rows)
     reference = Naive(problem, dtype="float64").losses(order(len(problem.x), problem.net.batch))
-    found: dict[str, dict[str, Any]] = {name: {} for name in peers}
-    workers: dict[str, Worker] = {}
-    try:
-        for name in peers:
-            print(f"{net}: {name}", file=sys.stderr, flush=True)
-            workers[name] = Worker(environment(options.own_settings, device))
-            prepare(workers[name], name, found[name], reference, net=net, rows=rows, device=device, seconds=seconds)
-        ready = {name: worker for name, worker in workers.items() if "error" not in found[name]}
-        print(f"{net}: {rounds} rounds", file=sys.stderr, flush=True)
-        turns = take_turns({name: partial(worker.ask, "turn") for name, worker in ready.items()}, rounds, pause)
-        for name, taken in turns.items():
-            found[name]["turns"] = taken
-    finally:
-        for worker in workers.values():
-            worker.close()
+
+    def prepare(worker: Worker, name: str) -> dict[str, Any]:
+        found = worker.ask("build", peer=name, net=net, rows=rows, device=device)
+        losses = worker.ask("losses")["losses"]
+        if losses is not None:
+            found["deviation"] = agreement(deviation(losses, reference), TOLERANCE, "losses")
+        worker.ask("train", seconds=seconds)
+        return found
+
+    return rounds.compare(peers, prepare, **turns(options, device), label=f"{net}: ")
+
+
+def agreement(found: float, tolerance: float, what: str) -> float:
+    """The deviation that was found; raises DisagreementError where it is above the tolerance."""
+    if found > tolerance:
+        raise DisagreementError(f"its {what} differ by {found:.1e}, more than {tolerance:g}: it does other work")
     return found
 
 
-def prepare(
-    worker: Worker, name: str, found: dict[str, Any], reference: list[float], *, seconds: float, **task: Any
-) -> None:
-    """Build a peer, check its losses, warm it up; what goes wrong is noted, and the peer then left out."""
-    try:
-        found |= worker.ask("build", peer=name, **task)
-        losses = worker.ask("losses")["losses"]
-        if losses is not None:
-            found["deviation"] = deviation(losses, reference)
-            if found["deviation"] > TOLERANCE:
-                found["error"] = f"its losses differ by {found['deviation']:.1e}: it does other work"
-                found["mark"] = "disagrees"
-                return
-        worker.ask("train", seconds=seconds)
-    except PeerError as error:
-        found["error"], found["mark"] = str(error), "failed"
+def turns(options: argparse.Namespace, device: str) -> dict[str, Any]:
+    """How turns are taken."""
+    env = rounds.environment(options.own_settings, device)
+    if options.smoke:
+        return {"env": env, "rounds": 1, "pause": 0.0, "limit": float("inf")}
+    return {"env": env, "rounds": options.rounds}
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from .nets import FRESH, NETS, images, task
 from .peers import build
 
 CHECKED = 20  # steps whose losses are compared
+FIRST = 10  # images whose probabilities are compared
 
 
 def order(rows: int, batch: int) -> np.ndarray:
@@ -44,12 +45,12 @@ class Session:
             return {"losses": None}
 
     def train(self, seconds: float) -> dict[str, Any]:
-        """Prepare to be measured in training, in turns that take at least so long; the unit is a step."""
+        """Prepare to be measured in training, in turns of at least so long (0: one pass, cold); the unit is a step."""
         steps = len(self.task.x) // self.task.net.batch  # of a pass
         self.peer.restart()
-        for _ in range(math.ceil(self.peer.settle / steps)):
+        for _ in range(math.ceil(self.peer.settle / steps) if seconds else 1):
             took = self._timed(self.peer.run, 1)
-        passes = min(math.ceil(seconds / took), max(FRESH // steps, 1))
+        passes = max(min(math.ceil(seconds / took), FRESH // steps), 1)
         self.seconds, self.units, self.again = seconds, passes * steps, self.peer.restart
         self.work: Callable[[], None] = lambda: self.peer.run(passes)
         return {}
@@ -67,7 +68,7 @@ class Session:
                 self.peer.predict(x)
 
         self.work = work
-        return {"probabilities": answer[:10].tolist()}
+        return {"probabilities": answer[:FIRST].tolist()}
 
     def turn(self) -> dict[str, Any]:
         """Be measured once: seconds a unit, and the share of the machine that other processes had meanwhile."""
@@ -78,8 +79,7 @@ class Session:
             seconds += self._timed(self.work)
             units += self.units
         wall, own, after = time.perf_counter() - start, time.process_time() - own, machine.busy()
-        others = None if before is None or after is None else (after - before - own) / (wall * (os.cpu_count() or 1))
-        return {"seconds": seconds / units, "units": units, "others": others}
+        return {"seconds": seconds / units, "units": units, "others": machine.others(before, after, own, wall)}
 
     @staticmethod
     def _timed(work: Callable[..., Any], *args: Any) -> float:
