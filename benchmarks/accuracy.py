@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import time
 from datetime import date
@@ -19,9 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-import minibp
 import models
 from minibp import data, evaluate, train
+
+from .machine import machine
 
 
 def main() -> None:
@@ -59,26 +59,6 @@ def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, float]:
     seconds = time.perf_counter() - start
     result = evaluate(net, splits.test)
     return {"seed": seed, "accuracy": result.accuracy, "loss": result.loss, "seconds": round(seconds, 1)}
-
-
-def machine() -> dict[str, str]:
-    """Where it was measured."""
-    return {
-        "processor": processor(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "minibp": minibp.__version__,
-    }
-
-
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,69 @@
+"""Time of a prediction, minibp and its peers side by side: python -m benchmarks.inference
+
+    python -m benchmarks.inference --json results.json
+
+Net d predicts 10,000 images at once, and one. The images are uint8 on the host, the probabilities come back as a NumPy
+array. Peers take turns as in train_step, and only those whose probabilities agree are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from . import rounds, tables
+from .nets import NETS, images, task
+from .peers.arrays import Naive
+from .ratios import deviation
+from .rounds import Worker
+from .train_step import SECONDS, agreement, end, head, installed, parser, turns
+from .worker import FIRST
+
+NAMES = ["minibp-core", "naive", "torch-eager", "torch-compile", "jax-jit", "sklearn"]
+LABELS = {
+    "minibp-core": "minibp",
+    "torch-eager": "PyTorch, inference_mode",
+    "torch-compile": "PyTorch, compiled",
+    "jax-jit": "JAX, jit",
+}
+ROWS = 512  # images that the peers hold; nothing is trained
+TOLERANCE = 1e-4  # relative, of a probability
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; returns 1 where a peer disagreed or failed."""
+    p = parser("Compare the time of a prediction.", NAMES)
+    p.set_defaults(nets=["d"], rows=ROWS)
+    options = p.parse_args(arguments)
+    peers, many = installed(options.peers), 500 if options.smoke else 10_000
+    results: tables.Results = {}
+    for net in options.nets:
+        for n in (many, 1):
+            results[f"{net}: {n:,}"] = compare(net, n, peers, options)
+    found = head(results)
+    print(f"Microseconds a call, by the number of images\n\n{tables.absolute(results, LABELS)}\n")
+    if "minibp-core" in peers:
+        print(f"Times as long, median and quartiles\n\n{tables.relative(results, 'minibp-core', LABELS)}\n")
+    print("\n".join(f"{net}: {NETS[net]}" for net in options.nets))
+    print(tables.notes(results, "Probabilities", TOLERANCE))
+    return end(options, found, results)
+
+
+def compare(net: str, n: int, peers: Sequence[str], options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Measure the peers in predicting n images at once: by name their turns, or why there are none."""
+    x, _ = images(n, seed=1)
+    reference = Naive(task(NETS[net], options.rows), dtype="float64").predict(x)[:FIRST]
+
+    def prepare(worker: Worker, name: str) -> dict[str, Any]:
+        found = worker.ask("build", peer=name, net=net, rows=options.rows, device="cpu")
+        answer = worker.ask("predict", seconds=0.0 if options.smoke else SECONDS, images_at_once=n)["probabilities"]
+        found["deviation"] = agreement(deviation(answer, reference), TOLERANCE, "probabilities")
+        return found
+
+    return rounds.compare(peers, prepare, **turns(options, "cpu"), label=f"{net}, {n} images: ")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

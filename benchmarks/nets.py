@@ -1,0 +1,91 @@
+"""The nets a to g that peers are compared on, their starting weights, and images to train on: nothing but NumPy."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+PIXELS, CLASSES = 784, 10
+ROWS = 12800  # a multiple of every batch size below: each step is a whole batch
+
+# Every so many steps (or each pass, if that is longer) all peers start anew, from the same weights and moments of zero,
+# while the clock stands. Else some units die, their gradients are zero, and within 750 steps their moments fade into
+# subnormal numbers, with which every peer's arithmetic takes several times as long; and a net that knows its images by
+# heart goes the same way.
+FRESH = 500
+
+
+class Net(NamedTuple):
+    """A network with its training: fully connected layers, softmax with cross-entropy at the end.
+
+    `activation` stands after each hidden layer; `optimizer` is "sgd" or "adam" (β₁ 0.9, β₂ 0.999, ε 1e-8).
+    """
+
+    name: str
+    sizes: tuple[int, ...]
+    activation: str
+    batch: int
+    optimizer: str
+    rate: float
+    momentum: float = 0.0
+
+    def __str__(self) -> str:
+        optimizer = "Adam" if self.optimizer == "adam" else "momentum" if self.momentum else "SGD"
+        return f"{'-'.join(map(str, self.sizes))} {self.activation}, batch {self.batch}, {optimizer}"
+
+
+NETS = {
+    net.name: net
+    for net in (
+        Net("a", (784, 30, 10), "sigmoid", 10, "sgd", 0.1),
+        Net("b", (784, 100, 10), "sigmoid", 32, "sgd", 0.1),
+        Net("c", (784, 128, 10), "relu", 128, "adam", 1e-3),
+        Net("d", (784, 512, 512, 10), "relu", 128, "adam", 1e-3),
+        Net("e", (784, 512, 512, 10), "relu", 128, "sgd", 0.01, 0.9),
+        Net("f", (784, 2048, 2048, 10), "relu", 512, "adam", 1e-3),
+        Net("g", (784, 256, 128, 10), "relu", 200, "adam", 1e-3),
+    )
+}
+
+
+class Task(NamedTuple):
+    """What every peer is given: the same net, starting weights (W, b) of each layer, images and labels."""
+
+    net: Net
+    start: list[tuple[np.ndarray, np.ndarray]]
+    x: np.ndarray
+    t: np.ndarray
+
+
+def task(net: Net, rows: int = ROWS, seed: int = 0) -> Task:
+    """The task of a net; rows are rounded down to whole batches."""
+    return Task(net, start(net, seed), *images(max(rows // net.batch, 1) * net.batch, seed))
+
+
+def start(net: Net, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Starting weights W (I, O), uniform by Glorot & Bengio, 2010, and biases of zero, in float32."""
+    rng = np.random.default_rng([seed, 1])
+    layers = []
+    for n_in, n_out in zip(net.sizes, net.sizes[1:], strict=False):
+        limit = np.sqrt(6 / (n_in + n_out))
+        layers.append((rng.uniform(-limit, limit, (n_in, n_out)).astype("float32"), np.zeros(n_out, "float32")))
+    return layers
+
+
+def images(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Images of the shape of MNIST's, uint8 (rows, 784), and labels 0..9.
+
+    Noise, in which each class is a little brighter in its own pixels; of the labels three in ten are drawn by chance.
+    So no net knows them by heart within `FRESH` steps.
+    """
+    rng = np.random.default_rng([seed, 2])
+    t = rng.integers(CLASSES, size=rows)
+    bright = rng.random((CLASSES, PIXELS), "float32") * 0.1 + 1
+    x = rng.random((rows, PIXELS), "float32")
+    x **= 4  # dark, mean 0.2, as MNIST's: around 0.5 most units would be on, or off, for all images
+    x *= bright[t]
+    x *= 255 / 1.1
+    wrong = rng.random(rows) < 0.3
+    t[wrong] = rng.integers(CLASSES, size=int(wrong.sum()))
+    return x.astype("uint8"), t

@@ -1,0 +1,60 @@
+"""minibp, through its public names."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..nets import Task
+from . import Peer
+
+
+class Minibp(Peer):
+    """minibp as its README uses it; with `core`, as it is without any extra."""
+
+    settle = 250  # compiled loops come in after 200 steps
+
+    def __init__(self, task: Task, device: str = "cpu", core: bool = False):
+        super().__init__(task, device)
+        if core:
+            sys.modules["numba"] = None  # type: ignore[assignment]  # importing it now fails, as if it were not there
+        import minibp
+
+        activation = {"sigmoid": minibp.Sigmoid, "relu": minibp.ReLU}[self.net.activation]
+        layers: list[minibp.Layer] = []
+        for W, b in task.start:
+            layers += [minibp.Dense(len(W), len(b), W=W, b=b), activation()]
+        layers[-1] = minibp.Softmax()
+        self.minibp = minibp
+        self.network = minibp.Network(layers, minibp.CrossEntropy(), backend="cupy" if device == "cuda" else "numpy")
+        if self.net.optimizer == "adam":
+            self.optimizer: minibp.Optimizer = minibp.Adam(self.network, lr=self.net.rate)
+        else:
+            self.optimizer = minibp.SGD(self.network, lr=self.net.rate, momentum=self.net.momentum)
+        self.first = self.network.params.copy()
+        self.epochs = self.train(task.x, task.t)
+
+    def train(self, x: np.ndarray, t: np.ndarray) -> Iterator[Any]:
+        """minibp.train on these, for ever."""
+        dataset = self.minibp.data.Dataset(x, t)
+        return self.minibp.train(self.network, self.optimizer, dataset, epochs=10**9, batch_size=self.net.batch)
+
+    def restart(self) -> None:
+        # The optimizer goes on counting its steps, for its first 200 are not compiled.
+        self.network.params[...] = self.first
+        for moment in self.optimizer.vectors:
+            moment[...] = 0
+
+    def losses(self, order: np.ndarray) -> list[float]:
+        batches = order.reshape(-1, self.net.batch)
+        return [next(self.train(self.task.x[rows], self.task.t[rows])).loss for rows in batches]
+
+    def run(self, passes: int) -> None:
+        for _ in range(passes):
+            next(self.epochs)  # reads its mean loss, and so waits for a GPU
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        return self.network.predict(x)

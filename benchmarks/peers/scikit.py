@@ -1,0 +1,57 @@
+"""scikit-learn's MLPClassifier."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
+
+from ..nets import CLASSES, Task
+from . import Peer
+
+
+class ScikitLearn(Peer):
+    """It takes floats, so it alone holds the images as float32; it gathers batches by itself."""
+
+    def __init__(self, task: Task, device: str = "cpu"):
+        if device != "cpu":
+            raise RuntimeError("scikit-learn runs on the CPU alone")
+        super().__init__(task, device)
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a pass is not meant to converge
+        self.x = task.x.astype("float32") * np.float32(1 / 255)
+        self.model = MLPClassifier(
+            hidden_layer_sizes=self.net.sizes[1:-1],
+            activation="logistic" if self.net.activation == "sigmoid" else "relu",
+            solver=self.net.optimizer,
+            alpha=0,
+            batch_size=self.net.batch,
+            learning_rate_init=self.net.rate,
+            momentum=self.net.momentum,
+            nesterovs_momentum=False,
+            n_iter_no_change=10**9,
+            random_state=0,
+        )
+        first = slice(self.net.batch)
+        self.model.partial_fit(self.x[first], task.t[first], classes=np.arange(CLASSES))  # makes its arrays
+        self.restart()
+
+    def restart(self) -> None:
+        self.model.coefs_ = [W.copy() for W, _ in self.task.start]
+        self.model.intercepts_ = [b.copy() for _, b in self.task.start]
+        if hasattr(self.model, "_optimizer"):  # `partial_fit` goes on with its moments, `fit` starts anew
+            del self.model._optimizer
+
+    def losses(self, order: np.ndarray) -> list[float]:
+        losses = []
+        for rows in order.reshape(-1, self.net.batch):
+            self.model.set_params(warm_start=False).partial_fit(self.x[rows], self.task.t[rows])
+            losses.append(float(self.model.loss_))
+        return losses
+
+    def run(self, passes: int) -> None:
+        self.model.set_params(max_iter=passes, warm_start=True).fit(self.x, self.task.t)
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        return self.model.predict_proba(x.astype("float32") * np.float32(1 / 255))

@@ -1,0 +1,176 @@
+"""Measures peers in turns, A B C A B C, each in a process of its own; what other processes disturbed is dropped."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from .ratios import LIMIT
+
+ROOT = Path(__file__).parent.parent
+FORCED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # make OpenBLAS take other kernels than the processor's best
+PAUSE = 0.25  # seconds between turns: threads of the last peer that spin for work go to sleep
+RETRIES = 2  # a disturbed turn is taken again so many times
+
+Turn = dict[str, Any]  # round, seconds (a unit), units, others (None: not known), kept
+
+
+class PeerError(RuntimeError):
+    """A peer could not do what it was asked."""
+
+    mark = "failed"  # what stands in tables
+
+
+class DisagreementError(PeerError):
+    """A peer does other work than it was given."""
+
+    mark = "disagrees"
+
+
+def environment(own_settings: bool, device: str = "cpu") -> dict[str, str]:
+    """What a peer's process is started with: unless asked for, without what forces kernels upon NumPy."""
+    env = {name: value for name, value in os.environ.items() if own_settings or name not in FORCED}
+    env["JAX_PLATFORMS"] = device
+    env["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # peers share a GPU's memory
+    return env
+
+
+class Worker:
+    """The process of one peer, seen from outside."""
+
+    def __init__(self, env: dict[str, str]):
+        command = [sys.executable, "-m", "benchmarks.worker"]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=env, cwd=ROOT
+        )
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """Send a command and wait for its answer.
+
+        Raises
+        ------
+        PeerError
+            With the error that the process met, or if it ended.
+        """
+        assert self.process.stdin and self.process.stdout
+        try:
+            self.process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise PeerError(f"its process ended with status {self.process.wait()}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise PeerError(answer["error"])
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        assert self.process.stdin and self.process.stdout
+        with contextlib.suppress(BrokenPipeError):  # it has ended already
+            self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
+
+
+def compare(
+    peers: Sequence[str],
+    prepare: Callable[[Worker, str], dict[str, Any]],
+    env: dict[str, str],
+    rounds: int,
+    pause: float = PAUSE,
+    limit: float = LIMIT,
+    label: str = "",
+) -> dict[str, dict[str, Any]]:
+    """Measure peers in turns: by name, what `prepare` found and their `turns`, or the `error` that kept them from it.
+
+    Parameters
+    ----------
+    peers : sequence of str
+        Their names.
+    prepare : callable
+        Gets a new worker and a name, and makes it ready for the command "turn". Raises PeerError where that fails, and
+        DisagreementError where the peer does other work than it should.
+    env : dict
+        The environment of the workers.
+    rounds, pause, limit
+        See `take_turns`.
+    label : str
+        Stands before the lines about progress, on standard error.
+    """
+    found: dict[str, dict[str, Any]] = {name: {} for name in peers}
+    workers: dict[str, Worker] = {}
+
+    def fails(name: str, error: PeerError) -> None:
+        found[name] = {"error": str(error), "mark": error.mark}
+        workers.pop(name).close()
+
+    try:
+        for name in peers:
+            print(f"{label}{name}", file=sys.stderr, flush=True)
+            workers[name] = Worker(env)
+            try:
+                found[name] |= prepare(workers[name], name)
+            except PeerError as error:
+                fails(name, error)
+        print(f"{label}{rounds} rounds", file=sys.stderr, flush=True)
+        turns, errors = take_turns({name: partial(w.ask, "turn") for name, w in workers.items()}, rounds, pause, limit)
+        for name, taken in turns.items():
+            found[name]["turns"] = taken
+        for name, failure in errors.items():
+            fails(name, failure)
+    finally:
+        for worker in workers.values():
+            worker.close()
+    return found
+
+
+def take_turns(
+    takers: Mapping[str, Callable[[], Turn]], rounds: int, pause: float = PAUSE, limit: float = LIMIT
+) -> tuple[dict[str, list[Turn]], dict[str, PeerError]]:
+    """Let each take a turn, in so many rounds; a disturbed turn is marked as dropped, and taken again.
+
+    Parameters
+    ----------
+    takers : dict
+        By name, what takes a turn and returns its `seconds`, and as `others` the share of the machine's processors that
+        other processes had meanwhile (None: not known, and taken as undisturbed).
+    rounds : int
+        How many.
+    pause : float
+        Seconds between turns.
+    limit : float
+        Share of the machine that others may have in a turn.
+
+    Returns
+    -------
+    The turns, and the errors of those that failed, which take no more turns.
+    """
+    errors: dict[str, PeerError] = {}
+    turns: dict[str, list[Turn]] = {name: [] for name in takers}
+    for number in range(rounds):
+        for name, take in takers.items():
+            if name in errors:
+                continue
+            for _ in range(1 + RETRIES):
+                time.sleep(pause)
+                try:
+                    turn = take()
+                except PeerError as error:
+                    errors[name] = error
+                    break
+                kept = turn["others"] is None or turn["others"] <= limit
+                turns[name].append({"round": number, "kept": kept, **turn})
+                if kept:
+                    break
+    return turns, errors

@@ -1,0 +1,135 @@
+"""How soon it is there and how much memory it takes, minibp and its peers: python -m benchmarks.startup
+
+    python -m benchmarks.startup --json results.json
+
+Whole processes take turns. Of each are measured: importing the framework in a fresh interpreter; the time from the
+start of the process to the end of the first epoch of net d on 60,000 images (whole batches), read from a file that was
+written beforehand; and the peak of that process's memory. The peers are those of train_step, which checks that they do
+the same work. Not for Windows, which does not tell what a process used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import machine, rounds, tables
+from .nets import NETS, Task, start, task
+from .peers import MINIBP, PEERS, build
+from .rounds import ROOT, PeerError
+from .train_step import end, head, installed, parser, turns
+
+NAMES = ["minibp", "minibp-core", "naive", "torch-eager", "torch-fused", "jax-scan", "sklearn"]
+IMPORTED = {"ours": "minibp", "arrays": "numpy", "pytorch": "torch", "xla": "jax", "scikit": "sklearn.neural_network"}
+IMAGES = 60_000
+MEASURES = {"import, s": "import", "first epoch, s": "seconds", "peak, MiB": "peak"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; returns 1 where a peer failed."""
+    p = parser("Compare the time to start, and memory.", NAMES)
+    p.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    p.set_defaults(nets=["d"], rows=IMAGES)
+    options = p.parse_args(arguments)
+    if options.child:
+        return child(*options.child)
+    peers, results = installed(options.peers), {}
+    for net in options.nets:
+        for label, by_peer in compare(net, peers, options).items():
+            results[f"{net}: {label}"] = by_peer
+    found = head(results)
+    print(f"{tables.absolute(results, unit=1)}\n")
+    for base in MINIBP:
+        if base in peers:
+            print(f"Times as much, median and quartiles\n\n{tables.relative(results, base)}\n")
+    print("\n".join(f"{net}: {NETS[net]}" for net in options.nets))
+    print(tables.notes(results))
+    return end(options, found, results)
+
+
+def compare(net: str, peers: Sequence[str], options: argparse.Namespace) -> tables.Results:
+    """Measure the peers on one net: for each measure, by name their turns, or why there are none."""
+    settings = turns(options, "cpu")
+    env = settings.pop("env")
+    problem = task(NETS[net], 2048 if options.smoke else options.rows)
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(f"{folder}/x.npy", problem.x)
+        np.save(f"{folder}/t.npy", problem.t)
+        del problem
+        takers = {name: partial(turn, name, net, folder, env) for name in peers}
+        taken, errors = rounds.take_turns(takers, **settings)
+    results: tables.Results = {}
+    for label, measure in MEASURES.items():
+        results[label] = {
+            name: {"turns": [each | {"seconds": each[measure]} for each in taken[name]], "blas": taken[name][0]["blas"]}
+            for name in peers if name not in errors
+        } | {name: {"error": str(error), "mark": error.mark} for name, error in errors.items()}  # fmt: skip
+    return results
+
+
+def turn(name: str, net: str, folder: str, env: dict[str, str]) -> dict[str, Any]:
+    """Run the two processes of a peer once."""
+    print(f"{net}: {name}", file=sys.stderr, flush=True)
+    package = IMPORTED[PEERS[name].module]
+    before, own, begin = machine.busy(), used(), time.monotonic()
+    timed = f"import time; start = time.perf_counter(); import {package}; print(time.perf_counter() - start)"
+    importing = float(output(["-c", timed], env))
+    started = time.monotonic()
+    answer = json.loads(output(["-m", "benchmarks.startup", "--child", name, net, folder], env))
+    wall, own, after = time.monotonic() - begin, used() - own, machine.busy()
+    return {
+        "seconds": answer.pop("end") - started,
+        "import": importing,
+        "others": machine.others(before, after, own, wall),
+        **answer,
+    }
+
+
+def output(arguments: Sequence[str], env: dict[str, str]) -> str:
+    """The last line that a Python process prints; raises PeerError where it fails."""
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, env=env, capture_output=True, text=True)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise PeerError(f"its process ended with status {done.returncode}: {last[:300]}")
+    return done.stdout.strip().splitlines()[-1]
+
+
+def used() -> float:
+    """CPU seconds of this process and of those that it started and that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return children.ru_utime + children.ru_stime + time.process_time()
+
+
+def child(name: str, net: str, folder: str) -> int:
+    """The process that is measured: read the images, build the network, train for an epoch."""
+    x, t = np.load(f"{folder}/x.npy"), np.load(f"{folder}/t.npy")
+    build(name, Task(NETS[net], start(NETS[net]), x, t)).run(1)
+    stop = time.monotonic()  # the clock of the machine, which the parent reads as well
+    print(json.dumps({"end": stop, "peak": peak(), "blas": machine.blas()}))
+    return 0
+
+
+def peak() -> float:
+    """The most memory that this process has held, MiB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage would report the parent's, where that was larger
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (2**20 if sys.platform == "darwin" else 1024)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

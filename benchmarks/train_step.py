@@ -1,0 +1,126 @@
+"""Time of a training step, minibp and its peers side by side: python -m benchmarks.train_step
+
+    python -m benchmarks.train_step --json results.json
+    python -m benchmarks.train_step --nets a d --peers minibp floor jax-scan --rounds 5
+    python -m benchmarks.train_step --own-settings
+
+A step is gathering a batch of uint8 images, forward, loss, backward and update. Each peer has a process of its own;
+they take turns. Only those whose losses agree are compared. OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE, which would force
+kernels upon NumPy, are unset for all of them unless --own-settings is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import rounds, tables
+from .machine import about
+from .nets import NETS, ROWS, task
+from .peers import MINIBP, PEERS, missing
+from .peers.arrays import Naive
+from .ratios import TOLERANCE, deviation
+from .rounds import DisagreementError, Worker
+from .worker import order
+
+SECONDS = 0.3  # of a turn, at least
+SMOKE_ROWS = 1024
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; returns 1 where a peer disagreed or failed."""
+    options = parser("Compare the time of a training step.", list(PEERS)).parse_args(arguments)
+    return report(options, "cpu")
+
+
+def parser(description: str, peers: list[str]) -> argparse.ArgumentParser:
+    """The options that the scripts share."""
+    p = argparse.ArgumentParser(description=description)
+    p.add_argument("--nets", nargs="+", default=list(NETS), choices=list(NETS), help="default: all")
+    p.add_argument("--peers", nargs="+", default=peers, choices=peers, help="default: all")
+    p.add_argument("--rounds", type=int, default=11, help="turns of each peer (default: %(default)s)")
+    p.add_argument("--rows", type=int, default=ROWS, help="images (default: %(default)s)")
+    p.add_argument("--own-settings", action="store_true", help="leave OPENBLAS_CORETYPE and _L2_SIZE as they are")
+    p.add_argument("--smoke", action="store_true", help="one short round, only to see that all runs")
+    p.add_argument("--json", metavar="FILE", help="write every turn to this file")
+    return p
+
+
+def report(options: argparse.Namespace, device: str) -> int:
+    """Measure all nets, print the tables, write the file."""
+    peers = installed(options.peers)
+    results: tables.Results = {net: compare(net, peers, options, device) for net in options.nets}
+    found = head(results)
+    print(f"Microseconds a step\n\n{tables.absolute(results)}\n")
+    for base in MINIBP:
+        if base in peers:
+            print(f"Times as long, median and quartiles\n\n{tables.relative(results, base)}\n")
+    print("\n".join(f"{name}: {NETS[name]}" for name in results))
+    print(tables.notes(results, "Losses of the first steps", TOLERANCE))
+    return end(options, found, results)
+
+
+def head(results: tables.Results) -> dict[str, str]:
+    """Print the header; returns what is known about the machine."""
+    found = about()
+    kernels: list[str] = next((peer["blas"] for peer in tables.all_of(results) if "blas" in peer), [])
+    print(f"\n{tables.header(found, kernels)}\n")
+    return found
+
+
+def end(options: argparse.Namespace, found: dict[str, str], results: tables.Results) -> int:
+    """Write the file that was asked for; returns the exit status, 1 where a peer disagreed or failed."""
+    if options.json:
+        everything = {**found, "own_settings": options.own_settings, "results": results}
+        Path(options.json).write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
+    if options.smoke:
+        print("This was a smoke run: its figures mean nothing.")
+    return int(any("error" in peer for peer in tables.all_of(results)))
+
+
+def installed(peers: Sequence[str]) -> list[str]:
+    """The peers whose packages are there; the others are named."""
+    for name in peers:
+        for package in missing(name):
+            print(f"{package} is not installed, {name} is skipped")
+    return [name for name in peers if not missing(name)]
+
+
+def compare(net: str, peers: Sequence[str], options: argparse.Namespace, device: str) -> dict[str, dict[str, Any]]:
+    """Measure the peers on one net: by name their turns, or why there are none."""
+    rows, seconds = (SMOKE_ROWS, 0.0) if options.smoke else (options.rows, SECONDS)
+    problem = task(NETS[net], rows)
+    reference = Naive(problem, dtype="float64").losses(order(len(problem.x), problem.net.batch))
+
+    def prepare(worker: Worker, name: str) -> dict[str, Any]:
+        found = worker.ask("build", peer=name, net=net, rows=rows, device=device)
+        losses = worker.ask("losses")["losses"]
+        if losses is not None:
+            found["deviation"] = agreement(deviation(losses, reference), TOLERANCE, "losses")
+        worker.ask("train", seconds=seconds)
+        return found
+
+    return rounds.compare(peers, prepare, **turns(options, device), label=f"{net}: ")
+
+
+def agreement(found: float, tolerance: float, what: str) -> float:
+    """The deviation that was found; raises DisagreementError where it is above the tolerance."""
+    if found > tolerance:
+        raise DisagreementError(f"its {what} differ by {found:.1e}, more than {tolerance:g}: it does other work")
+    return found
+
+
+def turns(options: argparse.Namespace, device: str) -> dict[str, Any]:
+    """How turns are taken."""
+    env = rounds.environment(options.own_settings, device)
+    if options.smoke:
+        return {"env": env, "rounds": 1, "pause": 0.0, "limit": float("inf")}
+    return {"env": env, "rounds": options.rounds}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,224 @@
+"""The benchmarks: what is compared, what is dropped and refused, and that every script runs. No time is asserted."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks import gpu, inference, launches, nets, startup, train_step
+from benchmarks.machine import others
+from benchmarks.peers import PEERS, build
+from benchmarks.peers.arrays import Naive
+from benchmarks.ratios import by_round, deviation, fastest, ratio, spread
+from benchmarks.rounds import PeerError, Worker, environment, take_turns
+from benchmarks.tables import markdown
+from minibp.backend import Backend
+
+CORE = ["--smoke", "--peers", "minibp-core", "naive"]
+
+
+def turn(number, seconds, kept=True):
+    return {"round": number, "seconds": seconds, "kept": kept, "others": 0.0}
+
+
+@pytest.fixture
+def worker():
+    worker = Worker(environment(False))
+    yield worker
+    worker.close()
+
+
+# --- figures -------------------------------------------------------------------------------------------------------
+
+
+def test_spread_is_the_median_and_the_quartiles():
+    assert spread([5, 1, 2, 4, 3]) == (3, 2, 4, 5)
+    assert spread([]) is None
+
+
+def test_ratios_compare_the_turns_of_one_round():
+    peer, base = [turn(i, 2.0 * (i + 1)) for i in range(4)], [turn(i, i + 1.0) for i in range(4)]
+    assert ratio(peer, base) == (2, 2, 2, 4)
+
+
+def test_ratios_leave_out_rounds_in_which_one_of_the_two_was_dropped():
+    peer = [turn(0, 3.0), turn(1, 9.0, kept=False), turn(2, 3.0)]
+    base = [turn(0, 1.0), turn(1, 1.0), turn(2, 9.0, kept=False)]
+    assert ratio(peer, base) == (3, 3, 3, 1)
+    assert ratio(peer[1:], base) is None
+
+
+def test_a_turn_that_was_taken_again_counts_in_place_of_the_dropped_one():
+    assert by_round([turn(0, 9.0, kept=False), turn(0, 1.0)]) == {0: 1.0}
+
+
+def test_the_fastest_is_that_of_the_smallest_median():
+    turns = {"a": [turn(0, 2.0)], "b": [turn(0, 1.0), turn(1, 1.0), turn(2, 9.0)], "c": [turn(0, 0.1, kept=False)]}
+    assert fastest(turns, ["a", "b", "c", "d"]) == "b"
+
+
+@pytest.mark.parametrize(("found", "expected"), [
+    ([1.0, 2.2], 0.1), ([1.0, float("nan")], float("inf")), ([1.0], float("inf")), ([], float("inf")),
+])  # fmt: skip
+def test_deviation_is_the_largest_relative_difference_and_infinite_where_there_is_none(found, expected):
+    assert deviation(found, [1.0, 2.0]) == pytest.approx(expected)
+
+
+def test_what_others_took_is_a_share_of_all_processors(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    assert others(10.0, 13.0, own=1.0, wall=5.0) == pytest.approx(0.1)
+    assert others(10.0, 10.0, own=1.0, wall=5.0) == 0.0  # ticks of /proc/stat are coarse
+    assert others(None, None, own=1.0, wall=5.0) is None
+
+
+def test_tables_are_aligned():
+    assert markdown(["", "a"], [["long name", "1"], ["b", "10.5"]]).splitlines() == [
+        "|           |    a |", "| --------- | ---: |", "| long name |    1 |", "| b         | 10.5 |",
+    ]  # fmt: skip
+
+
+# --- turns ---------------------------------------------------------------------------------------------------------
+
+
+def test_peers_take_turns():
+    taken = []
+    takers = {name: lambda name=name: taken.append(name) or {"seconds": 1.0, "others": 0.0} for name in "ABC"}
+    take_turns(takers, rounds=2, pause=0)
+    assert "".join(taken) == "ABCABC"
+
+
+def test_a_disturbed_turn_is_dropped_and_taken_again():
+    disturbances = iter([0.0, 0.5, 0.01, 0.9, 0.9, 0.9])
+    turns, _ = take_turns({"A": lambda: {"seconds": 1.0, "others": next(disturbances)}}, rounds=3, pause=0)
+    assert [(each["round"], each["kept"]) for each in turns["A"]] == [
+        (0, True), (1, False), (1, True), (2, False), (2, False), (2, False)
+    ]  # fmt: skip
+
+
+def test_turns_are_kept_where_the_system_does_not_tell_what_others_take():
+    turns, _ = take_turns({"A": lambda: {"seconds": 1.0, "others": None}}, rounds=1, pause=0)
+    assert [each["kept"] for each in turns["A"]] == [True]
+
+
+def test_a_peer_that_fails_takes_no_more_turns():
+    def fail():
+        raise PeerError("out of memory")
+
+    turns, errors = take_turns({"A": fail, "B": lambda: {"seconds": 1.0, "others": 0.0}}, rounds=2, pause=0)
+    assert len(turns["B"]) == 2
+    assert str(errors["A"]) == "out of memory"
+
+
+# --- processes -----------------------------------------------------------------------------------------------------
+
+
+def test_what_forces_kernels_is_removed_unless_asked_for(monkeypatch):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    assert "OPENBLAS_CORETYPE" not in environment(own_settings=False)
+    assert environment(own_settings=True)["OPENBLAS_CORETYPE"] == "Haswell"
+
+
+def test_an_error_in_a_peers_process_is_told(worker):
+    with pytest.raises(PeerError, match="KeyError: 'nobody'"):
+        worker.ask("build", peer="nobody", net="a", rows=64, device="cpu")
+
+
+def test_the_end_of_a_peers_process_is_told(worker):
+    worker.process.kill()
+    with pytest.raises(PeerError, match="ended with status"):
+        worker.ask("turn")
+
+
+# --- the work ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", nets.NETS)
+def test_every_step_is_a_whole_batch(name):
+    assert nets.ROWS % nets.NETS[name].batch == 0
+
+
+def test_no_moment_is_subnormal_before_peers_start_anew():
+    peer = Naive(nets.task(nets.NETS["c"]))
+    peer.run(nets.FRESH * 128 // nets.ROWS)
+    values = np.concatenate([moment.ravel() for moment in (*peer.m, *peer.v)])
+    assert ((values != 0) & (abs(values) < np.finfo("float32").tiny)).mean() < 0.001
+
+
+@pytest.mark.parametrize("peer", ["naive", "minibp-core"])
+def test_peers_start_anew_from_the_same_weights(peer):
+    task = nets.task(nets.NETS["e"], 256)
+    built = build(peer, task)
+    rows = np.arange(256)
+    first = built.losses(rows)
+    built.run(1)
+    built.restart()
+    np.testing.assert_allclose(built.losses(rows), first, rtol=1e-5)
+
+
+# --- the scripts ---------------------------------------------------------------------------------------------------
+
+
+def test_train_step_prints_both_tables_and_writes_every_turn(capsys, tmp_path):
+    file = tmp_path / "results.json"
+    peers = ["minibp-core", "floor", "naive"]
+    assert train_step.main(["--smoke", "--nets", "a", "c", "--peers", *peers, "--json", str(file)]) == 0
+    printed = capsys.readouterr().out
+    first_cells = [line.split("|")[1].strip() for line in printed.splitlines() if line.startswith("| ")]
+    assert first_cells == [
+        "median", "-" * 24, *(PEERS[name].label for name in peers),
+        "minibp, the core alone = 1", "-" * 26, "NumPy that allocates", "over the floor",
+    ]  # fmt: skip
+    assert "BLAS of NumPy: " in printed
+    results = json.loads(file.read_text())["results"]
+    assert {net: list(peers) for net, peers in results.items()} == {"a": peers, "c": peers}
+    assert results["a"]["naive"]["turns"][0]["seconds"] > 0
+
+
+def test_a_peer_that_does_other_work_is_not_compared(capsys, monkeypatch):
+    monkeypatch.setattr(train_step, "TOLERANCE", 0.0)  # float32 is never as exact as float64
+    assert train_step.main([*CORE, "--nets", "a"]) == 1
+    printed = capsys.readouterr().out
+    assert printed.count(" disagrees |") == 3  # two times and a ratio
+    assert "a: naive is left out: its losses differ by" in printed
+
+
+def test_an_absent_peer_is_skipped_by_name(capsys, monkeypatch):
+    monkeypatch.setattr(train_step, "missing", lambda name: ["torch"] if "torch" in name else [])
+    assert train_step.main(["--smoke", "--nets", "a", "--peers", "torch-eager", "naive"]) == 0
+    printed = capsys.readouterr().out
+    assert "torch is not installed, torch-eager is skipped" in printed
+    assert "| NumPy that allocates |" in printed
+
+
+def test_inference_compares_many_images_and_one(capsys):
+    assert inference.main(CORE) == 0
+    printed = capsys.readouterr().out
+    assert "| median               | d: 500 | d: 1 |" in printed
+    assert "| minibp = 1 " in printed
+
+
+def test_startup_compares_import_first_epoch_and_memory(capsys):
+    pytest.importorskip("resource")
+    assert startup.main(CORE) == 0
+    printed = capsys.readouterr().out
+    assert "| d: import, s | d: first epoch, s | d: peak, MiB |" in printed
+
+
+def test_the_gpu_benchmark_says_why_there_is_nothing_to_measure(capsys, monkeypatch):
+    found = {"cupy": Backend("cupy", False, "CuPy is not installed", "install it")}
+    monkeypatch.setattr(gpu, "available", lambda: found)
+    assert gpu.main([]) == 1
+    assert capsys.readouterr().err == "nothing to measure: CuPy does not work: CuPy is not installed; install it\n"
+
+
+def test_the_gpu_benchmark_runs_on_the_cpu_but_for_the_device(capsys):
+    assert gpu.main(["--smoke", "--device", "cpu", "--nets", "a", "--peers", "minibp-core"]) == 0
+    printed = capsys.readouterr().out
+    assert "Device: the CPU: no GPU was measured" in printed
+    assert "launches a step of minibp, at least" in printed
+
+
+def test_launches_grow_with_the_layers(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)  # put back afterwards
+    assert 10 < launches.count("a") < launches.count("g")
