@@ -15,8 +15,6 @@ from . import Peer
 class Minibp(Peer):
     """minibp as its README uses it; with `core`, as it is without any extra."""
 
-    settle = 250  # compiled loops come in after 200 steps
-
     def __init__(self, task: Task, device: str = "cpu", core: bool = False):
         super().__init__(task, device)
         if core:
@@ -34,6 +32,7 @@ class Minibp(Peer):
             self.optimizer: minibp.Optimizer = minibp.Adam(self.network, lr=self.net.rate)
         else:
             self.optimizer = minibp.SGD(self.network, lr=self.net.rate, momentum=self.net.momentum)
+        self.settle = self.optimizer.late + 50  # then compiled loops come in
         self.first = self.network.params.copy()
         self.epochs = self.train(task.x, task.t)
 
@@ -43,7 +42,7 @@ class Minibp(Peer):
         return self.minibp.train(self.network, self.optimizer, dataset, epochs=10**9, batch_size=self.net.batch)
 
     def restart(self) -> None:
-        # The optimizer goes on counting its steps, for its first 200 are not compiled.
+        # The optimizer goes on counting its steps, for its first ones are not compiled.
         self.network.params[...] = self.first
         for moment in self.optimizer.vectors:
             moment[...] = 0
