@@ -1,0 +1,79 @@
+"""Time of a training step from a file that is memory-mapped, beside memory: python -m benchmarks.mapped
+
+    python -m benchmarks.mapped --rows 1280000 --file /tmp/images.npy
+
+Net d learns from images in memory and from the file, in turns. The file is made where it is missing (a gigabyte for
+1,280,000 images), and before each turn the system forgets its pages, so that each epoch reads all of it from the disk.
+To see it with less memory than the file has, run it under a limit: systemd-run --scope -p MemoryMax=600M ...
+Not for Windows and macOS, which have no posix_fadvise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import statistics
+from pathlib import Path
+
+import numpy as np
+
+from . import machine, tables
+from .nets import NETS, PIXELS, images, task
+from .peers.ours import Minibp
+
+BATCH = NETS["d"].batch
+IN_MEMORY = 60_032  # images: as many as MNIST has, in whole batches
+PIECE = 64_000  # images made at a time
+
+
+def main() -> None:
+    """Measure and print."""
+    p = argparse.ArgumentParser(description="Compare training from a memory-mapped file with training from memory.")
+    p.add_argument("--rows", type=int, default=1_280_000, help="images in the file (default: %(default)s)")
+    p.add_argument("--file", type=Path, default=Path("images.npy"), help="the file (default: %(default)s)")
+    p.add_argument("--rounds", type=int, default=3, help="turns of each (default: %(default)s)")
+    options = p.parse_args()
+    rows = max(options.rows // BATCH, 1) * BATCH
+    if not options.file.exists():
+        write(options.file, rows)
+    x = np.load(options.file, mmap_mode="r")[:rows]
+    labels = np.random.default_rng(0).integers(10, size=len(x)).astype("uint8")
+
+    ours = Minibp(task(NETS["d"], IN_MEMORY))
+    train = {"memory": ours.epochs, "file": ours.train(x, labels)}
+    ours.run(1)  # goes over to compiled loops
+    seconds: dict[str, list[float]] = {name: [] for name in train}
+    for _ in range(options.rounds):
+        for name, epochs in train.items():
+            ours.restart()
+            forget(options.file)
+            count = len(x) if name == "file" else len(ours.task.x)
+            seconds[name].append(next(epochs).seconds / -(-count // BATCH))
+    print(f"{tables.header(machine.about(), machine.blas())}\n")
+    for name, values in seconds.items():
+        print(f"{name:<6} {statistics.median(values) * 1e6:7.0f} us a step")
+    ratios = [a / b for a, b in zip(seconds["file"], seconds["memory"], strict=True)]
+    print(f"file / memory: {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{x.nbytes / 2**20:.0f} MiB in the file; peak memory {peak:.0f} MiB, cached pages of the file among them")
+
+
+def write(file: Path, rows: int) -> None:
+    """Make a file of images, the same again every `PIECE`."""
+    x, _ = images(PIECE)
+    out = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(rows, PIXELS))
+    for start in range(0, rows, PIECE):
+        out[start : start + PIECE] = x[: rows - start]
+    out.flush()
+
+
+def forget(file: Path) -> None:
+    """Let the system drop the file's pages from its cache."""
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+if __name__ == "__main__":
+    main()
