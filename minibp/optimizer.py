@@ -99,8 +99,8 @@ class Optimizer:
         size = net.params.size
         self.late = math.ceil(WORTH / max(size, 1))
         self.compiled = self._compiled() if self.steps >= self.late else None
-        whole = self.xp is not np or (self.compiled and not self.decays and self.clip_norm is None)
-        step = max(size, 1) if whole else PIECE
+        plain = self.compiled and not self.decays and self.clip_norm is None  # one pass: no cache to keep a piece in
+        step = max(size, 1) if self.xp is not np else 4 * PIECE if plain else PIECE
         cuts = sorted({*range(0, size, step), net.weight_count if self.decays else 0, size})
         longest = max((b - a for a, b in pairwise(cuts)), default=0)
         scratch = self.xp.empty((2, longest), net.dtype)
