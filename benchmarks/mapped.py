@@ -42,7 +42,7 @@ def main() -> None:
 
     ours = Minibp(task(NETS["d"], IN_MEMORY))
     train = {"memory": ours.epochs, "file": ours.train(x, labels)}
-    ours.run(1)  # goes over to compiled loops
+    ours.run(2)  # goes over to compiled loops
     seconds: dict[str, list[float]] = {name: [] for name in train}
     for _ in range(options.rounds):
         for name, epochs in train.items():

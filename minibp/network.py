@@ -189,7 +189,9 @@ class Network:
         self.outputs(x.shape)
         x = x.reshape(len(x), *self.sample(x.shape))
         if x.dtype.kind == "u":
-            return self.xp.asarray(x).astype(self.dtype) * self.xp.asarray(1 / 255, self.dtype)
+            values = self.xp.asarray(x).astype(self.dtype)
+            values *= self.xp.asarray(1 / 255, self.dtype)
+            return values
         lib = np if isinstance(x, np.ndarray) else self.xp  # checked before it goes up, and not read back
         with np.errstate(over="ignore"):  # what is too large for the dtype becomes infinity, and is refused as that
             values = lib.asarray(x, self.dtype)
