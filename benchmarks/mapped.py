@@ -11,10 +11,12 @@ Not for Windows and macOS, which have no posix_fadvise.
 from __future__ import annotations
 
 import argparse
+import mmap
 import os
 import resource
 import statistics
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +39,8 @@ def main() -> None:
     rows = max(options.rows // BATCH, 1) * BATCH
     if not options.file.exists():
         write(options.file, rows)
-    x = np.load(options.file, mmap_mode="r")[:rows]
+    opened = np.load(options.file, mmap_mode="r")
+    x = opened[:rows]
     labels = np.random.default_rng(0).integers(10, size=len(x)).astype("uint8")
 
     ours = Minibp(task(NETS["d"], IN_MEMORY))
@@ -47,7 +50,7 @@ def main() -> None:
     for _ in range(options.rounds):
         for name, epochs in train.items():
             ours.restart()
-            forget(options.file)
+            forget(opened, options.file)
             count = len(x) if name == "file" else len(ours.task.x)
             seconds[name].append(next(epochs).seconds / -(-count // BATCH))
     print(f"{tables.header(machine.about(), machine.blas())}\n")
@@ -68,11 +71,12 @@ def write(file: Path, rows: int) -> None:
     out.flush()
 
 
-def forget(file: Path) -> None:
-    """Let the system drop the file's pages from its cache."""
-    with file.open("rb") as opened:
-        os.fsync(opened.fileno())
-        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+def forget(opened: Any, file: Path) -> None:
+    """Let this process give the file's pages back, for else they stay, and the system drop them from its cache."""
+    opened._mmap.madvise(mmap.MADV_DONTNEED)
+    with file.open("rb") as handle:
+        os.fsync(handle.fileno())
+        os.posix_fadvise(handle.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 if __name__ == "__main__":

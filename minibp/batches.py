@@ -15,7 +15,7 @@ from .part import Array
 BLOCK = 256  # samples gathered and scaled at a time where batches are smaller: spares calls, and stays in the cache
 BYTES_ON_DEVICE = 32 << 20  # of such a block on a device, where calls cost more: 8,000 MNIST images
 MAPPED_BLOCK = 1 << 20  # bytes of a memory map that are read in one go: a disk is fast from about there on
-MAPPED_BLOCKS = 64  # that are mixed with one another: 64 MiB hold 85,000 MNIST images
+MAPPED_LOT = 64 << 20  # bytes of blocks that are mixed with one another, two at least: 85,000 MNIST images
 
 
 class Batches:
@@ -39,7 +39,8 @@ class Batches:
         fits = self.x.nbytes + self.block * both <= free_memory(xp) / 2
         self.home = xp if fits else np  # where it is gathered
         self.stretch = max(1, MAPPED_BLOCK // raw // self.batch_size) * self.batch_size  # samples read in one go
-        self.mapped = isinstance(self.x, np.memmap) and self.home is np and n > MAPPED_BLOCKS * self.stretch
+        self.lot = max(2, MAPPED_LOT // (self.stretch * raw))  # stretches that are mixed
+        self.mapped = isinstance(self.x, np.memmap) and self.home is np and n > self.lot * self.stretch
         self.x = self.home.asarray(self.x)
         shape = (self.block, *self.x.shape[1:])
         self.raw, self.scaled = self.home.empty(shape, self.x.dtype), xp.empty(shape, net.dtype)
@@ -64,8 +65,8 @@ class Batches:
             return
         blocks = np.arange(0, len(self), self.stretch)
         blocks[:-1] = rng.permutation(blocks[:-1])  # the last may be shorter: it stays in the last lot
-        held = np.empty((MAPPED_BLOCKS * self.stretch, *self.x.shape[1:]), self.x.dtype)
-        for lot in np.array_split(blocks, -(-len(blocks) // MAPPED_BLOCKS)):
+        held = np.empty((self.lot * self.stretch, *self.x.shape[1:]), self.x.dtype)
+        for lot in np.array_split(blocks, -(-len(blocks) // self.lot)):
             numbers, done = [], 0
             for start in lot:
                 part = self.x[start : start + self.stretch]
@@ -90,8 +91,8 @@ class Batches:
     def fill(self, out: Array, x: Any, rows: Array) -> None:
         """Gather x[rows] into `out`, scaled."""
         loops = self.net.loops
-        if loops and self.scale is not None and x.ndim == 2:
-            loops.gather_scaled(x, rows, self.scale, out)
+        if loops and self.scale is not None and x.flags.c_contiguous:
+            loops.gather_scaled(x.reshape(len(x), -1), rows, self.scale, out.reshape(len(out), -1))
             return
         raw = self.raw[: len(rows)]
         gather(x, rows, raw)

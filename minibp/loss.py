@@ -166,7 +166,8 @@ class Loss(Part):
             bad = int(np.argmax((t < 0) | (t > max(k - 1, 1))))
             expected = f"0..{k - 1}, since there are {k} outputs" if k > 1 else "0 or 1 for one output, or floats"
             raise TargetError(f"{self}: the label of sample {bad} is {t[bad]}, expected {expected}")
-        return t
+        native = "uint8" if t.dtype.kind == "b" else t.dtype.newbyteorder("=")  # what can be an index, in loops too
+        return t.astype(native, copy=False)
 
     def check_rows(self, t: np.ndarray) -> None:
         """Refuse target rows that this loss is not defined for."""

@@ -20,7 +20,7 @@ PIECE = 65536  # values: 256 KiB of each float32 vector at a time stay in the se
 WORTH = 4e8  # parameters updated (of each step, each) after which compiled loops would have saved the half second that
 #              it takes to load them: they save 1.2 to 1.6 ns each
 CLEAR = 100  # steps after which moments that have decayed to less than
-LEAST = 1e6  # times the smallest normal number become 0
+LEAST = 1e6  # times the smallest normal number become 0: 1e-32 in float32, whose root is far below any usual ε
 
 
 class Optimizer:
@@ -80,7 +80,7 @@ class Optimizer:
 
     @property
     def lr(self) -> float:
-        return self.schedule(self.steps)
+        return float(self.schedule(self.steps))  # a NumPy number would widen the arithmetic
 
     @lr.setter
     def lr(self, lr: float | Schedule) -> None:

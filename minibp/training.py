@@ -70,8 +70,8 @@ def train(
     each epoch, drawn by the network's own generator, which goes on from call to call.
 
     A data set larger than memory is trained from a file: ``Dataset(np.load("images.npy", mmap_mode="r"), labels)``.
-    Where such a memory map is larger than 64 MiB it is shuffled in blocks: its blocks of 1 MiB come in a random order,
-    up to 64 of them at a time are read, and the samples in these are mixed.
+    Where such a memory map is larger than 64 MiB it is shuffled in blocks: its blocks of 1 MiB, or of one batch where
+    that is more, come in a random order; up to 64 MiB of them, or two, are read at a time, and their samples are mixed.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ SAMPLES, WIDTH = 1003, 4
 def mapped(tmp_path, monkeypatch):
     """Samples that hold their own number, in a file; blocks of 20 samples, 8 of which are mixed."""
     monkeypatch.setattr(batches, "MAPPED_BLOCK", 100 * WIDTH)
-    monkeypatch.setattr(batches, "MAPPED_BLOCKS", 8)
+    monkeypatch.setattr(batches, "MAPPED_LOT", 8 * 100 * 4 * WIDTH // 4)
     monkeypatch.setattr(batches, "free_memory", lambda xp: float("inf") if xp is np else 1000)
     x = np.repeat(np.arange(SAMPLES, dtype="float32")[:, None], WIDTH, axis=1)
     np.save(tmp_path / "x.npy", x)

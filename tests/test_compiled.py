@@ -34,6 +34,7 @@ from minibp import (
     train,
 )
 from minibp.errors import DivergenceError
+from minibp.schedules import Schedule
 
 MAKERS = {
     "SGD": SGD,
@@ -154,6 +155,31 @@ def test_a_divergence_stays_one(monkeypatch):
         net = Network([Flatten(), Dense(64, 40), ReLU(), Dense(40, 10), Softmax()], CrossEntropy())
         with pytest.raises(DivergenceError, match=r"the learning rate 1e\+30 is too high"):
             list(train(net, SGD(net, lr=1e30), digits, 2))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int64", "uint64", ">i4", ">i8"])
+def test_labels_of_any_integer_type_are_learnt_from(dtype, rng):
+    pytest.importorskip("numba")
+    x, labels = rng.normal(size=(40, 30)), np.arange(40) % 2
+    losses = []
+    for t in (labels.astype(dtype), labels):
+        net = Network([Dense(30, 2), Softmax()], CrossEntropy())
+        net.compile()
+        losses.append(float(net.forward(x, t)))
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("lr", [0.1, np.float64(0.1)])
+def test_a_rate_of_any_kind_gives_the_same_bits(lr, monkeypatch):
+    pytest.importorskip("numba")
+
+    class Fixed(Schedule):
+        def __call__(self, step):
+            return lr
+
+    ours = stepped(lambda net: SGD(net, lr=Fixed()))
+    monkeypatch.setattr(optimizer, "WORTH", 1e9)
+    np.testing.assert_array_equal(ours.net.params, stepped(lambda net: SGD(net, lr=Fixed())).net.params)
 
 
 class Doubled(ReLU):
