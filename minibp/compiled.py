@@ -18,7 +18,7 @@ from .layers import Dense, ReLU, Sigmoid, Tanh
 from .losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from .part import Array, Part
 
-if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+if getattr(numba.config, "DISABLE_JIT", 0):  # set when numba is imported, which mypy does not see
     raise ImportError("numba compiles nothing while NUMBA_DISABLE_JIT is set")
 
 # error_model "numpy": no check for division by zero, which would keep the loop from being vectorized, and 12 times
