@@ -94,7 +94,7 @@ def test_what_cannot_be_told_does_not_hide_the_rest(doctor, monkeypatch):
     assert {"Python", "numpy", "numba"} < set(rows)
 
 
-def test_it_says_whether_numba_compiles_the_optimizers(doctor):
+def test_it_says_whether_numba_compiles_the_formulas(doctor):
     numba = pytest.importorskip("numba")
     assert doctor()["numba"].startswith(f"works: numba {numba.__version__}")
 
@@ -104,11 +104,11 @@ def test_it_says_how_to_get_numba(doctor, no_numba):
 
 
 def test_it_says_why_numba_does_not_work(doctor, monkeypatch):
-    def sgd(*_):
+    def works():
         raise RuntimeError("cannot cache")
 
     monkeypatch.setitem(sys.modules, "numba", types.ModuleType("numba"))
-    monkeypatch.setattr(minibp, "compiled", types.SimpleNamespace(sgd=sgd), raising=False)
+    monkeypatch.setattr(minibp, "compiled", types.SimpleNamespace(works=works), raising=False)
     assert doctor()["numba"].startswith("does not work: RuntimeError: cannot cache; pip install -U numba")
 
 
