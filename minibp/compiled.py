@@ -14,6 +14,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from .layer import Layer
 from .layers import Dense, ReLU, Sigmoid, Tanh
 from .losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from .part import Array, Part
@@ -110,6 +111,23 @@ def gather_scaled(x: Any, rows: Any, scale: Any, out: Any) -> None:
 # columns as a rule, and whose sums must be added up in NumPy's order.
 
 
+def in_rows(y: Array) -> bool:
+    """Whether this is a batch of rows that lie one after the other."""
+    return y.ndim == 2 and y.flags.c_contiguous
+
+
+def gradient(cls: type[Layer], loop: Callable[..., None]) -> Callable[..., Array]:
+    """The gradient of an activation by a loop over (dy, y, dx)."""
+
+    def run(layer: Layer, dy: Array) -> Array:
+        if not in_rows(layer.y):
+            return cls.gradient(layer, dy)
+        loop(dy, layer.y, layer.dx)
+        return layer.dx
+
+    return run
+
+
 @compiled
 def _add_rows(y: Any, b: Any) -> None:
     for i in range(y.shape[0]):
@@ -142,18 +160,11 @@ def relu(layer: ReLU, x: Array) -> Array:
 
 @compiled
 def _relu_gradient(dy: Any, y: Any, dx: Any) -> None:
+    """dx = dy where y > 0, else 0."""
     zero, one = y.dtype.type(0), y.dtype.type(1)
     for i in range(dy.shape[0]):
         for j in range(dy.shape[1]):
             dx[i, j] = dy[i, j] * (one if y[i, j] > zero else zero)
-
-
-def relu_gradient(layer: ReLU, dy: Array) -> Array:
-    """dx = dy where y > 0, else 0."""
-    if not in_rows(layer.y):
-        return ReLU.gradient(layer, dy)
-    _relu_gradient(dy, layer.y, layer.dx)
-    return layer.dx
 
 
 @compiled
@@ -184,39 +195,20 @@ def sigmoid(layer: Sigmoid, x: Array) -> Array:
 
 @compiled
 def _sigmoid_gradient(dy: Any, y: Any, dx: Any) -> None:
+    """dx = dy y (1 - y)."""
     one = y.dtype.type(1)
     for i in range(dy.shape[0]):
         for j in range(dy.shape[1]):
             dx[i, j] = (one - y[i, j]) * y[i, j] * dy[i, j]
 
 
-def sigmoid_gradient(layer: Sigmoid, dy: Array) -> Array:
-    """dx = dy y (1 - y)."""
-    if not in_rows(layer.y):
-        return Sigmoid.gradient(layer, dy)
-    _sigmoid_gradient(dy, layer.y, layer.dx)
-    return layer.dx
-
-
 @compiled
 def _tanh_gradient(dy: Any, y: Any, dx: Any) -> None:
+    """dx = dy (1 - y²)."""
     one = y.dtype.type(1)
     for i in range(dy.shape[0]):
         for j in range(dy.shape[1]):
             dx[i, j] = (one - y[i, j] * y[i, j]) * dy[i, j]
-
-
-def tanh_gradient(layer: Tanh, dy: Array) -> Array:
-    """dx = dy (1 - y²)."""
-    if not in_rows(layer.y):
-        return Tanh.gradient(layer, dy)
-    _tanh_gradient(dy, layer.y, layer.dx)
-    return layer.dx
-
-
-def in_rows(y: Array) -> bool:
-    """Whether this is a batch of rows that lie one after the other."""
-    return y.ndim == 2 and y.flags.c_contiguous
 
 
 # ---- losses, see losses.py
@@ -295,9 +287,9 @@ def merged_gradient(loss: Any) -> Array:
 
 FORMULAS: dict[type[Part], dict[str, Callable[..., Array]]] = {
     Dense: {"formula": dense},
-    ReLU: {"formula": relu, "gradient": relu_gradient},
-    Sigmoid: {"formula": sigmoid, "gradient": sigmoid_gradient},
-    Tanh: {"gradient": tanh_gradient},
+    ReLU: {"formula": relu, "gradient": gradient(ReLU, _relu_gradient)},
+    Sigmoid: {"formula": sigmoid, "gradient": gradient(Sigmoid, _sigmoid_gradient)},
+    Tanh: {"gradient": gradient(Tanh, _tanh_gradient)},
     SoftmaxCrossEntropy: {"formula": softmax_cross_entropy, "gradient": merged_gradient},
     SigmoidCrossEntropy: {"gradient": merged_gradient},
 }
