@@ -1,7 +1,6 @@
 """minibp: backpropagation networks from layers that read like their formulas, on NumPy or CuPy."""
 
 from . import backend, data, initializers, metrics, schedules
-from .checkpoint import load, save
 from .dropout import Dropout
 from .gradients import check_gradients
 from .layer import Layer
@@ -12,6 +11,7 @@ from .normalization import BatchNorm, LayerNorm
 from .optimizer import Optimizer
 from .optimizers import SGD, AdaGrad, Adam, AdamW, RMSProp
 from .probing import probe
+from .saving import load, save
 from .training import EarlyStopping, Epoch, evaluate, train
 
 __version__ = "0.1.0"

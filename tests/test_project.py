@@ -20,7 +20,7 @@ MODULES = sorted((ROOT / "minibp").glob("*.py"))
 ORDER = [
     "errors", "checks", "backend", "initializers", "part", "vectors", "layer", "layers", "normalization",
     "dropout", "loss", "losses", "compiled", "chain", "summary", "network", "schedules", "optimizer", "optimizers",
-    "diagnosis", "differences", "gradients", "checkpoint", "idx", "download", "published", "data", "batches",
+    "diagnosis", "differences", "gradients", "tensorfile", "saving", "idx", "download", "published", "data", "batches",
     "metrics", "training", "probing", "__init__", "doctor", "__main__",
 ]  # fmt: skip
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,18 +11,22 @@ import numpy as np
 from . import dropout, layers, losses, normalization
 from .backend import to_host
 from .errors import ArgumentError, FileFormatError, ShapeError, UnknownNameError
-from .losses import Loss
+from .layer import Layer
+from .loss import Loss
 from .network import Network
 from .part import Part
+from .tensorfile import read, write
 
-VERSION = 1  # of the format; a reader refuses a newer one
-
+KIND = "network"
 KNOWN: dict[str, type[Part]] = {
     name: value
     for module in (layers, normalization, dropout, losses)
     for name, value in vars(module).items()
     if isinstance(value, type) and issubclass(value, Part) and value.__module__ == module.__name__
+    if value.formula not in (Layer.formula, Loss.formula)  # type: ignore[attr-defined]  # no bases
 }
+# Arguments of minibp's layers that are no part of what they are, and would have them draw weights of any size.
+NOT_IN_FILES = {"W", "b", "seed"}
 
 
 def save(net: Network, path: str | os.PathLike[str]) -> None:
@@ -42,44 +45,43 @@ def save(net: Network, path: str | os.PathLike[str]) -> None:
 
     Raises
     ------
+    ArgumentError
+        If it is no network, or a weight is NaN or infinite: `load` would refuse the file.
     OSError
         If the file cannot be written; what was there before is still there.
     """
-    import json  # these here, not above: few programs save, all import
-
-    from safetensors.numpy import save as to_bytes
-
+    if not isinstance(net, Network):
+        raise ArgumentError(f"save needs a Network, got {type(net).__name__}: save(net, path)")
     arrays = {
-        f"layers.{i}.{name}": np.array(to_host(value), order="C")  # it saves other arrays wrong, silently
+        f"layers.{i}.{name}": to_host(value)
         for i, layer in enumerate(net.layers)
         for name, value in {**layer.params, **layer.state}.items()
     }
-    described = {
-        "version": VERSION,
+    refuse_not_finite(arrays)
+    write(path, KIND, describe(net), arrays)
+
+
+def refuse_not_finite(arrays: dict[str, Any]) -> None:
+    """Refuse to keep weights that are no numbers any more."""
+    bad = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    if bad:
+        raise ArgumentError(f"{', '.join(bad)}: NaN or infinite, so the network is of no use; nothing was written")
+
+
+def describe(net: Network) -> dict[str, Any]:
+    """How a network is built: the classes of its layers and loss with their arguments, and the dtype."""
+    return {
         "layers": [[type(layer).__name__, layer.config()] for layer in net.layers],
         "loss": [type(net.loss).__name__, net.loss.config()],
         "dtype": str(net.dtype),
     }
-    write_atomically(path, to_bytes(arrays, {"minibp": json.dumps(described, sort_keys=True, default=float)}))
-
-
-def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file so that at `path` there is never a part of it, whatever happens."""
-    temporary = f"{os.fspath(path)}.{os.urandom(8).hex()}.part"  # not mkstemp: others may read the file
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
 
 
 def load(path: str | os.PathLike[str], backend: str = "numpy", own: Iterable[type[Part]] = ()) -> Network:
     """Read a network that `save` wrote.
+
+    A file from a stranger is safe to load: no code in it is run, no class is looked up but those of minibp and those
+    given, and no more memory is set aside than the file is long.
 
     Parameters
     ----------
@@ -102,49 +104,37 @@ def load(path: str | os.PathLike[str], backend: str = "numpy", own: Iterable[typ
     FileFormatError
         If it is no safetensors file, none of minibp's, or damaged.
     UnknownNameError
-        If it uses a layer that is neither minibp's nor in `own`.
+        If it uses a layer that is neither minibp's nor in `own`, or there is no backend of that name.
+    BackendError
+        If CuPy is asked for and does not work.
     """
-    import json
-
-    from safetensors import SafetensorError, safe_open
-
     known = KNOWN | {cls.__name__: cls for cls in own}
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"no such file: {path}")
+    described, arrays = read(path, KIND)
     try:
-        with safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get("minibp")
-            names = file.keys() if text else []  # others' files may hold types that NumPy has not
-            arrays = {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError) as error:
-        raise FileFormatError(f"{path} is not a readable safetensors file: {error}") from None
-    if text is None:
-        raise FileFormatError(f"{path} was not written by minibp: it has weights, but no description of a network")
-    try:
-        described = json.loads(text)
-        version = described["version"]
-        if version != VERSION:
-            raise FileFormatError(f"{path} has format version {version!r}, this minibp reads {VERSION}; upgrade minibp")
         dtype, loss_spec = described["dtype"], described["loss"]
         specs = [(str(name), dict(config)) for name, config in [*described["layers"], loss_spec]]
     except (ValueError, KeyError, TypeError) as error:
         raise FileFormatError(f"{path}: the description of the network is damaged ({error!r})") from None
-    for name, _ in specs:
+    for name, config in specs:
         if name not in known:
             raise UnknownNameError(f"layer (in {path}; give your own as load(path, own=[...]))", name, list(known))
+        if known[name] is KNOWN.get(name) and (strange := NOT_IN_FILES & config.keys()):
+            raise FileFormatError(f"{path}: {name} is given {', '.join(sorted(strange))}, which no file of minibp has")
     try:
+        if dtype not in ("float32", "float64"):
+            raise ArgumentError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
         built: list[Any] = [known[name](**config) for name, config in specs]
         *parts, loss = built
         if not isinstance(loss, Loss):
             raise ArgumentError(f"{loss} is not a loss")
-        _fill(parts, arrays)
+        _fill(parts, arrays, dtype)
         net = Network(parts, loss, dtype=dtype)
-    except (ArgumentError, ShapeError, TypeError) as error:
+    except (ArgumentError, ShapeError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise FileFormatError(f"{path}: the description and the weights do not fit together: {error}") from None
     return net.to(backend)
 
 
-def _fill(parts: list[Any], arrays: dict[str, Any]) -> None:
+def _fill(parts: list[Any], arrays: dict[str, Any], dtype: Any) -> None:
     """Give the layers the arrays of a file; all must be there, and no others.
 
     This comes before a network would draw them: the sizes in a damaged file may be beyond all memory.
@@ -154,4 +144,6 @@ def _fill(parts: list[Any], arrays: dict[str, Any]) -> None:
         differ = ", ".join(sorted(set(wanted) ^ set(arrays)))
         raise ShapeError(f"missing or unexpected: {differ}")
     for key, (part, name) in wanted.items():
+        if str(arrays[key].dtype) != dtype:
+            raise ShapeError(f"{key} is {arrays[key].dtype}, expected {dtype}")
         part._fill(name, arrays[key])  # refuses another shape

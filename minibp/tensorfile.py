@@ -1,0 +1,143 @@
+"""Files of arrays: safetensors, with a description as JSON and a checksum, and never half a file at a path."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from .errors import FileFormatError
+
+VERSION = 1  # of the format; a reader refuses another one
+KEY = "minibp"  # the one entry of the file's metadata
+
+
+def write(path: str | os.PathLike[str], kind: str, described: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+    """Write arrays and a description of them, so that at `path` there is a whole file at all times, old or new.
+
+    Equal contents give equal files.
+
+    Parameters
+    ----------
+    path : where
+    kind : what it holds, by one word: `read` refuses another kind
+    described : what JSON can hold
+    arrays : NumPy arrays by name
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; what was there before is still there.
+    """
+    write_atomically(path, to_bytes(kind, described, arrays))
+
+
+def to_bytes(kind: str, described: Mapping[str, Any], arrays: Mapping[str, Any]) -> bytes:
+    """What `write` writes."""
+    from safetensors.numpy import save  # here, not above: few programs save, all import
+
+    ordered = {name: np.array(array, order="C") for name, array in arrays.items()}  # it saves other orders wrong
+    contents = {"version": VERSION, "kind": kind, **described}
+    text = _json({"contents": contents, "sha256": _checksum(contents, ordered)})
+    return save(ordered, {KEY: text})
+
+
+def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file beside its place, have the disk take it, and only then give it its name."""
+    temporary = f"{os.fspath(path)}.{os.urandom(8).hex()}.part"  # not mkstemp: others may read the file
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_folder(path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def sync_folder(path: str | os.PathLike[str]) -> None:
+    """Have the disk take the new name of a file, where the system can be asked to (Windows cannot)."""
+    with suppress(OSError):
+        folder = os.open(os.path.dirname(os.fspath(path)) or ".", os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Read what `write` wrote: the description, and the arrays by name.
+
+    Nothing in the file is run, no more memory is set aside than the file is long, and every bit is checked.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    FileFormatError
+        If it is no safetensors file, none of minibp's, of another kind or version, or damaged.
+    OSError
+        If it cannot be read.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"no such file: {path}")
+    if not os.path.isfile(path):
+        raise FileFormatError(f"{path} is a folder or a device, expected a safetensors file")
+    with open(path, "rb"):
+        pass  # what may not be read is an OSError that says so
+    try:
+        with safe_open(path, framework="numpy") as file:
+            text = (file.metadata() or {}).get(KEY)
+            names = file.keys() if text else []  # others' files may hold types that NumPy has not
+            arrays = {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise FileFormatError(f"{path} is not a readable safetensors file: {error}") from None
+    if text is None:
+        raise FileFormatError(f"{path} was not written by minibp: it has arrays, but no description by minibp")
+    return _checked(path, kind, text, arrays), arrays
+
+
+def _checked(path: str | os.PathLike[str], kind: str, text: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The description, if it and the arrays are what was written."""
+    import json
+
+    try:
+        outer = json.loads(text)
+        contents, checksum = outer["contents"], outer["sha256"]
+        version, held = contents["version"], contents["kind"]
+        if version != VERSION:
+            raise FileFormatError(f"{path} has format version {version!r}, this minibp reads {VERSION}; upgrade minibp")
+        whole = checksum == _checksum(contents, arrays)
+    except FileFormatError:
+        raise
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise FileFormatError(f"{path}: what it says of itself is damaged ({type(error).__name__})") from None
+    if not whole:
+        raise FileFormatError(f"{path} is damaged: its contents do not have the checksum that they were written with")
+    if held != kind:
+        raise FileFormatError(f"{path} holds a {held}, expected a {kind}")
+    return contents
+
+
+def _checksum(contents: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+    import hashlib
+
+    digest = hashlib.sha256(_json(contents).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(repr((name, array.dtype.str, array.shape)).encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view("u1").data)
+    return digest.hexdigest()
+
+
+def _json(contents: Any) -> str:
+    import json
+
+    return json.dumps(contents, sort_keys=True, default=float)  # float: for numbers of NumPy
