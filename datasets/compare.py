@@ -28,7 +28,7 @@ RATES = (0.3, 1.0, 3.0, 10.0, 30.0)
 HELD_OUT = 1 / 6  # of the training set, to choose the rate by: 10,000 images of MNIST, as Nielsen (2015) holds out
 SIZES = {"digits": ([30], 30)}  # hidden units and epochs
 SIZES_ELSE = ([100], 10)
-UNUSED = ("model", "optimizer", "lr", "weight_decay", "save", "log")  # options with no meaning here
+UNUSED = ("model", "optimizer", "lr", "weight_decay", "save", "log", "checkpoint")  # options with no meaning here
 
 
 class Setting(NamedTuple):

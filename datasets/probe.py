@@ -31,7 +31,7 @@ from .script import count, head, load, plotter, prepare, progress, refuse_early,
 
 PROBED = 1000  # samples of the training set, the first ones
 RATES = {"quadratic": 3.0, "softmax": 0.5, "bce": 0.5}  # Nielsen (2015), chapters 1 and 3
-UNUSED = ("optimizer", "weight_decay", "save", "log")  # options with no meaning without a model
+UNUSED = ("optimizer", "weight_decay", "save", "log", "checkpoint")  # options with no meaning without a model
 
 
 class Point(NamedTuple):
@@ -150,6 +150,7 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
         refuse_unused(options, UNUSED, f"--probe alone, which sets the networks and plain SGD itself: {cure}")
     else:
         refuse_unused(options, ("log",), "--probe, which has no line for each epoch: leave one of the two out")
+        refuse_unused(options, ("checkpoint",), "--probe, which is watched from its start: leave one of the two out")
     refuse_early(options)
     draw = plotter("draw_probes") if options.plot else None
     tracks = (run_outputs if options.model is None else run_model)(dataset, loader, options)

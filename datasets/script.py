@@ -6,8 +6,10 @@ import argparse
 import csv
 import inspect
 import math
+import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
@@ -16,10 +18,10 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 import models
-from minibp import Epoch, Network, Optimizer, backend, save, train
+from minibp import Checkpoint, Epoch, Network, Optimizer, backend, save, train
 from minibp.checks import PICTURES, new_file, new_picture
 from minibp.data import Dataset, Splits
-from minibp.errors import ArgumentError, MinibpError, MissingExtraError
+from minibp.errors import ArgumentError, CheckpointWarning, MinibpError, MissingExtraError
 from minibp.optimizers import OPTIMIZERS, by_name
 
 COLUMNS = ("epoch", "loss", "test_loss", "test_accuracy", "seconds")
@@ -43,6 +45,15 @@ def parser(dataset: str, model: str) -> argparse.ArgumentParser:
     p.add_argument("--backend", default="numpy", help=f"one of {', '.join(backend.NAMES)}; default numpy")
     p.add_argument("--data", metavar="DIR", help="folder with the files of the data set")
     p.add_argument("--save", metavar="FILE", help="write the trained network to this safetensors file")
+    p.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="keep the state of the training in this file; the same command line, started again, goes on from there. "
+        "Ctrl-C then saves first",
+    )
+    p.add_argument(
+        "--checkpoint-every", metavar="N", help='epochs, as 5, or steps, as 200steps, between two of them; default 1'
+    )
     p.add_argument("--log", metavar="FILE", help="write a line for each epoch to this CSV file")
     p.add_argument("--plot", metavar="FILE", help=f"draw the curves of loss and accuracy ({', '.join(PICTURES)})")
     p.add_argument(
@@ -69,6 +80,8 @@ def main(
     """Run the script of a data set, with this model by default; returns the exit status."""
     options = parser(dataset, model).parse_args(arguments)
     try:
+        if options.checkpoint_every is not None and options.checkpoint is None:
+            raise ArgumentError("--checkpoint-every goes with --checkpoint FILE, which is missing")
         if options.compare_losses and options.probe:
             raise ArgumentError("--probe does not go with --compare-losses: leave one of the two out")
         if options.compare_losses:
@@ -86,7 +99,8 @@ def main(
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        cure = f"; the same command line goes on from {options.checkpoint}" if options.checkpoint else ""
+        print(f"interrupted{cure}", file=sys.stderr)
         return 130
     return 0
 
@@ -114,17 +128,23 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
     draw = plotter("draw_history") if options.plot else None
     start = prepare(dataset, loader, options)
     splits, model, net, optimizer = start
-    epochs = train(net, optimizer, splits.train, model.epochs, model.batch_size, validation=splits.test)
-    if not options.quiet:
-        print(head(dataset, start), flush=True)
-
-    history: list[Epoch] = []
-    begun = time.perf_counter()
+    checkpoint = Checkpoint(options.checkpoint, options.checkpoint_every or 1) if options.checkpoint else None
     with ExitStack() as stack:
+        stack.enter_context(warned())
+        epochs = train(net, optimizer, splits.train, model.epochs, model.batch_size, splits.test, checkpoint)
+        history: list[Epoch] = list(checkpoint.history) if checkpoint else []
+        if not options.quiet:
+            print(head(dataset, start), flush=True)
+            if checkpoint and optimizer.steps:
+                print(f"going on from {options.checkpoint}, after step {optimizer.steps:,}\n", flush=True)
+        begun = time.perf_counter() - sum(epoch.seconds for epoch in history)
+        if checkpoint:
+            stack.enter_context(saved_at_interrupt(checkpoint))
         log = csv.writer(stack.enter_context(open(options.log, "w", newline="", buffering=1))) if options.log else None
         if log:
             log.writerow(COLUMNS)
-        show, done = stack.enter_context(progress(options.quiet, model.epochs))
+            log.writerows(history)
+        show, done = stack.enter_context(progress(options.quiet, model.epochs, len(history)))
         for epoch in epochs:
             history.append(epoch)
             done()
@@ -141,9 +161,42 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
         draw(history, dataset, options.plot)
 
 
+@contextmanager
+def warned() -> Iterator[None]:
+    """Show the warnings of a checkpoint as lines of their own, without the place in the code."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        with tqdm.external_write_mode(file=sys.stderr):
+            print(f"warning: {message}", file=sys.stderr, flush=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", CheckpointWarning)
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
+
+
+@contextmanager
+def saved_at_interrupt(checkpoint: Checkpoint) -> Iterator[None]:
+    """Have Ctrl-C write a checkpoint after the step that is being made; a second one stops at once."""
+
+    def ask(*_: object) -> None:
+        checkpoint.interrupt()
+        signal.signal(signal.SIGINT, before)
+
+    try:
+        before = signal.signal(signal.SIGINT, ask)
+    except ValueError:  # not in the main thread, which alone gets signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def refuse_early(options: argparse.Namespace) -> None:
     """Refuse what can be refused now, and not after a download or a training."""
-    for file in (options.save, options.log):
+    for file in (options.save, options.log, options.checkpoint):
         if file:
             new_file(file)
     if options.plot:
@@ -195,9 +248,11 @@ def recipe(options: argparse.Namespace, n_in: int, n_out: int) -> models.Model:
 
 
 @contextmanager
-def progress(quiet: bool, epochs: int) -> Iterator[tuple[Callable[[str], None], Callable[[], object]]]:
+def progress(
+    quiet: bool, epochs: int, over: int = 0
+) -> Iterator[tuple[Callable[[str], None], Callable[[], object]]]:
     """A bar of so many epochs: gives what shows a line above it, and what to call after each epoch; or no output."""
-    with tqdm(total=max(epochs, 0), unit="epoch", disable=quiet, leave=False) as bar:
+    with tqdm(total=max(epochs, 0), initial=over, unit="epoch", disable=quiet, leave=False) as bar:
 
         def show(line: str) -> None:
             if not quiet:

@@ -1,6 +1,7 @@
 """minibp: backpropagation networks from layers that read like their formulas, on NumPy or CuPy."""
 
 from . import backend, data, initializers, metrics, schedules
+from .checkpoint import Checkpoint
 from .dropout import Dropout
 from .gradients import check_gradients
 from .layer import Layer
@@ -11,8 +12,10 @@ from .normalization import BatchNorm, LayerNorm
 from .optimizer import Optimizer
 from .optimizers import SGD, AdaGrad, Adam, AdamW, RMSProp
 from .probing import probe
+from .progress import Epoch
 from .saving import load, save
-from .training import EarlyStopping, Epoch, evaluate, train
+from .stopping import EarlyStopping
+from .training import evaluate, train
 
 __version__ = "0.1.0"
 
@@ -25,6 +28,7 @@ __all__ = [
     "AdamW",
     "BatchNorm",
     "BinaryCrossEntropy",
+    "Checkpoint",
     "CrossEntropy",
     "Dense",
     "Dropout",

@@ -58,34 +58,42 @@ class Batches:
         """The samples of these numbers, in this order."""
         return self.cut(self.x, self.t, order)
 
-    def shuffled(self, rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
-        """All samples once, in a random order; of a large memory map, in one that reads it in blocks."""
+    def shuffled(self, rng: np.random.Generator, done: int = 0) -> Iterator[tuple[Array, Array]]:
+        """All samples once, in a random order; of a large memory map, in one that reads it in blocks.
+
+        So many batches, which were `done` before, are left out; the order, and what is drawn for it, stay the same.
+        """
         if not self.mapped:
-            yield from self(rng.permutation(len(self)))
+            yield from self.cut(self.x, self.t, rng.permutation(len(self)), done)
             return
         blocks = np.arange(0, len(self), self.stretch)
         blocks[:-1] = rng.permutation(blocks[:-1])  # the last may be shorter: it stays in the last lot
         held = np.empty((self.lot * self.stretch, *self.x.shape[1:]), self.x.dtype)
         for lot in np.array_split(blocks, -(-len(blocks) // self.lot)):
-            numbers, done = [], 0
+            numbers = np.concatenate([np.arange(start, min(start + self.stretch, len(self))) for start in lot])
+            order, batches = rng.permutation(len(numbers)), -(-len(numbers) // self.batch_size)
+            if done >= batches:
+                done -= batches
+                continue
+            filled = 0
             for start in lot:
                 part = self.x[start : start + self.stretch]
-                held[done : done + len(part)] = part
-                numbers.append(np.arange(start, start + len(part)))
-                done += len(part)
-            t = self.t[self.xp.asarray(np.concatenate(numbers))]
-            yield from self.cut(held[:done], t, rng.permutation(done))
+                held[filled : filled + len(part)] = part
+                filled += len(part)
+            yield from self.cut(held[:filled], self.t[self.xp.asarray(numbers)], order, done)
+            done = 0
 
-    def cut(self, x: Array, t: Array, order: np.ndarray) -> Iterator[tuple[Array, Array]]:
-        """Batches of these samples in this order."""
+    def cut(self, x: Array, t: Array, order: np.ndarray, done: int = 0) -> Iterator[tuple[Array, Array]]:
+        """Batches of these samples in this order, without the first ones that were `done` before."""
+        first = done * self.batch_size  # a sample; whole blocks before it are not gathered
         size, there = self.batch_size, self.xp.asarray(order)  # the order goes up once
         here = there if self.home is self.xp else order
-        for start in range(0, len(order), self.block):
+        for start in range(first // self.block * self.block, len(order), self.block):
             piece = slice(start, start + self.block)
             rows = self.scaled[: len(here[piece])]
             self.fill(rows, x, here[piece])
             targets = t[there[piece]]
-            for i in range(0, len(rows), size):
+            for i in range(max(first - start, 0), len(rows), size):
                 yield rows[i : i + size], targets[i : i + size]
 
     def fill(self, out: Array, x: Any, rows: Array) -> None:

@@ -52,6 +52,14 @@ class MissingExtraError(MinibpError, ImportError):
         super().__init__(f"{purpose} needs {package}, which is not installed: {cure}")
 
 
+class CheckpointError(MinibpError, ValueError):
+    """A checkpoint of another training than the one that is to go on; the message lists what differs."""
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint was damaged, so that the one before was taken, or could not be written; the training goes on."""
+
+
 class DataError(MinibpError):
     """Base of the errors of data files."""
 

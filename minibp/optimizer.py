@@ -53,6 +53,7 @@ class Optimizer:
         If a number is outside its range.
     """
 
+    names: tuple[str, ...] = ()  # the numbers of its formula, by the names of the attributes
     moments = 0  # vectors that it keeps beside params and grads
     loop: str | None = None  # the compiled form of `update`, which takes (w, g, *moments, *numbers())
 
@@ -85,6 +86,10 @@ class Optimizer:
     @lr.setter
     def lr(self, lr: float | Schedule) -> None:
         self.schedule = self._as_schedule(lr)
+
+    def config(self) -> dict[str, Any]:
+        """Its numbers besides the learning rate, by the names of the attributes."""
+        return {name: getattr(self, name) for name in ("weight_decay", "clip_norm", "max_norm", *self.names)}
 
     def follow(self) -> None:
         """Go where the network is: it calls this when it has been moved."""

@@ -44,6 +44,8 @@ class SGD(Optimizer):
         self.moments = 1 if momentum else 0
         super().__init__(net, lr, **options)
 
+    names = ("momentum", "nesterov")
+
     @property
     def loop(self) -> str:  # type: ignore[override]
         return "nesterov" if self.nesterov else "momentum" if self.momentum else "sgd"
@@ -81,6 +83,7 @@ class AdaGrad(Optimizer):
         weight_decay, clip_norm, max_norm: see `Optimizer`.
     """
 
+    names = ("eps",)
     moments = 1
     loop = "adagrad"
 
@@ -116,6 +119,7 @@ class RMSProp(Optimizer):
         weight_decay, clip_norm, max_norm: see `Optimizer`.
     """
 
+    names = ("rho", "eps")
     moments = 1
     loop = "rmsprop"
 
@@ -161,6 +165,7 @@ class Adam(Optimizer):
         weight_decay, clip_norm, max_norm: see `Optimizer`. The decay is part of the gradient; AdamW keeps it apart.
     """
 
+    names = ("beta1", "beta2", "eps")
     moments = 2
     loop = "adam"
 

@@ -45,14 +45,21 @@ def to_bytes(kind: str, described: Mapping[str, Any], arrays: Mapping[str, Any])
     return save(ordered, {KEY: text})
 
 
-def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file beside its place, have the disk take it, and only then give it its name."""
+def write_atomically(path: str | os.PathLike[str], content: bytes, previous: str | None = None) -> None:
+    """Write a file beside its place, have the disk take it, and only then give it its name.
+
+    What was there before gets the name `previous`, if one is given. A process that is killed between the two leaves
+    that one only.
+    """
     temporary = f"{os.fspath(path)}.{os.urandom(8).hex()}.part"  # not mkstemp: others may read the file
     try:
         with open(temporary, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if previous is not None:
+            with suppress(FileNotFoundError):
+                os.replace(path, previous)
         os.replace(temporary, path)
         sync_folder(path)
     except BaseException:

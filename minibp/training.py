@@ -1,4 +1,4 @@
-"""train(): one epoch after another, as a generator; evaluate(); early stopping."""
+"""train(): one epoch after another, as a generator; evaluate()."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from .backend import moved, to_host
 from .batches import Batches
+from .checkpoint import Checkpoint
 from .checks import at_least_one
 from .data import Dataset
 from .errors import ArgumentError, DivergenceError
@@ -17,36 +18,9 @@ from .metrics import accuracy, classes
 from .network import PREDICT, Network
 from .optimizer import Optimizer
 from .part import Array
+from .progress import Epoch, Progress
 
 SHOWN_BY_THE_LOSS: dict[str, Any] = dict.fromkeys(("over", "invalid", "divide"), "ignore")  # it is then NaN or infinite
-
-
-class Epoch(NamedTuple):
-    """What `train` yields after each pass over the data; ``print(epoch)`` is a line of a log.
-
-    Attributes
-    ----------
-    number : int
-        1, 2, ...
-    loss : float
-        Mean loss of the training samples, each at the moment it was learnt from.
-    val_loss, val_accuracy : float or None
-        Mean loss and share of right answers (0..1) on the validation set after the epoch; None without one.
-    seconds : float
-        Wall time of the epoch's training, validation not counted.
-    """
-
-    number: int
-    loss: float
-    val_loss: float | None
-    val_accuracy: float | None
-    seconds: float
-
-    def __str__(self) -> str:
-        line = f"epoch {self.number:3d}  loss {self.loss:.4f}"
-        if self.val_loss is not None:
-            line += f"  val_loss {self.val_loss:.4f}  val_accuracy {self.val_accuracy:.4f}"
-        return f"{line}  {self.seconds:.2f} s"
 
 
 class Evaluation(NamedTuple):
@@ -63,6 +37,7 @@ def train(
     epochs: int,
     batch_size: int = 32,
     validation: Dataset | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Iterator[Epoch]:
     """Train a network: a generator that yields after each epoch, so that the caller's loop decides what then happens.
 
@@ -88,6 +63,8 @@ def train(
         Luschi, 2018).
     validation : Dataset, optional
         Evaluated after each epoch.
+    checkpoint : Checkpoint, optional
+        A file that the training is kept in, and goes on from where there is one already.
 
     Yields
     ------
@@ -99,7 +76,10 @@ def train(
     ArgumentError
         If epochs or batch_size is no integer of at least 1, or the optimizer is another network's.
     InputError, ShapeError, TargetError
-        If the data do not fit the network. All these are raised by the call itself, before the first epoch.
+        If the data do not fit the network.
+    CheckpointError, FileFormatError, OSError
+        If the checkpoint is of another training, damaged beyond use, or cannot be read or written. All these are raised
+        by the call itself, before the first epoch.
     DivergenceError
         At the end of an epoch in which the loss, or a weight, became NaN or infinite.
     """
@@ -110,7 +90,12 @@ def train(
     batches = Batches(net, dataset, at_least_one("batch_size", batch_size))
     # Made now, so that what does not fit is refused now and not after the first epoch, and goes to the device once.
     held_out = Batches(net, validation, PREDICT) if validation is not None else None
-    return _epochs(net, optimizer, batches, epochs, held_out)
+    if checkpoint is None:
+        return _epochs(net, optimizer, batches, epochs, held_out, Progress(), None)
+    if not isinstance(checkpoint, Checkpoint):
+        raise ArgumentError(f"checkpoint must be a Checkpoint, got {checkpoint!r}; make one: Checkpoint('run.ckpt')")
+    progress = checkpoint.begin(net, optimizer, batches, held_out, epochs)
+    return _epochs(net, optimizer, batches, epochs, held_out, progress, checkpoint)
 
 
 def check_fit(net: Network, optimizer: Optimizer, dataset: Any) -> None:
@@ -127,30 +112,50 @@ def check_dataset(name: str, given: Any) -> None:
 
 
 def _epochs(
-    net: Network, optimizer: Optimizer, batches: Batches, epochs: int, validation: Batches | None
+    net: Network,
+    optimizer: Optimizer,
+    batches: Batches,
+    epochs: int,
+    validation: Batches | None,
+    progress: Progress,
+    checkpoint: Checkpoint | None,
 ) -> Iterator[Epoch]:
-    for number in range(1, epochs + 1):
+    for number in range(len(progress.history) + 1, epochs + 1):
         batches, validation = batches.follow(), validation.follow() if validation is not None else None
-        start = time.perf_counter()
-        losses = _one_epoch(net, optimizer, batches)
+        start = time.perf_counter() - progress.seconds
+        losses = _one_epoch(net, optimizer, batches, progress, checkpoint)
         loss = float(losses.mean(dtype="float64"))
         seconds = time.perf_counter() - start
         if not (np.isfinite(loss) and net.xp.isfinite(net.params).all()):
             raise DivergenceError(_diagnosis(net, optimizer, to_host(losses), number, batches.batch_size))
         val_loss, val_accuracy = _evaluate(net, validation) if validation is not None else (None, None)
-        yield Epoch(number, loss, val_loss, val_accuracy, seconds)
+        epoch = Epoch(number, loss, val_loss, val_accuracy, seconds)
+        yield epoch
+        progress.next(epoch, dict(net.rng.bit_generator.state))
+        if checkpoint is not None:
+            checkpoint.epoch_done(last=number == epochs)
 
 
-def _one_epoch(net: Network, optimizer: Optimizer, batches: Batches) -> Array:
-    """One pass over the samples in a new order; returns the loss of each at the moment it was learnt from."""
+def _one_epoch(
+    net: Network, optimizer: Optimizer, batches: Batches, progress: Progress, checkpoint: Checkpoint | None
+) -> Array:
+    """One pass over the samples in a new order, or the rest of one; the loss of each as it was learnt from."""
     seen, done = net.xp.empty(len(batches), net.dtype), 0
+    if progress.losses is not None:
+        done = len(progress.losses)
+        seen[:done] = moved(progress.losses, net.xp, net.dtype)
+    progress.losses, start = seen, time.perf_counter() - progress.seconds
     with np.errstate(**SHOWN_BY_THE_LOSS):
-        for x, t in batches.shuffled(net.rng):
+        for x, t in batches.shuffled(net.rng, progress.steps):
             losses = net.losses(x, t)
             net.backward()
             optimizer.step()
             seen[done : done + len(losses)] = losses
             done += len(losses)
+            progress.steps += 1
+            if checkpoint is not None:
+                progress.seconds = time.perf_counter() - start
+                checkpoint.step_done()
     return seen
 
 
@@ -226,58 +231,3 @@ def name_classes(t: np.ndarray) -> bool:
     if t.shape[1] == 1:
         return bool(((t == 0) | (t == 1)).all())
     return bool((t >= 0).all() and (abs(t.sum(axis=1) - 1) < 0.01).all())
-
-
-class EarlyStopping:
-    """Remembers the best weights, and says when it is time to stop.
-
-    ::
-
-        best = EarlyStopping(net, patience=5)
-        for epoch in train(net, optimizer, train_set, epochs=100, validation=validation_set):
-            if best.should_stop(epoch.val_loss):
-                break
-        best.restore()
-
-    The validation set must not be the test set: split one off the training set, ``data.split(train_set)``.
-
-    Parameters
-    ----------
-    net : Network
-        Whose weights (and running statistics) to keep.
-    patience : int, default 5
-        Epochs without improvement that are let pass.
-
-    Attributes
-    ----------
-    best : float
-        The smallest value so far.
-    """
-
-    def __init__(self, net: Network, patience: int = 5):
-        self.net, self.patience = net, at_least_one("patience", patience)
-        self.best, self.waited = float("inf"), 0
-        self.kept: tuple[Array, Array] | None = None
-
-    def should_stop(self, value: float | None) -> bool:
-        """Take in an epoch's value, smaller being better (for an accuracy give -accuracy); True: stop now.
-
-        Raises
-        ------
-        ArgumentError
-            If value is None: `train` was called without a validation set.
-        """
-        if value is None:
-            raise ArgumentError("early stopping got None, expected a number: train with train(..., validation=...)")
-        if value < self.best:  # NaN is no improvement
-            self.best, self.waited = value, 0
-            self.kept = self.net.params.copy(), self.net.state.copy()
-            return False
-        self.waited += 1
-        return self.waited > self.patience
-
-    def restore(self) -> None:
-        """Put the best weights back into the network; without any, it is left as it is."""
-        if self.kept is not None:
-            for vector, kept in zip((self.net.params, self.net.state), self.kept, strict=True):
-                vector[...] = moved(kept, self.net.xp, self.net.dtype)

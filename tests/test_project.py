@@ -21,11 +21,12 @@ ORDER = [
     "errors", "checks", "backend", "initializers", "part", "vectors", "layer", "layers", "normalization",
     "dropout", "loss", "losses", "compiled", "chain", "summary", "network", "schedules", "optimizer", "optimizers",
     "diagnosis", "differences", "gradients", "tensorfile", "saving", "idx", "download", "published", "data", "batches",
-    "metrics", "training", "probing", "__init__", "doctor", "__main__",
+    "stopping", "progress", "checkpoint", "metrics", "training", "probing", "__init__", "doctor", "__main__",
 ]  # fmt: skip
 
 PUBLIC = [
-    "ELU", "GELU", "SGD", "AdaGrad", "Adam", "AdamW", "BatchNorm", "BinaryCrossEntropy", "CrossEntropy", "Dense",
+    "ELU", "GELU", "SGD", "AdaGrad", "Adam", "AdamW", "BatchNorm", "BinaryCrossEntropy", "Checkpoint",
+    "CrossEntropy", "Dense",
     "Dropout", "EarlyStopping", "Epoch", "Flatten", "Layer", "LayerNorm", "LeakyReLU", "Loss", "Network",
     "Optimizer", "QuadraticLoss", "RMSProp", "ReLU", "Sigmoid", "SigmoidCrossEntropy", "Softmax",
     "SoftmaxCrossEntropy", "Softplus", "Tanh", "backend", "check_gradients", "data", "evaluate", "initializers",

@@ -1,0 +1,352 @@
+"""Checkpoint: the full state of a training on disk, from which it goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import copy
+import glob
+import os
+import re
+import warnings
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from . import schedules
+from .backend import moved, to_host
+from .batches import Batches
+from .checks import at_least_one, new_file, number
+from .errors import ArgumentError, CheckpointError, CheckpointWarning, FileFormatError, ShapeError
+from .network import Network
+from .optimizer import Optimizer
+from .progress import Epoch, Progress
+from .schedules import Schedule
+from .stopping import EarlyStopping
+from .tensorfile import read, to_bytes, write_atomically
+
+KIND = "checkpoint"
+PIECE = 1 << 22  # bytes of the data that are hashed at a time: a data set may be larger than memory
+
+
+class Checkpoint:
+    """Keeps the state of a training in a file, and takes it from there when the same training is started again.
+
+    ::
+
+        checkpoint = Checkpoint("run.ckpt", every=5)
+        for epoch in train(net, optimizer, train_set, epochs=100, checkpoint=checkpoint):
+            print(epoch)
+
+    The same program, started again after it was killed, goes on where the file was written and ends with exactly the
+    weights of a run that nothing disturbed, on the same machine with the same number of threads. Only the epochs that
+    are still to be trained are yielded; those before are in ``checkpoint.history``.
+
+    The file is written before the first step, then after every so many epochs or steps, and at the end. An epoch's is
+    written when the caller's loop asks for the next, so that what the loop did (a schedule told the loss, early
+    stopping) is in it. The one before is kept as ``<path>.previous``: where the newer is damaged, it is taken, with a
+    warning. A file that cannot be written, on a full disk, is a warning too, and the training goes on; but for the
+    first one, which is an error. No file is used by two trainings at once.
+
+    Parameters
+    ----------
+    path : path
+        The file. There need not be one yet.
+    every : int or str, default 1
+        Epochs between two checkpoints, or steps as in ``"200steps"``.
+    stopping : EarlyStopping, optional
+        Kept too, with its best weights.
+
+    Raises
+    ------
+    ArgumentError
+        If `every` is neither, or there can be no file of that name.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], every: int | str = 1, stopping: EarlyStopping | None = None):
+        self.path, self.stopping = new_file(os.fspath(path)), stopping
+        self.previous = f"{self.path}.previous"
+        if stopping is not None and not isinstance(stopping, EarlyStopping):
+            raise ArgumentError(f"stopping must be an EarlyStopping, got {type(stopping).__name__}")
+        match = re.fullmatch(r"([1-9]\d{0,11})(steps)?", str(every))
+        if not match or isinstance(every, bool):
+            raise ArgumentError(f'every must be epochs, as 5, or steps, as "200steps", each at least 1; got {every!r}')
+        self.every, self.counts_steps = int(match[1]), bool(match[2])
+        self.progress = Progress()
+        self._whole = False  # whether what lies at `path` is good enough to become the previous one
+        self._asked = False
+
+    @property
+    def history(self) -> list[Epoch]:
+        """The epochs that are over, those before a restart too."""
+        return self.progress.history
+
+    def interrupt(self) -> None:
+        """Have the training write a checkpoint after the step it is in, and then raise KeyboardInterrupt.
+
+        For a handler of a signal: at any other moment a step is half done.
+        """
+        self._asked = True
+
+    # ---- what `train` calls
+
+    def begin(
+        self, net: Network, optimizer: Optimizer, batches: Batches, validation: Batches | None, epochs: int
+    ) -> Progress:
+        """Go on from the file where there is one, else write the first; refuses the file of another training."""
+        for left in glob.glob(f"{glob.escape(self.path)}.{'[0-9a-f]' * 16}.part"):  # of a process that was killed
+            with suppress(OSError):
+                os.unlink(left)
+        self.net, self.optimizer, self.batch_size, self._asked = net, optimizer, batches.batch_size, False
+        self.progress = Progress(order=dict(net.rng.bit_generator.state))
+        if self.progress.order["bit_generator"] != "PCG64":
+            raise ArgumentError("a checkpoint keeps the generator that a network makes, but net.rng is another")
+        self.fit = self._fit(batches, validation)
+        found = self._read()
+        if found is None:
+            self._write()
+            return self.progress
+        path, contents, arrays = found
+        self._refuse_other(path, contents, epochs)
+        try:
+            self._restore(contents, arrays, len(batches))
+        except Exception as error:  # whatever a stranger wrote into it
+            raise FileFormatError(f"{path} contradicts itself: {type(error).__name__}: {error}") from None
+        return self.progress
+
+    def step_done(self) -> None:
+        """After each step."""
+        if self._asked or (self.counts_steps and self.optimizer.steps % self.every == 0):
+            self._keep()
+
+    def epoch_done(self, last: bool) -> None:
+        """After each epoch, when the caller's loop has done with it."""
+        if last or self._asked or (not self.counts_steps and len(self.history) % self.every == 0):
+            self._keep()
+
+    def _keep(self) -> None:
+        try:
+            self._write()
+        except OSError as error:
+            what = f"the checkpoint {self.path} could not be written after step {self.optimizer.steps}: {error}"
+            warnings.warn(f"{what}. The last good one is still there; the training goes on", CheckpointWarning, 4)
+        if self._asked:
+            raise KeyboardInterrupt
+
+    # ---- the file
+
+    def _write(self) -> None:
+        net, optimizer, progress, stopping = self.net, self.optimizer, self.progress, self.stopping
+        arrays = {"params": net.params, "state": net.state}
+        arrays |= {f"moments.{i}": vector for i, vector in enumerate(optimizer.vectors)}
+        if progress.losses is not None:
+            arrays["losses"] = progress.losses[: progress.steps * self.batch_size]
+        if stopping is not None and stopping.kept is not None:
+            arrays["best.params"], arrays["best.state"] = stopping.kept
+        arrays = {name: to_host(array) for name, array in arrays.items()}
+        if not np.isfinite(arrays["params"]).all():
+            return  # lost: the last good one must not be, and `train` says what happened
+        contents = {
+            "fit": self.fit,
+            "steps": progress.steps,
+            "seconds": progress.seconds,
+            "order": progress.order,
+            "history": [list(epoch) for epoch in progress.history],
+            "layers": _kept(net),
+            "optimizer": {"steps": optimizer.steps, "config": optimizer.config()},
+            "schedule": _numbers(optimizer.schedule),
+            "stopping": None if stopping is None else {"best": stopping.best, "waited": stopping.waited},
+        }
+        write_atomically(self.path, to_bytes(KIND, contents, arrays), self.previous if self._whole else None)
+        self._whole = True
+
+    def _read(self) -> tuple[str, dict[str, Any], dict[str, np.ndarray]] | None:
+        """The newest checkpoint that is whole; None where there is no file."""
+        faults = []
+        for path in (self.path, self.previous):
+            try:
+                contents, arrays = read(path, KIND)
+            except FileNotFoundError:
+                faults += [f"{path} is missing"] if path == self.path else []
+            except FileFormatError as error:
+                faults.append(str(error))
+            else:
+                self._whole = path == self.path
+                if faults:
+                    warnings.warn(f"{faults[0]}. Going on from the one before, {path}", CheckpointWarning, 4)
+                return path, contents, arrays
+        if faults[0].endswith(" is missing") and len(faults) == 1:
+            return None
+        cure = f"To begin anew, give another file, or remove {self.path} and {self.previous}"
+        raise FileFormatError(f"no checkpoint to go on from: {'; '.join(faults)}. {cure}")
+
+    def _fit(self, batches: Batches, validation: Batches | None) -> dict[str, str]:
+        """What must be the same for a training to go on, by name, in words."""
+        net, optimizer, stopping = self.net, self.optimizer, self.stopping
+        start = [net.params, net.state, *optimizer.vectors]
+        numbers = repr((optimizer.steps, self.progress.order, _kept(net)))
+        return {
+            "network": repr(net),
+            "dtype": str(net.dtype),
+            "backend": net.backend,
+            "starting weights and generators (seed)": _sha256(*map(to_host, start), numbers),
+            "training data": _in_words(batches),
+            "validation data": "none" if validation is None else _in_words(validation),
+            "batch size": str(batches.batch_size),
+            "optimizer": _call(type(optimizer).__name__, optimizer.config()),
+            "learning rate": _schedule_in_words(_numbers(optimizer.schedule)),
+            "early stopping": "none" if stopping is None else f"patience {stopping.patience}",
+        }
+
+    def _refuse_other(self, path: str, contents: dict[str, Any], epochs: int) -> None:
+        theirs = contents.get("fit")
+        if not isinstance(theirs, dict) or not isinstance(contents.get("history"), list):
+            raise FileFormatError(f"{path} does not say which training it is of")
+        differ = [
+            f"  {name}\n    here         {self.fit.get(name, 'none')}\n    in the file  {theirs.get(name, 'none')}"
+            for name in {**self.fit, **theirs}
+            if self.fit.get(name) != theirs.get(name)
+        ]
+        made = len(contents["history"])
+        if made > epochs:
+            differ.append(f"  epochs\n    here         {epochs}\n    in the file  {made} are over already")
+        if differ:
+            cure = "Start it as it was begun; or, to begin anew, give another file or remove this one"
+            lines = "\n".join(differ)
+            raise CheckpointError(f"{path} is a checkpoint of another training:\n{lines}\n{cure}")
+
+    def _restore(self, contents: dict[str, Any], arrays: dict[str, np.ndarray], samples: int) -> None:
+        """Put the training into this state: all of it is checked first, and then put in place."""
+        net, optimizer, stopping = self.net, self.optimizer, self.stopping
+        targets = {"params": net.params, "state": net.state}
+        targets |= {f"moments.{i}": vector for i, vector in enumerate(optimizer.vectors)}
+        steps = _count(contents["steps"])
+        expected = {name: target.shape for name, target in targets.items()}
+        if steps:
+            if steps > -(-samples // self.batch_size):
+                raise ShapeError(f"it has {steps} steps in an epoch of {samples} samples")
+            expected["losses"] = (min(steps * self.batch_size, samples),)
+        best = {name: arrays.get(f"best.{name}") for name in ("params", "state")} if stopping is not None else {}
+        if best and best["params"] is not None:
+            expected |= {f"best.{name}": targets[name].shape for name in best}
+        found = {name: array.shape for name, array in arrays.items()}
+        if found != expected or any(array.dtype != net.dtype for array in arrays.values()):
+            raise ShapeError(f"it has arrays {found}, expected {expected}, all {net.dtype}")
+        if not all(np.isfinite(array).all() for name, array in arrays.items() if name != "losses"):
+            raise ShapeError("it has NaN or infinity in it")
+
+        np.random.PCG64().state = order = contents["order"]
+        history = [_epoch(row, i) for i, row in enumerate(contents["history"], 1)]
+        seconds = number("seconds", contents["seconds"])
+        made = _count(contents["optimizer"]["steps"])
+        config = {name: _value(value) for name, value in contents["optimizer"]["config"].items()}
+        schedule = _schedule(contents["schedule"], optimizer.schedule)
+        number("the learning rate", schedule(made))
+        layers = [
+            {name: _value(kept[name]) for name in layer.keeps}
+            for layer, kept in zip(net.layers, contents["layers"], strict=True)
+        ]
+        if config.keys() != optimizer.config().keys():
+            raise ShapeError(f"its optimizer has {', '.join(config)}")
+        if stopping is not None:
+            waited, lowest = _count(contents["stopping"]["waited"]), float(contents["stopping"]["best"])
+
+        for name, target in targets.items():
+            target[...] = moved(arrays[name], net.xp, net.dtype)
+        net.rng.bit_generator.state = order
+        for layer, kept in zip(net.layers, layers, strict=True):
+            vars(layer).update(kept)
+        vars(optimizer).update(config, steps=made)
+        optimizer.schedule = _into(optimizer.schedule, schedule)
+        optimizer.follow()
+        if stopping is not None:
+            stopping.best, stopping.waited = lowest, waited
+            stopping.kept = (best["params"], best["state"]) if best["params"] is not None else None
+        self.progress = Progress(history, steps, seconds, order, arrays.get("losses"))
+
+
+def _epoch(row: list[Any], expected: int) -> Epoch:
+    """One row of the history."""
+    numbered, loss, val_loss, val_accuracy, seconds = row
+    values = [None if value is None else float(value) for value in (loss, val_loss, val_accuracy, seconds)]
+    if numbered != expected or values[0] is None or values[3] is None:
+        raise ValueError(f"its epoch {expected} is {row}")
+    return Epoch(expected, *values)  # type: ignore[arg-type]
+
+
+def _kept(net: Network) -> list[dict[str, Any]]:
+    """What the layers keep besides arrays."""
+    return [{name: getattr(layer, name) for name in layer.keeps} for layer in net.layers]
+
+
+def _numbers(schedule: Schedule) -> list[Any]:
+    """A schedule as its class and its numbers, which may be schedules again. Whatever else it has is the program's."""
+    values: dict[str, Any] = {}
+    for name, value in vars(schedule).items():
+        if isinstance(value, Schedule):
+            values[name] = _numbers(value)
+        elif isinstance(value, (int, float, np.number)):
+            values[name] = value.item() if isinstance(value, np.number) else value
+    return [type(schedule).__name__, values]
+
+
+def _schedule(described: list[Any], here: Any) -> Schedule:
+    """A schedule as described: of the class of the one that is here, or one of minibp's."""
+    name, values = described
+    known = {cls.__name__: cls for cls in vars(schedules).values() if isinstance(cls, type)}
+    cls = type(here) if name == type(here).__name__ else known[name]
+    if not issubclass(cls, Schedule):
+        raise ArgumentError(f"{name} is no schedule")
+    made = copy.copy(here) if type(here) is cls else cls.__new__(cls)
+    for key, value in values.items():
+        inner = isinstance(value, list)
+        vars(made)[key] = _schedule(value, getattr(here, key, None)) if inner else _value(value)
+    return made
+
+
+def _into(here: Schedule, made: Schedule) -> Schedule:
+    """Put these numbers into the schedule that is here, for a program may hold it; another class takes its place."""
+    if type(here) is not type(made):
+        return made
+    for name, value in vars(made).items():
+        vars(here)[name] = _into(vars(here)[name], value) if isinstance(value, Schedule) else value
+    return here
+
+
+def _value(value: Any) -> Any:
+    if value is not None and not isinstance(value, (bool, int, float)):
+        raise ArgumentError(f"expected a number, got {value!r}")
+    return value
+
+
+def _count(value: Any) -> int:
+    return at_least_one("a count", value) if value != 0 else 0
+
+
+def _in_words(batches: Batches) -> str:
+    x, t = batches.dataset
+    return f"{len(x)} samples of {x.shape[1:]} {x.dtype}, {_sha256(x, t)}"
+
+
+def _schedule_in_words(described: list[Any]) -> str:
+    name, values = described
+    return _call(name, {k: _schedule_in_words(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def _call(name: str, values: dict[str, Any]) -> str:
+    return f"{name}({', '.join(f'{key}={value}' for key, value in values.items())})"
+
+
+def _sha256(*values: Any) -> str:
+    """16 digits, which tell arrays and texts apart that differ by accident."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for value in values:
+        if isinstance(value, str):
+            digest.update(value.encode())
+            continue
+        digest.update(repr((value.dtype.str, value.shape)).encode())
+        rows = max(1, PIECE * len(value) // max(value.nbytes, 1)) if value.size else 1
+        for start in range(0, len(value), rows):
+            digest.update(np.ascontiguousarray(value[start : start + rows]).reshape(-1).view("u1").data)
+    return digest.hexdigest()[:16]
