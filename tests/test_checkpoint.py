@@ -1,0 +1,433 @@
+"""Checkpoints: a training that was stopped anywhere goes on to the same bits; a file that does not fit is refused."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import kills
+import numpy as np
+import pytest
+from arrays import assert_equal
+
+from datasets.script import main
+from minibp import (
+    SGD,
+    AdaGrad,
+    Adam,
+    AdamW,
+    BatchNorm,
+    Checkpoint,
+    CrossEntropy,
+    Dense,
+    Dropout,
+    EarlyStopping,
+    Network,
+    ReLU,
+    RMSProp,
+    Softmax,
+    data,
+    save,
+    schedules,
+    tensorfile,
+    train,
+)
+from minibp.data import Dataset
+from minibp.errors import ArgumentError, CheckpointError, CheckpointWarning, DivergenceError, FileFormatError
+
+on_every_library = pytest.mark.usefixtures("library")
+SAMPLES, BATCH, EPOCHS = 50, 8, 4
+STEPS = 7  # of an epoch; the last batch is shorter
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "run.ckpt"
+
+
+def samples(seed=0, kind="float32"):
+    rng = np.random.default_rng(seed)
+    return Dataset(rng.normal(size=(SAMPLES, 6)).astype(kind), rng.integers(3, size=SAMPLES))
+
+
+class Run:
+    """A training of a small network, as a program would build it each time it is started."""
+
+    def __init__(self, optimizer=lambda net: Adam(net, lr=0.01), seed=0, hidden=5, dtype="float32", patience=0):
+        layers = [Dense(6, hidden), BatchNorm(hidden), ReLU(), Dropout(0.3), Dense(hidden, 3), Softmax()]
+        self.net = Network(layers, CrossEntropy(), dtype=dtype, seed=seed)
+        self.optimizer = optimizer(self.net)
+        self.stopping = EarlyStopping(self.net, patience) if patience else None
+        self.epochs, self.checkpoint = [], None
+
+    def go(self, path=None, every=1, stop=None, epochs=EPOCHS, batch_size=BATCH, dataset=None, validation=None):
+        """Train; with `stop`, be interrupted after so many steps."""
+        if path is not None:
+            self.checkpoint = Checkpoint(path, every, self.stopping)
+        dataset = samples() if dataset is None else dataset
+        step = self.optimizer.step
+
+        def counted():
+            step()
+            if self.optimizer.steps == stop:
+                self.checkpoint.interrupt()
+
+        self.optimizer.step = counted
+        validation = samples(1) if validation is None else validation
+        for epoch in train(self.net, self.optimizer, dataset, epochs, batch_size, validation, self.checkpoint):
+            self.epochs.append(epoch)
+            if isinstance(self.optimizer.schedule, schedules.ReduceOnPlateau):
+                self.optimizer.schedule.update(epoch.val_loss)
+            if self.stopping and self.stopping.should_stop(epoch.val_loss):
+                break
+        return self
+
+    def interrupted(self, path, stop, **options):
+        with pytest.raises(KeyboardInterrupt):
+            self.go(path, stop=stop, **options)
+        return self
+
+
+def assert_same(ours, theirs):
+    """Two runs ended alike, to the bit."""
+    pairs = [(ours.net.params, theirs.net.params), (ours.net.state, theirs.net.state)]
+    pairs += zip(ours.optimizer.vectors, theirs.optimizer.vectors, strict=True)
+    for our, their in pairs:
+        assert_equal(our, their)
+    assert ours.optimizer.steps == theirs.optimizer.steps and ours.optimizer.lr == theirs.optimizer.lr
+    assert ours.net.rng.bit_generator.state == theirs.net.rng.bit_generator.state
+
+
+OPTIMIZERS = {
+    "sgd": lambda net: SGD(net, lr=0.1),
+    "momentum": lambda net: SGD(net, lr=schedules.Warmup(schedules.Step(0.1, 9), 3), momentum=0.9, clip_norm=1),
+    "nesterov": lambda net: SGD(net, lr=0.1, momentum=0.9, nesterov=True, max_norm=1),
+    "adagrad": lambda net: AdaGrad(net, lr=schedules.Exponential(0.1, 10)),
+    "rmsprop": lambda net: RMSProp(net, weight_decay=0.01),
+    "adam": lambda net: Adam(net, lr=schedules.Cosine(0.01, 28)),
+    "adamw": lambda net: AdamW(net, lr=schedules.ReduceOnPlateau(0.01, patience=0, factor=0.5)),
+}
+
+
+# --- going on ------------------------------------------------------------------------------------------------------
+
+
+@on_every_library
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+@pytest.mark.parametrize("stops", [[3], [STEPS], [STEPS + 1, 2 * STEPS - 1, 2 * STEPS]])
+def test_a_training_that_was_interrupted_ends_with_the_same_bits(path, optimizer, stops):
+    undisturbed = Run(optimizer).go()
+    for stop in stops:
+        Run(optimizer).interrupted(path, stop)
+    resumed = Run(optimizer).go(path)
+    assert_same(resumed, undisturbed)
+    assert [epoch[:4] for epoch in resumed.checkpoint.history] == [epoch[:4] for epoch in undisturbed.epochs]
+
+
+@on_every_library
+@pytest.mark.parametrize("every", [1, 3, "1steps", "5steps", "700steps"])
+def test_what_a_checkpoint_costs_is_time_alone(path, every):
+    assert_same(Run().go(path, every), Run().go())
+
+
+@pytest.mark.parametrize("every", [1, "5steps"])
+def test_a_training_that_lost_what_came_after_the_checkpoint_makes_it_again(path, every):
+    class KilledError(Exception):
+        pass
+
+    run = Run()
+    step = run.optimizer.step
+
+    def killed():
+        step()
+        if run.optimizer.steps == STEPS + 4:
+            raise KilledError
+
+    run.optimizer.step = killed
+    with pytest.raises(KilledError):
+        for _ in train(run.net, run.optimizer, samples(), EPOCHS, BATCH, samples(1), Checkpoint(path, every)):
+            pass
+    assert_same(Run().go(path, every), Run().go())
+
+
+@on_every_library
+def test_early_stopping_goes_on_with_its_best_weights(path):
+    def fast(net):
+        return Adam(net, lr=0.1)
+
+    undisturbed = Run(fast, patience=2).go(epochs=30)
+    Run(fast, patience=2).interrupted(path, len(undisturbed.epochs) * STEPS - 3, epochs=30)
+    resumed = Run(fast, patience=2).go(path, epochs=30)
+    assert len(undisturbed.epochs) < 30
+    for run in (undisturbed, resumed):
+        run.stopping.restore()
+    assert_same(resumed, undisturbed)
+    assert resumed.stopping.best == undisturbed.stopping.best
+
+
+def test_a_memory_map_that_is_read_in_blocks_goes_on(path, tmp_path, monkeypatch):
+    monkeypatch.setattr("minibp.batches.MAPPED_BLOCK", 400)
+    monkeypatch.setattr("minibp.batches.MAPPED_LOT", 800)
+    np.save(tmp_path / "x.npy", samples().x)
+    mapped = Dataset(np.load(tmp_path / "x.npy", mmap_mode="r"), samples().t)
+    for stop in (2, 5, STEPS, STEPS + 6):
+        Run().interrupted(path, stop, dataset=mapped)
+    assert_same(Run().go(path, dataset=mapped), Run().go(dataset=mapped))
+
+
+def test_a_training_that_is_over_is_not_made_again(path):
+    first = Run().go(path)
+    again = Run().go(path)
+    assert again.epochs == [] and again.checkpoint.history == first.epochs
+    assert_same(again, first)
+
+
+def test_more_epochs_can_be_asked_for_where_the_learning_rate_allows_it(path):
+    Run().go(path, epochs=2)
+    assert_same(Run().go(path), Run().go())
+
+
+def test_two_trainings_in_a_row_go_on_each_from_its_file(tmp_path):
+    def both(folder=None, stop=None):
+        run = Run()
+        first, second = (folder / name if folder else None for name in ("first", "second"))
+        return run.go(first).go(second, stop=stop)
+
+    with pytest.raises(KeyboardInterrupt):
+        both(tmp_path, EPOCHS * STEPS + 5)
+    assert_same(both(tmp_path), both())
+
+
+def test_a_number_of_the_optimizer_that_was_changed_on_the_way_stays_changed(path):
+    run = Run()
+    run.optimizer.weight_decay = 0.0
+    for epoch in train(run.net, run.optimizer, samples(), 2, BATCH, checkpoint=Checkpoint(path)):
+        run.optimizer.weight_decay, run.optimizer.lr = 0.1 * epoch.number, schedules.Step(0.02, 5)
+    again = Run()
+    train(again.net, again.optimizer, samples(), 2, BATCH, checkpoint=Checkpoint(path))
+    assert again.optimizer.weight_decay == 0.2 and again.optimizer.lr == run.optimizer.lr
+    assert isinstance(again.optimizer.schedule, schedules.Step)
+
+
+# --- the file ------------------------------------------------------------------------------------------------------
+
+
+def files(path):
+    return sorted(file.name for file in path.parent.iterdir())
+
+
+def test_the_last_two_are_kept_and_what_a_killed_process_left_is_removed(path):
+    (path.parent / "run.ckpt.0123456789abcdef.part").touch()
+    (path.parent / "run.ckpt.mine.part").touch()
+    Run().go(path)
+    assert files(path) == ["run.ckpt", "run.ckpt.mine.part", "run.ckpt.previous"]
+    assert tensorfile.read(f"{path}.previous", "checkpoint")[0]["optimizer"]["steps"] == (EPOCHS - 1) * STEPS
+
+
+@pytest.mark.parametrize("harm", ["cut", "changed", "emptied", "missing", "another"])
+def test_a_damaged_checkpoint_is_passed_over_with_a_warning(path, harm):
+    Run().interrupted(path, STEPS + 3, every="2steps")
+    content = path.read_bytes()
+    middle = len(content) // 2
+    harmed = {
+        "cut": content[:middle],
+        "changed": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+        "emptied": b"",
+        "another": b"<html></html>" * 20,
+    }
+    path.unlink() if harm == "missing" else path.write_bytes(harmed[harm])
+    with pytest.warns(CheckpointWarning, match=r"Going on from the one before, .*run\.ckpt\.previous"):
+        run = Run().go(path)
+    assert_same(run, Run().go())
+
+
+def test_a_damaged_checkpoint_never_takes_the_place_of_the_whole_one_before(path):
+    Run().interrupted(path, STEPS + 3, every="2steps")
+    whole = (path.parent / "run.ckpt.previous").read_bytes()
+    path.write_bytes(b"damaged")
+    with pytest.warns(CheckpointWarning):
+        Run().interrupted(path, STEPS + 3)
+    assert (path.parent / "run.ckpt.previous").read_bytes() == whole
+    tensorfile.read(path, "checkpoint")
+
+
+def test_without_a_whole_checkpoint_nothing_is_begun_anew_in_silence(path):
+    Run().go(path)
+    for name in ("run.ckpt", "run.ckpt.previous"):
+        (path.parent / name).write_bytes(b"damaged")
+    with pytest.raises(FileFormatError, match=r"no checkpoint to go on from: .*To begin anew"):
+        Run().go(path)
+    assert path.read_bytes() == b"damaged"
+
+
+def test_a_saved_network_is_no_checkpoint_and_is_left_alone(path):
+    save(Run().net, path)
+    before = path.read_bytes()
+    with pytest.raises(FileFormatError, match="holds a network, expected a checkpoint"):
+        Run().go(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("fails", ["fsync", "replace"])
+def test_a_full_disk_is_a_warning_and_the_last_good_checkpoint_stays(path, monkeypatch, fails):
+    Run().interrupted(path, STEPS + 1)
+    good = path.read_bytes()
+    with monkeypatch.context() as patch, pytest.warns(CheckpointWarning, match=r"could not be written .* disk is full"):
+        patch.setattr(os, fails, full)
+        run = Run().go(path)
+    assert_same(run, Run().go())
+    assert path.read_bytes() == good
+    assert not [name for name in files(path) if name.endswith(".part")]
+    assert_same(Run().go(path), run)
+
+
+def test_a_disk_that_is_full_from_the_start_is_an_error(path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="disk is full"):
+        Run().go(path)
+    assert files(path) == []
+
+
+def full(*_):
+    raise OSError("the disk is full")
+
+
+def test_weights_that_are_lost_never_take_the_place_of_good_ones(path):
+    def wild(net):
+        return SGD(net, lr=1e30)
+
+    with np.errstate(all="ignore"), pytest.raises(DivergenceError):
+        Run(wild).go(path, "1steps")
+    _, arrays = tensorfile.read(path, "checkpoint")
+    assert np.isfinite(arrays["params"]).all()
+
+
+# --- what does not fit ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("build", "options", "differs"), [
+    ({"hidden": 7}, {}, "network"),
+    ({"dtype": "float64"}, {}, "dtype"),
+    ({"seed": 1}, {}, r"starting weights and generators \(seed\)"),
+    ({"optimizer": lambda net: Adam(net, lr=0.02)}, {}, "learning rate"),
+    ({"optimizer": lambda net: Adam(net, lr=0.01, beta1=0.8)}, {}, "optimizer"),
+    ({"patience": 3}, {}, "early stopping"),
+    ({}, {"batch_size": 9}, "batch size"),
+    ({}, {"dataset": samples(5)}, "training data"),
+    ({}, {"validation": samples(5)}, "validation data"),
+    ({}, {"epochs": 1}, "epochs"),
+])  # fmt: skip
+def test_the_checkpoint_of_another_training_is_refused_and_left_alone(path, build, options, differs):
+    Run().interrupted(path, 3 * STEPS + 2)
+    before = path.read_bytes()
+    with pytest.raises(CheckpointError, match=rf"another training:(\n.*)*\n  {differs}\n    here .*\n    in the file "):
+        Run(**build).go(path, **options)
+    assert path.read_bytes() == before
+
+
+def test_only_what_differs_is_listed(path):
+    Run().interrupted(path, 3)
+    with pytest.raises(CheckpointError) as caught:
+        Run().go(path, batch_size=9)
+    assert str(caught.value).splitlines()[1:4] == ["  batch size", "    here         9", "    in the file  8"]
+
+
+@pytest.mark.parametrize("change", [
+    lambda contents, arrays: contents.update(steps=-1),
+    lambda contents, arrays: contents.update(steps=8),
+    lambda contents, arrays: contents.update(order={"bit_generator": "MT19937"}),
+    lambda contents, arrays: contents["order"]["state"].update(state="x"),
+    lambda contents, arrays: contents.update(history=[[2, 0, 0, 0, 0]]),
+    lambda contents, arrays: contents.update(layers=[]),
+    lambda contents, arrays: contents["layers"][3].update(step="os.system"),
+    lambda contents, arrays: contents.update(schedule=["Network", {}]),
+    lambda contents, arrays: contents.update(schedule=["Step", {"lr": 1, "every": 0, "factor": 1}]),
+    lambda contents, arrays: contents.update(schedule=["Constant", {"lr": float("nan")}]),
+    lambda contents, arrays: contents["optimizer"].update(steps=1.5),
+    lambda contents, arrays: contents["optimizer"]["config"].update(step=5),
+    lambda contents, arrays: contents.pop("seconds"),
+    lambda contents, arrays: arrays.pop("moments.1"),
+    lambda contents, arrays: arrays.update(params=arrays["params"][1:]),
+    lambda contents, arrays: arrays["params"].fill(np.nan),
+    lambda contents, arrays: arrays.update({"moments.0": arrays["moments.0"].astype("float64")}),
+    lambda contents, arrays: arrays.update(more=np.ones(3, "float32")),
+])  # fmt: skip
+def test_a_checkpoint_that_contradicts_itself_is_refused_before_anything_is_changed(path, change):
+    Run().interrupted(path, 3)
+    contents, arrays = tensorfile.read(path, "checkpoint")
+    change(contents, arrays)
+    tensorfile.write(path, "checkpoint", contents, arrays)
+    run, untouched = Run(), Run()
+    with pytest.raises(FileFormatError, match=r"contradicts itself|does not say which"):
+        run.go(path)
+    assert_same(run, untouched)
+
+
+@pytest.mark.parametrize("every", [0, -1, "0steps", "5 steps", "steps", "", 1.5, True, None])
+def test_an_interval_that_is_none_is_refused(path, every):
+    with pytest.raises(ArgumentError, match="every must be epochs, as 5, or steps"):
+        Checkpoint(path, every)
+
+
+def test_what_is_no_checkpoint_is_refused():
+    run = Run()
+    run.checkpoint = "run.ckpt"
+    with pytest.raises(ArgumentError, match=r"make one: Checkpoint\('run\.ckpt'\)"):
+        run.go()
+
+
+def test_a_place_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ArgumentError, match="there is no folder"):
+        Checkpoint(tmp_path / "nowhere" / "run.ckpt")
+
+
+# --- the scripts, and processes that are killed --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", kills.MODES)
+def test_a_script_that_is_killed_again_and_again_ends_with_the_same_weights(tmp_path, mode):
+    training = ("--epochs", "6", "--optimizer", "adam", "--checkpoint-every", "3steps", "--quiet")
+    assert kills.survive(tmp_path, mode, 3, random.Random(0), training).same
+
+
+def test_ctrl_c_saves_and_exits_with_130_and_the_same_command_line_goes_on(tmp_path):
+    arguments = ["--epochs", "300", "--log", str(tmp_path / "log.csv"), "--checkpoint", str(tmp_path / "run.ckpt")]
+    arguments += ["--checkpoint-every", "300"]
+    command = [sys.executable, "-m", "datasets.digits", *arguments]
+    process = subprocess.Popen(command, cwd=kills.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for _ in range(600):
+        if (tmp_path / "log.csv").exists() and len((tmp_path / "log.csv").read_text().splitlines()) > 3:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert error.splitlines()[-1] == f"interrupted; the same command line goes on from {tmp_path / 'run.ckpt'}"
+    assert tensorfile.read(tmp_path / "run.ckpt", "checkpoint")[0]["optimizer"]["steps"] > 3 * 45
+
+
+def test_a_script_goes_on_with_its_log_and_reports_the_same(tmp_path, capsys):
+    arguments = ["--epochs", "3", "--log", str(tmp_path / "log.csv"), "--checkpoint", str(tmp_path / "run.ckpt")]
+    outs, logs = [], []
+    for _ in range(2):
+        assert main("digits", data.digits, arguments, "small") == 0
+        outs.append(capsys.readouterr().out)
+        logs.append((tmp_path / "log.csv").read_text())
+    assert "going on from" not in outs[0] and f"going on from {tmp_path / 'run.ckpt'}, after step 135" in outs[1]
+    assert outs[0].splitlines()[-1].split("seconds")[0] == outs[1].splitlines()[-1].split("seconds")[0]
+    assert logs[0] == logs[1]
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--checkpoint-every", "5"], "--checkpoint-every goes with --checkpoint FILE"),
+    (["--checkpoint", "{}/c", "--checkpoint-every", "5 epochs"], "every must be epochs"),
+    (["--checkpoint", "nowhere/c"], "there is no folder nowhere"),
+    (["--checkpoint", "{}/c", "--compare-losses"], "--checkpoint does not go with --compare-losses"),
+    (["--checkpoint", "{}/c", "--probe"], "--checkpoint does not go with --probe alone"),
+    (["--checkpoint", "{}/c", "--probe", "--model", "small"], "does not go with --probe, which is watched"),
+])  # fmt: skip
+def test_a_script_refuses_what_does_not_go_together(tmp_path, capsys, arguments, message):
+    assert main("digits", data.digits, [argument.format(tmp_path) for argument in arguments]) == 2
+    assert message in capsys.readouterr().err
