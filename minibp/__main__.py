@@ -1,22 +1,83 @@
-"""The command line: python -m minibp doctor"""
+"""The command line: python -m minibp doctor, evaluate, predict"""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
+from .backend import NAMES
+from .commands import DATASETS, evaluation, images, predictions, test_set
 from .doctor import report
+from .errors import ArgumentError, MinibpError
+from .network import Network
+from .saving import load
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    top = argparse.ArgumentParser(prog="python -m minibp", description="minibp's own commands.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    about = "what minibp finds on this machine, and what it can compute with"
+    commands.add_parser("doctor", help=about).set_defaults(run=lambda options: print(report()))
+
+    about = "the accuracy and the mean loss of a saved network on a test set"
+    evaluate = commands.add_parser("evaluate", help=about, description=f"Print {about}.")
+    evaluate.set_defaults(run=run_evaluate)
+    about = "the class that a saved network says each image is of"
+    predict = commands.add_parser("predict", help=about, description=f"Print {about}: CSV, sample,class,output.")
+    predict.set_defaults(run=run_predict)
+    for command in (evaluate, predict):
+        command.add_argument("file", metavar="FILE", help="a network that `save`, or a script's --save, wrote")
+        command.add_argument("--dataset", choices=DATASETS, help="its test set is taken")
+        command.add_argument("--data", metavar="DIR", help="folder with the files of the data set")
+        command.add_argument("--seed", type=int, default=0, help="the one that digits were split by; default 0")
+        command.add_argument("--backend", default="numpy", help=f"one of {', '.join(NAMES)}; default numpy")
+    predict.add_argument("--images", metavar="FILE", help="an IDX file, gzipped or not, or .npy, instead of a data set")
+    predict.add_argument("--outputs", action="store_true", help="all outputs of each image instead of its class")
+    return top
+
+
+def run_evaluate(options: argparse.Namespace) -> None:
+    """Print one line."""
+    net = network(options)
+    print(evaluation(net, test_set(options.dataset, options.data, options.seed)))
+
+
+def run_predict(options: argparse.Namespace) -> None:
+    """Print a line for each image."""
+    net = network(options)
+    x = images(options.images) if options.images else test_set(options.dataset, options.data, options.seed).x
+    for line in predictions(net, x, options.outputs):
+        print(line)
+
+
+def network(options: argparse.Namespace) -> Network:
+    """The network of the file; first refuses a command line that names no data, or two."""
+    given = getattr(options, "images", None)
+    if (options.dataset is None) == (given is None):
+        either = " or --images FILE" if hasattr(options, "images") else ""
+        raise ArgumentError(f"say what to take, by --dataset NAME{either}{', not both' if given else ''}")
+    if given and options.data:
+        raise ArgumentError("--data goes with --dataset, not with --images: leave one of the two out")
+    return load(options.file, options.backend)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks for; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m minibp", description="minibp's own commands.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    doctor = commands.add_parser("doctor", help="what minibp finds on this machine, and what it can compute with")
-    doctor.set_defaults(run=lambda options: print(report()))
-    options = parser.parse_args(arguments)
-    options.run(options)
+    options = parser().parse_args(arguments)
+    try:
+        options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except (MinibpError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     return 0
 
 

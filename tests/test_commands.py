@@ -1,0 +1,140 @@
+"""The command line of minibp itself: evaluate and predict, of a saved network. The doctor has tests of its own."""
+
+import gzip
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from minibp import CrossEntropy, Dense, Network, SigmoidCrossEntropy, Softmax, data, evaluate, save
+from minibp.__main__ import main
+
+
+@pytest.fixture
+def net():
+    return Network([Dense(64, 10), Softmax()], CrossEntropy())
+
+
+@pytest.fixture
+def path(net, tmp_path):
+    save(net, tmp_path / "net.safetensors")
+    return tmp_path / "net.safetensors"
+
+
+@pytest.fixture
+def command(capsys):
+    """Run a command with these arguments: the lines that it prints, when all went well."""
+
+    def run(*arguments):
+        assert main([str(argument) for argument in arguments]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+@pytest.fixture
+def refusal(capsys):
+    """Run a command with these arguments: its error, when it prints that and nothing else."""
+
+    def run(*arguments):
+        assert main([str(argument) for argument in arguments]) == 2
+        out, error = capsys.readouterr()
+        assert out == "" and error.startswith("error: ")
+        return error
+
+    return run
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_evaluate_prints_what_evaluate_gives(command, path, net, seed):
+    loss, accuracy = evaluate(net, data.digits(seed=seed).test)
+    expected = f"test accuracy {accuracy:.4f}  loss {loss:.4f}  samples 360"
+    assert command("evaluate", path, "--dataset", "digits", "--seed", seed) == [expected]
+
+
+def test_evaluate_takes_files(command, mnist_directory, tmp_path):
+    save(Network([Dense(784, 10), Softmax()], CrossEntropy()), tmp_path / "net")
+    (line,) = command("evaluate", tmp_path / "net", "--dataset", "mnist", "--data", mnist_directory)
+    assert line.startswith("test accuracy 0.") and line.endswith("samples 10000")
+
+
+def test_predict_prints_class_and_output_of_each_image(command, path, net):
+    rows = net.predict(data.digits().test.x)
+    header, *lines = command("predict", path, "--dataset", "digits")
+    assert header == "sample,class,output"
+    assert lines == [f"{i},{row.argmax()},{row.max():.6g}" for i, row in enumerate(rows)]
+
+
+def test_predict_prints_all_outputs(command, path, net):
+    header, *lines = command("predict", path, "--dataset", "digits", "--outputs")
+    assert header == "sample,0,1,2,3,4,5,6,7,8,9"
+    read = np.array([line.split(",")[1:] for line in lines], float)
+    np.testing.assert_allclose(read, net.predict(data.digits().test.x), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["images.idx", "images.gz", "images.npy"])
+def test_predict_takes_a_file_of_images(command, path, tmp_path, name):
+    x = data.digits().test.x
+    if name.endswith(".npy"):
+        np.save(tmp_path / name, x)
+    else:
+        content = bytes([0, 0, 8, 3]) + struct.pack(">3I", *x.shape) + x.tobytes()
+        (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    assert command("predict", path, "--images", tmp_path / name) == command("predict", path, "--dataset", "digits")
+
+
+def test_predict_goes_over_many_images_piece_by_piece(command, path, monkeypatch):
+    whole = command("predict", path, "--dataset", "digits")
+    monkeypatch.setattr("minibp.commands.PIECE", 100)
+    assert command("predict", path, "--dataset", "digits") == whole
+
+
+def test_predict_divides_one_output_at_a_half(command, tmp_path):
+    net = Network([Dense(64, 1)], SigmoidCrossEntropy())
+    save(net, tmp_path / "net")
+    rows = net.predict(data.digits().test.x)[:, 0]
+    lines = command("predict", tmp_path / "net", "--dataset", "digits")[1:]
+    assert [line.split(",")[1] for line in lines] == [str(int(row > 0.5)) for row in rows]
+
+
+def test_a_reader_that_has_enough_is_no_error(path):
+    run = f"{sys.executable} -m minibp predict {path} --dataset digits --outputs | head -n 1"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {run}"], capture_output=True, text=True, check=True)
+    assert done.stdout == "sample,0,1,2,3,4,5,6,7,8,9\n" and done.stderr == ""
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["evaluate", "{}"], "say what to take, by --dataset NAME"),
+    (["predict", "{}"], "say what to take, by --dataset NAME or --images FILE"),
+    (["predict", "{}", "--dataset", "digits", "--images", "x.npy"], "not both"),
+    (["predict", "{}", "--data", "x", "--images", "x.npy"], "--data goes with --dataset"),
+    (["evaluate", "{}", "--dataset", "digits", "--data", "x"], "the digits are part of minibp"),
+    (["evaluate", "{}", "--dataset", "digits", "--seed", "-1"], "seed must be an integer of at least 0"),
+    (["evaluate", "{}", "--dataset", "digits", "--backend", "torch"], "unknown backend 'torch'"),
+    (["evaluate", "nowhere", "--dataset", "digits"], "no such file: nowhere"),
+    (["evaluate", "{}", "--dataset", "mnist", "--data", "nowhere"], "nowhere is not a folder"),
+    (["predict", "{}", "--images", "nowhere"], "No such file or directory: 'nowhere'"),
+    (["predict", "{}", "--images", "{}"], "not a usable IDX file"),
+])  # fmt: skip
+def test_what_is_wrong_is_said_on_stderr(refusal, path, arguments, message):
+    assert message in refusal(*(argument.format(path) for argument in arguments))
+
+
+def test_images_that_do_not_fit_the_network_are_refused(refusal, path, tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((3, 5), "uint8"))
+    assert "5 values" in refusal("predict", path, "--images", tmp_path / "x.npy")
+
+
+def test_a_file_of_python_objects_is_refused_and_never_unpickled(refusal, path, tmp_path):
+    np.save(tmp_path / "x.npy", np.array([print], dtype=object), allow_pickle=True)
+    assert "not a usable .npy file" in refusal("predict", path, "--images", tmp_path / "x.npy")
+
+
+def test_a_header_that_claims_too_much_is_refused(refusal, path, tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((3, 64), "uint8"))
+    content = (tmp_path / "x.npy").read_bytes()
+    claimed = content.replace(b"(3, 64), }", b"(3" + 9 * b"0" + b", 64), }").replace(b" " * 9 + b"\n", b"\n")
+    (tmp_path / "x.npy").write_bytes(claimed)
+    assert "not a usable .npy file" in refusal("predict", path, "--images", tmp_path / "x.npy")
