@@ -73,7 +73,7 @@ class Checkpoint:
         self.every, self.counts_steps = int(match[1]), bool(match[2])
         self.progress = Progress()
         self._whole = False  # whether what lies at `path` is good enough to become the previous one
-        self._asked = False
+        self._asked = self._failing = False
 
     @property
     def history(self) -> list[Epoch]:
@@ -126,9 +126,13 @@ class Checkpoint:
     def _keep(self) -> None:
         try:
             self._write()
+            self._failing = False
         except OSError as error:
-            what = f"the checkpoint {self.path} could not be written after step {self.optimizer.steps}: {error}"
-            warnings.warn(f"{what}. The last good one is still there; the training goes on", CheckpointWarning, 4)
+            if not self._failing:  # a disk stays full for long: once is enough
+                what = f"the checkpoint {self.path} could not be written after step {self.optimizer.steps}: {error}"
+                kept = "The last good one is still there; the training goes on, and tries again each time"
+                warnings.warn(f"{what}. {kept}", CheckpointWarning, 4)
+            self._failing = True
         if self._asked:
             raise KeyboardInterrupt
 

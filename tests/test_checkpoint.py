@@ -274,9 +274,11 @@ def test_a_saved_network_is_no_checkpoint_and_is_left_alone(path):
 def test_a_full_disk_is_a_warning_and_the_last_good_checkpoint_stays(path, monkeypatch, fails):
     Run().interrupted(path, STEPS + 1)
     good = path.read_bytes()
-    with monkeypatch.context() as patch, pytest.warns(CheckpointWarning, match=r"could not be written .* disk is full"):
+    warned = pytest.warns(CheckpointWarning, match=r"could not be written after step 14: the disk is full")
+    with monkeypatch.context() as patch, warned as warnings:
         patch.setattr(os, fails, full)
         run = Run().go(path)
+    assert len(warnings) == 1
     assert_same(run, Run().go())
     assert path.read_bytes() == good
     assert not [name for name in files(path) if name.endswith(".part")]

@@ -305,3 +305,13 @@ def test_a_saved_file_has_the_permissions_of_any_new_file(path):
     other = path.with_name("other")
     other.touch()
     assert path.stat().st_mode == other.stat().st_mode
+
+
+def test_pytorch_reads_the_weights(tmp_path):
+    pytest.importorskip("torch")
+    from safetensors.torch import load_file as load_tensors
+
+    net = small()
+    save(net, tmp_path / "net")
+    tensors = load_tensors(tmp_path / "net")
+    assert_equal(tensors["layers.0.W"].numpy(), net.layers[0].W)
