@@ -45,7 +45,10 @@ class Checkpoint:
     written when the caller's loop asks for the next, so that what the loop did (a schedule told the loss, early
     stopping) is in it. The one before is kept as ``<path>.previous``: where the newer is damaged, it is taken, with a
     warning. A file that cannot be written, on a full disk, is a warning too, and the training goes on; but for the
-    first one, which is an error. No file is used by two trainings at once.
+    first one, which is an error. Two trainings must not use one file at once.
+
+    Whether a file is of this training is seen from the network, the optimizer, the batch size, the starting weights and
+    the data, of which a hash is taken when `train` is called: they are read once more.
 
     Parameters
     ----------

@@ -27,7 +27,8 @@ class Layer(Part):
     two threads, or twice before its backward.
 
     An array that a layer of one's own keeps from call to call belongs among its parameters
-    (``add_parameter(..., trained=False)``) or its `workspaces`: then it goes along when the network is moved.
+    (``add_parameter(..., trained=False)``) or its `workspaces`: then it goes along when the network is moved. A number
+    that the next step depends on, such as a counter, is named in ``keeps``: then a checkpoint keeps it.
 
     Attributes
     ----------
