@@ -80,6 +80,7 @@ class Network:
     params = vector("params", "All trained parameters (P,), weights before biases.")
     grads = vector("grads", "Their gradients (P,), as the last `backward` left them.")
     state = vector("state", "What is kept but not trained (S,), such as running statistics.")
+    loops: Any = None  # compiled.py, once it is used
 
     # ---- building
 
@@ -116,7 +117,7 @@ class Network:
         for part, views in zip(parts, vectors.views, strict=True):
             part.attach(xp, dtype, views)
             part.__dict__.update(_taken=True, training=True)
-        self.loops: Any = None  # compiled.py, once it is used
+        self.loops = None
         self._waiting = False
         self._widths: dict[Shape, int] = {}  # outputs by the shape of a sample: checked once
 
@@ -154,6 +155,11 @@ class Network:
             compiled.use(self._parts())
             self.loops = compiled
         return self.loops
+
+    def __del__(self) -> None:
+        if self.loops:  # they hold their layers, which hold them: without this the memory would wait for Python's gc
+            for part in self._parts():
+                part.drop_loops()
 
     @property
     def backend(self) -> str:
