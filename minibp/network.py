@@ -229,7 +229,13 @@ class Network:
         return takes if takes == (math.prod(shape[1:]),) else shape[1:]
 
     def outputs(self, shape: Shape) -> int:
-        """K, the number of outputs for inputs of this shape (N, ...); refuses those that do not fit the network."""
+        """K, the number of outputs for inputs of this shape (N, ...).
+
+        Raises
+        ------
+        InputError, ShapeError
+            If there are no samples, or they do not fit the network.
+        """
         if len(shape) < 2:
             raise ShapeError(f"x has shape {shape}, expected a batch (N, ...); for one sample give x[None]")
         if shape[0] == 0:
@@ -242,7 +248,13 @@ class Network:
         return self._widths[sample]
 
     def enter_targets(self, t: Any, n: int, k: int) -> Array:
-        """Targets as the loss computes with them: checked on the host, then on the network's array library."""
+        """Targets as the loss computes with them: checked on the host, then on the network's array library.
+
+        Raises
+        ------
+        ShapeError, TargetError
+            If the loss is not defined for k outputs, or the targets do not fit n samples, the outputs or the loss.
+        """
         t = self.loss.check_targets(to_host(t) if isinstance(t, self.xp.ndarray) else t, n, k)
         if t.ndim == 1:
             return self.xp.asarray(t)
@@ -316,6 +328,8 @@ class Network:
 
         Raises
         ------
+        ArgumentError
+            If batch_size is no integer of at least 1.
         InputError, ShapeError
             If x does not fit the network.
         """

@@ -50,7 +50,7 @@ class Optimizer:
     Raises
     ------
     ArgumentError
-        If a number is outside its range.
+        If net is no Network, or a number is outside its range: here, or where it is assigned to `lr`.
     """
 
     moments = 0  # vectors that it keeps beside params and grads

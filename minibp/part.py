@@ -34,6 +34,13 @@ class Part:
         The array library to compute with: numpy or cupy.
     dtype : numpy.dtype
         What it computes in: float64 alone, in a network the network's.
+
+    Raises
+    ------
+    ShapeError
+        If what is assigned to a parameter has another shape.
+    ArgumentError
+        If a parameter is drawn, at its first use, with numbers that are not finite.
     """
 
     xp: Any = np
@@ -114,13 +121,13 @@ class Part:
         self.__dict__.update(arrays)
 
     def initialize(self, rng: np.random.Generator) -> None:
-        """Draw what was neither given nor drawn yet."""
+        """Draw what was neither given nor drawn yet; an ArgumentError where an initializer draws what is not finite."""
         for name, (shape, start) in self._starts.items():
             if name not in self._held:
                 self._fill(name, start(shape, rng))
 
     def seeded(self, seed: int | None) -> None:
-        """Draw the parameters now, where a seed is given; else at the first use, or by the network's seed."""
+        """Draw the parameters now, where a seed is given (ArgumentError if it is none); else at the first use."""
         if seed is not None:
             self.initialize(seeds(seed))
 
@@ -189,7 +196,15 @@ class Part:
         self.__dict__.update(held, **constants, _held=held, xp=xp, dtype=dtype, _shape=None, x=None, y=None)
 
     def astype(self: Self, dtype: Any) -> Self:
-        """Compute in this dtype from now on: for a layer alone, a network has its own. Returns the layer."""
+        """Compute in this dtype from now on: for a layer alone, a network has its own. Returns the layer.
+
+        Raises
+        ------
+        StateError
+            If it belongs to a network.
+        ArgumentError
+            If dtype is neither float32 nor float64.
+        """
         if self._taken:
             raise StateError(f"{self} belongs to a network, which decides the dtype: Network(..., dtype={dtype!r})")
         self.initialize(np.random.default_rng())
