@@ -41,20 +41,20 @@ from minibp import (
     train,
 )
 from minibp.data import Dataset
+from minibp.errors import DivergenceError
 
 PROC = Path("/proc/self")
 NEVER, AT_ONCE = 1e15, 1e3  # parameters updated before a training goes over to compiled loops
 soak = pytest.mark.soak
-loops_or_not = pytest.mark.parametrize("worth", [NEVER, AT_ONCE], ids=["formulas", "loops"])
 
 
-@pytest.fixture(autouse=True)
-def when(request, monkeypatch):
-    """When trainings go over to compiled loops: after `worth` updated parameters, where a test says so."""
-    worth = request.node.callspec.params.get("worth", NEVER) if hasattr(request.node, "callspec") else NEVER
-    if worth == AT_ONCE:
+@pytest.fixture(params=[NEVER, AT_ONCE], ids=["formulas", "loops"])
+def worth(request, monkeypatch):
+    """When trainings go over to compiled loops: a test that uses this runs once without them, and once with."""
+    if request.param == AT_ONCE:
         pytest.importorskip("numba")
-    monkeypatch.setattr(optimizer, "WORTH", worth)
+    monkeypatch.setattr(optimizer, "WORTH", request.param)
+    return request.param
 
 
 def samples(n, width, classes=5, seed=0):
@@ -109,7 +109,6 @@ def resident_after(held, rounds, run):
 
 
 @soak
-@loops_or_not
 def test_a_hundred_thousand_steps_leave_nothing_behind(worth):
     held, net = Held(), small()
     adam = Adam(net)
@@ -125,6 +124,7 @@ def test_a_hundred_thousand_steps_leave_nothing_behind(worth):
 @soak
 def test_using_copying_and_saving_leave_nothing_behind(tmp_path):
     held, net, dataset, sizes = Held(), small(), samples(100, 20), cycle(range(1, 100, 7))
+    adam = Adam(net)  # goes along
 
     def run(i):
         n = next(sizes)
@@ -136,6 +136,7 @@ def test_using_copying_and_saving_leave_nothing_behind(tmp_path):
         best = EarlyStopping(net)
         best.should_stop(1.0)
         best.restore()
+        net.to("numpy", "float64").to("numpy", "float32")
         probe(net, SGD(net), dataset[: n + 1], batch_size=n)
         if i % (2000 // 20) == 0:
             check_gradients(net, dataset.x[:3], dataset.t[:3])
@@ -143,11 +144,10 @@ def test_using_copying_and_saving_leave_nothing_behind(tmp_path):
 
     resident_after(held, 2000, run)
     held.assert_flat()
-    assert os.listdir(tmp_path) == ["net.safetensors"]
+    assert adam.net is net and os.listdir(tmp_path) == ["net.safetensors"]
 
 
 @soak
-@loops_or_not
 def test_networks_thrown_away_leave_nothing_behind_even_without_a_collector(worth, without_collector):
     held, dataset = Held(), samples(70, 20)
 
@@ -170,7 +170,6 @@ def without_collector():
     gc.enable()
 
 
-@loops_or_not
 def test_a_network_is_gone_with_its_last_name(worth, without_collector):
     net = small()
     adam = Adam(net)
@@ -255,15 +254,26 @@ def assert_as_alone(*calls):
             np.testing.assert_array_equal(ours, theirs)
 
 
-@loops_or_not
 def test_two_networks_in_two_threads_give_what_each_gives_alone(worth):
     assert_as_alone((trained, narrow, 1, 20), (trained, deep, 2, 6))
     assert_as_alone((trained, narrow, 1, 20), (trained, narrow, 1, 20))
     assert_as_alone((trained, wide, 3, 10), (predicted, deep, 4, 10))
 
 
+def diverged(make, seed):
+    """What is said of a training that fails."""
+    net, dataset, batch_size = make(seed)
+    with pytest.raises(DivergenceError) as caught:
+        list(train(net, SGD(net, lr=1e30), dataset, 2, batch_size))
+    return [str(caught.value), np.isfinite(net.params)]
+
+
+def test_a_divergence_in_one_thread_is_one_there_alone(worth):
+    for seed in range(5):
+        assert_as_alone((diverged, narrow, seed), (trained, deep, seed, 1), (diverged, wide, seed))
+
+
 @soak
-@loops_or_not
 @pytest.mark.parametrize("first", [narrow, deep, wide])
 @pytest.mark.parametrize("second", [narrow, deep, wide])
 def test_any_two_networks_in_two_threads_give_what_each_gives_alone(worth, first, second):
