@@ -95,9 +95,9 @@ class Held:
         """From the second reading on; what comes before the first is warm-up, and readings need memory themselves."""
         _, first, *_, last = self.readings
         memory, blocks, *others = (b - a for a, b in zip(first, last, strict=True))
-        assert memory < self.MEMORY
-        assert blocks < self.BLOCKS
         assert others == [0, 0, 0]
+        assert blocks < self.BLOCKS
+        assert memory < self.MEMORY
 
 
 def resident_after(held, rounds, run):
