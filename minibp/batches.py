@@ -24,6 +24,11 @@ class Batches:
     The whole set goes to the device once, as it is (uint8 is a quarter of float32), and is gathered and scaled there;
     one that takes more than half of the free memory stays on the host and goes up block by block. Small batches are
     gathered several at a time, into memory that is used again: a batch is good until the next.
+
+    Raises
+    ------
+    InputError, ShapeError, TargetError
+        If the data do not fit the network.
     """
 
     def __init__(self, net: Network, dataset: Dataset, batch_size: int):
@@ -50,7 +55,13 @@ class Batches:
         return len(self.x)
 
     def follow(self) -> Batches:
-        """These batches where the network is now: itself, or made anew where it has been moved."""
+        """These batches where the network is now: itself, or made anew where it has been moved.
+
+        Raises
+        ------
+        InputError, ShapeError, TargetError
+            As when they were made.
+        """
         net = self.net
         return self if (self.xp, self.dtype) == (net.xp, net.dtype) else Batches(net, self.dataset, self.batch_size)
 

@@ -14,7 +14,7 @@ from .part import Shape
 
 
 def refuse_strangers(layers: Sequence[Any], loss: Any) -> None:
-    """Refuse what is no layer or loss, or is in use already."""
+    """Refuse what is no layer or loss (ArgumentError), or is in use already (StateError)."""
     if not layers:
         raise ArgumentError("a network needs at least one layer, got none")
     for i, layer in enumerate(layers):

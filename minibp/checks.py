@@ -1,4 +1,4 @@
-"""Checks of arguments: each returns what was given, or raises an error that says what was expected."""
+"""Checks of arguments: each returns what was given, or raises an ArgumentError that says what was expected."""
 
 from __future__ import annotations
 

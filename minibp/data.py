@@ -37,6 +37,8 @@ class Dataset:
         x has fewer than two dimensions.
     TargetError
         t has not N entries, is neither (N,) nor (N, K), is not numeric, or has NaN or infinity in it.
+    ArgumentError, IndexError
+        An index is none of those above, or lies outside the data set; one that picks no sample is an InputError.
     """
 
     x: np.ndarray
@@ -100,7 +102,7 @@ def split(dataset: Dataset, held_out: float = 0.2, seed: int = 0) -> Splits:
     Raises
     ------
     ArgumentError
-        held_out is neither, or leaves one of the parts empty.
+        held_out is neither, or leaves one of the parts empty; or seed is no integer of at least 0.
     """
     n = len(dataset)
     if isinstance(held_out, (int, np.integer)) and not isinstance(held_out, bool):
@@ -133,6 +135,11 @@ def digits(seed: int = 0) -> Splits:
     Returns
     -------
     1437 samples to train on, 360 to test on: x (N, 8, 8) uint8, labels 0..9 (N,) uint8
+
+    Raises
+    ------
+    ArgumentError
+        seed is no integer of at least 0.
     """
     with np.load(os.path.join(os.path.dirname(__file__), "digits.npz"), allow_pickle=False) as file:
         return split(Dataset(file["x"], file["t"]), held_out=360, seed=seed)
@@ -170,11 +177,16 @@ def mnist(directory: str | os.PathLike[str] | None = None) -> Splits:
 def fashion_mnist(directory: str | os.PathLike[str] | None = None) -> Splits:
     """Give Fashion-MNIST, pictures of clothes in the form of MNIST.
 
-    Where it is taken from, what it returns and raises: as `mnist`, with the sub-folder `fashion_mnist`. There is no
+    Where it is taken from and what it returns: as `mnist`, with the sub-folder `fashion_mnist`. There is no
     published checksum of the unpacked files: of those only the form is checked, and that they are not MNIST's.
 
     Source: H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
     Algorithms", arXiv:1708.07747, 2017. MIT licence.
+
+    Raises
+    ------
+    DataError, ChecksumError, FileFormatError, DownloadError
+        As `mnist`.
     """
     return _published("fashion_mnist", directory)
 
@@ -182,11 +194,16 @@ def fashion_mnist(directory: str | os.PathLike[str] | None = None) -> Splits:
 def kmnist(directory: str | os.PathLike[str] | None = None) -> Splits:
     """Give KMNIST, cursive Japanese characters in the form of MNIST.
 
-    Where it is taken from, what it returns and raises: as `fashion_mnist`, with the sub-folder `kmnist`.
+    Where it is taken from and what it returns: as `fashion_mnist`, with the sub-folder `kmnist`.
 
     Source: T. Clanuwat, M. Bober-Irizar, A. Kitamoto, A. Lamb, K. Yamamoto, D. Ha, "Deep Learning for Classical
     Japanese Literature", arXiv:1812.01718, 2018. "KMNIST Dataset" (created by CODH), adapted from "Kuzushiji Dataset"
     (created by NIJL and others), doi:10.20676/00000341, CC BY-SA 4.0.
+
+    Raises
+    ------
+    DataError, ChecksumError, FileFormatError, DownloadError
+        As `mnist`.
     """
     return _published("kmnist", directory)
 

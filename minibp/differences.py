@@ -80,7 +80,7 @@ def undone(part: Part) -> Iterator[None]:
 
 @contextmanager
 def named(place: str) -> Iterator[None]:
-    """Say whose formula it is that fails: nothing can be compared then, so that is raised and not reported."""
+    """Say, by an ArgumentError, whose formula it is that fails: nothing can be compared then, so it is not reported."""
     try:
         yield
     except MinibpError:
@@ -101,7 +101,10 @@ def _runner(part: Any, place: str, t: np.ndarray | None) -> Callable[[np.ndarray
 
 
 def check_constant(part: Any, place: str, x: np.ndarray) -> dict[str, Gradient]:
-    """Of a layer that is never run backward, all that matters is that it gives the same y each time."""
+    """Of a layer that is never run backward, all that matters is that it gives the same y each time.
+
+    A formula that fails is an ArgumentError.
+    """
     run = _runner(part, place, None)
     said = varies(lambda: run(x))
     return {"x": Gradient(NOTHING, NOTHING, float("inf"), said)} if said else {}
@@ -110,7 +113,10 @@ def check_constant(part: Any, place: str, x: np.ndarray) -> dict[str, Gradient]:
 def check_part(
     part: Any, place: str, x: np.ndarray, dy: np.ndarray | None = None, t: np.ndarray | None = None
 ) -> dict[str, Gradient]:
-    """The gradients of one layer, for this dy, or of one loss, for these targets: by parameter, and last of x."""
+    """The gradients of one layer, for this dy, or of one loss, for these targets: by parameter, and last of x.
+
+    A formula that fails is an ArgumentError.
+    """
     run = _runner(part, place, t)
 
     def push(dy: np.ndarray | None) -> np.ndarray:

@@ -29,6 +29,11 @@ class Dropout(Layer):
         Share of the values that is left out, in [0, 1). 0.5 for hidden layers and 0.2 for inputs are usual.
     seed : int, optional
         Draws the masks. Without it a network draws one from its own seed.
+
+    Raises
+    ------
+    ArgumentError
+        If rate lies outside [0, 1), or seed is no integer of at least 0.
     """
 
     gives = "its input"

@@ -42,7 +42,13 @@ class Ones(Constant):
 
 
 class Normal:
-    """Normal distribution of mean 0 and this standard deviation."""
+    """Normal distribution of mean 0 and this standard deviation.
+
+    Raises
+    ------
+    ArgumentError
+        If std is no finite number of at least 0.
+    """
 
     def __init__(self, std: float = 1.0):
         self.std = number("Normal: std", std)
@@ -59,6 +65,13 @@ class Scaled:
         raise NotImplementedError
 
     def std(self, shape: Shape) -> float:
+        """Standard deviation of each weight.
+
+        Raises
+        ------
+        ArgumentError
+            If the shape is not that of a weight matrix, with two dimensions or more.
+        """
         if len(shape) < 2:
             raise ArgumentError(
                 f"{type(self).__name__} needs a weight matrix (inputs, outputs), got shape {shape}; "
@@ -71,6 +84,13 @@ class ScaledUniform(Scaled):
     """Uniform on (-limit, limit); limit = sqrt(3 variance), since a uniform's variance is limit² / 3."""
 
     def __call__(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
+        """Draw weights.
+
+        Raises
+        ------
+        ArgumentError
+            If the shape is not that of a weight matrix, with two dimensions or more.
+        """
         limit = math.sqrt(3) * self.std(shape)
         return rng.uniform(-limit, limit, shape)
 
@@ -79,6 +99,13 @@ class ScaledNormal(Scaled):
     """Normal of mean 0 (not truncated)."""
 
     def __call__(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
+        """Draw weights.
+
+        Raises
+        ------
+        ArgumentError
+            If the shape is not that of a weight matrix, with two dimensions or more.
+        """
         return rng.normal(0, self.std(shape), shape)
 
 

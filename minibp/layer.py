@@ -92,6 +92,8 @@ class Layer(Part):
             If there was no forward.
         ShapeError
             If dy does not have the shape of y.
+        InputError
+            If dy does not hold numbers.
         """
         y = self.__dict__.get("y")
         if y is None:

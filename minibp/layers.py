@@ -28,6 +28,11 @@ class Dense(Layer):
         How they start: GlorotUniform() and Zeros() unless told otherwise, or values of one's own.
     seed : int, optional
         Draws the start of a layer alone. Without it a network draws from its own seed.
+
+    Raises
+    ------
+    ArgumentError
+        If a number or the seed is outside its range, or W or b are no finite numbers of its shape.
     """
 
     gives = "numbers"
@@ -160,7 +165,13 @@ class ReLU(Layer):
 
 
 class LeakyReLU(Layer):
-    """Leaky rectifier, y = x where x > 0, else slope x (Maas et al., 2013, whose slope is 0.01)."""
+    """Leaky rectifier, y = x where x > 0, else slope x (Maas et al., 2013, whose slope is 0.01).
+
+    Raises
+    ------
+    ArgumentError
+        If slope lies outside [0, 1).
+    """
 
     gives = "numbers"
 
@@ -188,7 +199,13 @@ class LeakyReLU(Layer):
 
 
 class ELU(Layer):
-    """Exponential linear unit, y = x where x > 0, else α (exp(x) - 1) (Clevert et al., 2016; α = 1 as there)."""
+    """Exponential linear unit, y = x where x > 0, else α (exp(x) - 1) (Clevert et al., 2016; α = 1 as there).
+
+    Raises
+    ------
+    ArgumentError
+        If alpha is no finite number of at least 0.
+    """
 
     gives = "numbers"
 

@@ -43,7 +43,13 @@ class Loss(Part):
     fewest = 1  # outputs this loss is defined for
 
     def forward(self, x: Array, t: Array) -> Any:
-        """Mean loss of the batch."""
+        """Mean loss of the batch.
+
+        Raises
+        ------
+        InputError, ShapeError, TargetError
+            As `losses`.
+        """
         return self.losses(x, t).mean()
 
     def losses(self, x: Array, t: Array) -> Array:
@@ -69,7 +75,13 @@ class Loss(Part):
         return self.each(x, self.xp.asarray(t))
 
     def backward(self) -> Array:
-        """dx = ∂L/∂x (N, K) for the mean loss L of the last forward."""
+        """dx = ∂L/∂x (N, K) for the mean loss L of the last forward.
+
+        Raises
+        ------
+        StateError
+            If there was no forward.
+        """
         if self.__dict__.get("y") is None:
             raise StateError(f"{self}: backward was called before forward; call forward(x, t) first")
         return self.gradient()
@@ -109,7 +121,7 @@ class Loss(Part):
         return super().made(shape) | {"share": share}
 
     def check_outputs(self, k: int, who: str = "") -> None:
-        """Refuse a number of outputs that this loss is not defined for."""
+        """Refuse, by a ShapeError, a number of outputs that this loss is not defined for."""
         if k < self.fewest:
             raise ShapeError(
                 f"{self} is fed 1 value{who}, but needs at least {self.fewest} outputs: one for each class; "
@@ -117,7 +129,7 @@ class Loss(Part):
             )
 
     def check_last(self, layer: Layer) -> None:
-        """Refuse a last layer of a network whose outputs this loss would silently take for something else."""
+        """Refuse, by an ArgumentError, a last layer whose outputs this loss would silently take for something else."""
         if self.takes and layer.gives and layer.gives not in self.takes:
             raise ArgumentError(
                 f"{self} takes {ROWS[self.takes[0]]}, but {layer} gives {ROWS[layer.gives]}: {self.advice}"
@@ -129,6 +141,13 @@ class Loss(Part):
         Returns
         -------
         labels (n,), as integers, or rows (n, k), as floats.
+
+        Raises
+        ------
+        ShapeError
+            If this loss is not defined for k outputs.
+        TargetError
+            If the targets do not fit the samples, the outputs or this loss.
         """
         self.check_outputs(k)
         try:
@@ -156,7 +175,7 @@ class Loss(Part):
         return self.check_labels(t, k)
 
     def check_labels(self, t: np.ndarray, k: int) -> np.ndarray:
-        """Refuse labels that are not integers 0..K-1 (0 or 1 for one output)."""
+        """Refuse, by a TargetError, labels that are not integers 0..K-1 (0 or 1 for one output)."""
         if t.dtype.kind == "f":
             broken = t != np.floor(t)
             first = f", {t[broken][0]:g} among them" if broken.any() else "; convert it: t.astype(int)"
@@ -170,7 +189,7 @@ class Loss(Part):
         return t.astype(native, copy=False)
 
     def check_rows(self, t: np.ndarray) -> None:
-        """Refuse target rows that this loss is not defined for."""
+        """Refuse, by a TargetError, target rows that this loss is not defined for."""
 
 
 class Distribution(Loss):

@@ -80,6 +80,7 @@ class Network:
     params = vector("params", "All trained parameters (P,), weights before biases.")
     grads = vector("grads", "Their gradients (P,), as the last `backward` left them.")
     state = vector("state", "What is kept but not trained (S,), such as running statistics.")
+    loops: Any = None  # compiled.py, once it is used
 
     # ---- building
 
@@ -116,7 +117,7 @@ class Network:
         for part, views in zip(parts, vectors.views, strict=True):
             part.attach(xp, dtype, views)
             part.__dict__.update(_taken=True, training=True)
-        self.loops: Any = None  # compiled.py, once it is used
+        self.loops = None
         self._waiting = False
         self._widths: dict[Shape, int] = {}  # outputs by the shape of a sample: checked once
 
@@ -154,6 +155,11 @@ class Network:
             compiled.use(self._parts())
             self.loops = compiled
         return self.loops
+
+    def __del__(self) -> None:
+        if self.loops:  # they hold their layers, which hold them: without this the memory would wait for Python's gc
+            for part in self._parts():
+                part.drop_loops()
 
     @property
     def backend(self) -> str:
@@ -223,7 +229,13 @@ class Network:
         return takes if takes == (math.prod(shape[1:]),) else shape[1:]
 
     def outputs(self, shape: Shape) -> int:
-        """K, the number of outputs for inputs of this shape (N, ...); refuses those that do not fit the network."""
+        """K, the number of outputs for inputs of this shape (N, ...).
+
+        Raises
+        ------
+        InputError, ShapeError
+            If there are no samples, or they do not fit the network.
+        """
         if len(shape) < 2:
             raise ShapeError(f"x has shape {shape}, expected a batch (N, ...); for one sample give x[None]")
         if shape[0] == 0:
@@ -236,7 +248,13 @@ class Network:
         return self._widths[sample]
 
     def enter_targets(self, t: Any, n: int, k: int) -> Array:
-        """Targets as the loss computes with them: checked on the host, then on the network's array library."""
+        """Targets as the loss computes with them: checked on the host, then on the network's array library.
+
+        Raises
+        ------
+        ShapeError, TargetError
+            If the loss is not defined for k outputs, or the targets do not fit n samples, the outputs or the loss.
+        """
         t = self.loss.check_targets(to_host(t) if isinstance(t, self.xp.ndarray) else t, n, k)
         if t.ndim == 1:
             return self.xp.asarray(t)
@@ -310,6 +328,8 @@ class Network:
 
         Raises
         ------
+        ArgumentError
+            If batch_size is no integer of at least 1.
         InputError, ShapeError
             If x does not fit the network.
         """

@@ -13,7 +13,8 @@ from .part import Array, Shape
 class Normalization(Layer):
     """What the two have in common, y = γ x̂ + β with x̂ = (x - μ) / √(σ² + ε).
 
-    Shapes: x (N, I), γ and β (I,), y (N, I). γ starts as ones, β as zeros.
+    Shapes: x (N, I), γ and β (I,), y (N, I). γ starts as ones, β as zeros. A number outside its range is an
+    ArgumentError.
     """
 
     gives = "numbers"
@@ -70,6 +71,11 @@ class LayerNorm(Normalization):
         I, the number of values of a sample.
     eps : float, default 1e-5
         ε, added to the variance so that a constant sample does not divide by zero.
+
+    Raises
+    ------
+    ArgumentError
+        If n is no integer of at least 1, or eps is not above 0.
     """
 
     axis = 1
@@ -96,6 +102,11 @@ class BatchNorm(Normalization):
         running ← momentum running + (1 - momentum) batch, as in Chainer and (as 1 - 0.1) in PyTorch.
     eps : float, default 1e-5
         ε, added to the variance so that a constant value does not divide by zero.
+
+    Raises
+    ------
+    ArgumentError
+        If n is no integer of at least 1, momentum lies outside [0, 1), or eps is not above 0.
     """
 
     axis = 0

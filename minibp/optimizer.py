@@ -50,7 +50,7 @@ class Optimizer:
     Raises
     ------
     ArgumentError
-        If a number is outside its range.
+        If net is no Network, or a number is outside its range: here, or where it is assigned to `lr`.
     """
 
     names: tuple[str, ...] = ()  # the numbers of its formula, by the names of the attributes

@@ -33,6 +33,11 @@ class SGD(Optimizer):
         Nesterov's momentum.
     **options
         weight_decay, clip_norm, max_norm: see `Optimizer`.
+
+    Raises
+    ------
+    ArgumentError
+        If net is no Network, a number is outside its range, or nesterov is asked for without a momentum.
     """
 
     def __init__(
@@ -81,6 +86,11 @@ class AdaGrad(Optimizer):
         ε, against division by zero.
     **options
         weight_decay, clip_norm, max_norm: see `Optimizer`.
+
+    Raises
+    ------
+    ArgumentError
+        If net is no Network, or a number is outside its range.
     """
 
     names = ("eps",)
@@ -117,6 +127,11 @@ class RMSProp(Optimizer):
         ε, against division by zero.
     **options
         weight_decay, clip_norm, max_norm: see `Optimizer`.
+
+    Raises
+    ------
+    ArgumentError
+        If net is no Network, or a number is outside its range.
     """
 
     names = ("rho", "eps")
@@ -163,6 +178,11 @@ class Adam(Optimizer):
         ε, against division by zero.
     **options
         weight_decay, clip_norm, max_norm: see `Optimizer`. The decay is part of the gradient; AdamW keeps it apart.
+
+    Raises
+    ------
+    ArgumentError
+        If net is no Network, or a number is outside its range.
     """
 
     names = ("beta1", "beta2", "eps")
@@ -214,6 +234,11 @@ class AdamW(Adam):
         λ; the paper's and PyTorch's default. Weights only, not biases.
     **options
         beta1, beta2, eps: see `Adam`; clip_norm, max_norm: see `Optimizer`.
+
+    Raises
+    ------
+    ArgumentError
+        If net is no Network, or a number is outside its range.
     """
 
     def __init__(self, net: Network, lr: float | Schedule = 0.001, weight_decay: float = 0.01, **options: Any):

@@ -34,6 +34,13 @@ class Part:
         The array library to compute with: numpy or cupy.
     dtype : numpy.dtype
         What it computes in: float64 alone, in a network the network's.
+
+    Raises
+    ------
+    ShapeError
+        If what is assigned to a parameter has another shape.
+    ArgumentError
+        If a parameter is drawn, at its first use, with numbers that are not finite.
     """
 
     xp: Any = np
@@ -115,13 +122,13 @@ class Part:
         self.__dict__.update(arrays)
 
     def initialize(self, rng: np.random.Generator) -> None:
-        """Draw what was neither given nor drawn yet."""
+        """Draw what was neither given nor drawn yet; an ArgumentError where an initializer draws what is not finite."""
         for name, (shape, start) in self._starts.items():
             if name not in self._held:
                 self._fill(name, start(shape, rng))
 
     def seeded(self, seed: int | None) -> None:
-        """Draw the parameters now, where a seed is given; else at the first use, or by the network's seed."""
+        """Draw the parameters now, where a seed is given (ArgumentError if it is none); else at the first use."""
         if seed is not None:
             self.initialize(seeds(seed))
 
@@ -178,9 +185,10 @@ class Part:
 
     def attach(self, xp: Any, dtype: np.dtype, held: dict[str, Array]) -> None:
         """Compute with this array library and dtype, on these arrays (name -> W, dW, ...): a network's views."""
-        for name in self._workspace_names().union(self._loops):
+        self.drop_loops()
+        for name in self._workspace_names():
             self.__dict__.pop(name, None)
-        for kept in (self._memory, self._bound, self._loops):
+        for kept in (self._memory, self._bound):
             kept.clear()
         # 0-d arrays: NumPy takes them 0.3 us faster than Python numbers, and CuPy launches no copy.
         log_max = math.floor(math.log(np.finfo(dtype).max)) - 1  # so that 1 / exp(log_max) is a normal number
@@ -189,7 +197,15 @@ class Part:
         self.__dict__.update(held, **constants, _held=held, xp=xp, dtype=dtype, _shape=None, x=None, y=None)
 
     def astype(self: Self, dtype: Any) -> Self:
-        """Compute in this dtype from now on: for a layer alone, a network has its own. Returns the layer."""
+        """Compute in this dtype from now on: for a layer alone, a network has its own. Returns the layer.
+
+        Raises
+        ------
+        StateError
+            If it belongs to a network.
+        ArgumentError
+            If dtype is neither float32 nor float64.
+        """
         if self._taken:
             raise StateError(f"{self} belongs to a network, which decides the dtype: Network(..., dtype={dtype!r})")
         self.initialize(np.random.default_rng())
@@ -200,6 +216,12 @@ class Part:
         """Run these functions of (part, ...) in place of the methods that they are named after, until it moves."""
         self._loops.update(loops)
         self.__dict__.update({name: partial(function, self) for name, function in loops.items()})
+
+    def drop_loops(self) -> None:
+        """Run the methods again."""
+        for name in self._loops:
+            self.__dict__.pop(name, None)
+        self._loops.clear()
 
     def bind(self, shape: Shape) -> None:
         """Point ``self.y``, ``self.dx``, ... at the workspaces for an x of this shape: made once, then found again."""

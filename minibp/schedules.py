@@ -20,7 +20,13 @@ class Schedule:
 
 
 class Constant(Schedule):
-    """The same rate all the time."""
+    """The same rate all the time.
+
+    Raises
+    ------
+    ArgumentError
+        If lr is no finite number of at least 0.
+    """
 
     def __init__(self, lr: float):
         self.lr = number("lr", lr)
@@ -30,7 +36,13 @@ class Constant(Schedule):
 
 
 class Step(Schedule):
-    """lr · factorᵏ, where k counts how often `every` steps are over."""
+    """lr · factorᵏ, where k counts how often `every` steps are over.
+
+    Raises
+    ------
+    ArgumentError
+        If lr or factor is no finite number of at least 0, or every no integer of at least 1.
+    """
 
     def __init__(self, lr: float, every: int, factor: float = 0.1):
         self.lr, self.every, self.factor = number("lr", lr), at_least_one("every", every), number("factor", factor)
@@ -40,7 +52,13 @@ class Step(Schedule):
 
 
 class Exponential(Schedule):
-    """lr · factor^(step / steps): falls smoothly, by `factor` in each `steps` steps."""
+    """lr · factor^(step / steps): falls smoothly, by `factor` in each `steps` steps.
+
+    Raises
+    ------
+    ArgumentError
+        If lr or factor is no finite number of at least 0, or steps no integer of at least 1.
+    """
 
     def __init__(self, lr: float, steps: int, factor: float = 0.1):
         self.lr, self.steps, self.factor = number("lr", lr), at_least_one("steps", steps), number("factor", factor)
@@ -50,7 +68,13 @@ class Exponential(Schedule):
 
 
 class Cosine(Schedule):
-    """Half a cosine from lr down to `end` in `steps` steps, then `end` (Loshchilov & Hutter, 2017)."""
+    """Half a cosine from lr down to `end` in `steps` steps, then `end` (Loshchilov & Hutter, 2017).
+
+    Raises
+    ------
+    ArgumentError
+        If lr or end is no finite number of at least 0, or steps no integer of at least 1.
+    """
 
     def __init__(self, lr: float, steps: int, end: float = 0.0):
         self.lr, self.steps, self.end = number("lr", lr), at_least_one("steps", steps), number("end", end)
@@ -71,6 +95,11 @@ class Warmup(Schedule):
         The rate, or the schedule, that follows.
     steps : int
         How many steps the rise takes.
+
+    Raises
+    ------
+    ArgumentError
+        If a rate is no finite number of at least 0, or steps no integer of at least 1.
     """
 
     def __init__(self, then: float | Schedule, steps: int):
@@ -98,6 +127,12 @@ class ReduceOnPlateau(Schedule):
         Epochs without improvement that are let pass. 10 and 0.1 are the usual defaults (PyTorch, Keras).
     least : float, default 0
         The rate never falls below it.
+
+    Raises
+    ------
+    ArgumentError
+        If factor does not lie between 0 and 1, lr or least is no finite number of at least 0, or patience no integer
+        of at least 0.
     """
 
     def __init__(self, lr: float, factor: float = 0.1, patience: int = 10, least: float = 0.0):

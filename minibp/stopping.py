@@ -33,6 +33,11 @@ class EarlyStopping:
     ----------
     best : float
         The smallest value so far.
+
+    Raises
+    ------
+    ArgumentError
+        If patience is no integer of at least 1.
     """
 
     def __init__(self, net: Network, patience: int = 5):

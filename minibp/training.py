@@ -99,14 +99,14 @@ def train(
 
 
 def check_fit(net: Network, optimizer: Optimizer, dataset: Any) -> None:
-    """Refuse an optimizer that is not this network's, and what is no data set."""
+    """Refuse, by an ArgumentError, an optimizer that is not this network's, and what is no data set."""
     if not isinstance(optimizer, Optimizer) or optimizer.net is not net:
         raise ArgumentError("the optimizer was made for another network; make one for this: e.g. SGD(net, lr=0.1)")
     check_dataset("dataset", dataset)
 
 
 def check_dataset(name: str, given: Any) -> None:
-    """Refuse what is no data set."""
+    """Refuse, by an ArgumentError, what is no data set."""
     if not isinstance(given, Dataset):
         raise ArgumentError(f"{name} must be a Dataset, got {type(given).__name__}; make one: Dataset(x, labels)")
 

@@ -1,0 +1,307 @@
+"""Long runs: memory, files and threads stay as they are; two networks in two threads do what each does alone.
+
+All but a short form of the last is marked `soak`. ``pytest -m soak tests/test_soak.py -rP`` shows what was read.
+"""
+
+import copy
+import gc
+import multiprocessing
+import os
+import pickle
+import sys
+import threading
+import weakref
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minibp import (
+    SGD,
+    Adam,
+    BatchNorm,
+    CrossEntropy,
+    Dense,
+    Dropout,
+    EarlyStopping,
+    LayerNorm,
+    Network,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+    check_gradients,
+    evaluate,
+    load,
+    optimizer,
+    probe,
+    save,
+    train,
+)
+from minibp.data import Dataset
+from minibp.errors import DivergenceError
+
+PROC = Path("/proc/self")
+NEVER, AT_ONCE = 1e15, 1e3  # parameters updated before a training goes over to compiled loops
+soak = pytest.mark.soak
+
+
+@pytest.fixture(params=[NEVER, AT_ONCE], ids=["formulas", "loops"])
+def worth(request, monkeypatch):
+    """When trainings go over to compiled loops: a test that uses this runs once without them, and once with."""
+    if request.param == AT_ONCE:
+        pytest.importorskip("numba")
+    monkeypatch.setattr(optimizer, "WORTH", request.param)
+    return request.param
+
+
+def samples(n, width, classes=5, seed=0):
+    rng = np.random.default_rng(seed)
+    return Dataset(rng.integers(256, size=(n, width), dtype="uint8"), rng.integers(classes, size=n))
+
+
+def small(seed=0):
+    """20 inputs, 5 classes."""
+    layers = [Dense(20, 16), BatchNorm(16), ReLU(), Dropout(0.2), Dense(16, 5), Softmax()]
+    return Network(layers, CrossEntropy(), seed=seed)
+
+
+# --- what a process holds ------------------------------------------------------------------------------------------
+
+
+class Held:
+    """Readings of what this process holds, and whether they are flat."""
+
+    # One object left behind in each of 90,000 steps would be 1.4 MiB at least (16 bytes is the least that Python
+    # allocates) and 90,000 blocks; one in each of 9,000 epochs, 9,000 blocks. A reading keeps a handful.
+    MEMORY, BLOCKS = 1 << 20, 1000
+
+    def __init__(self):
+        if not (PROC / "statm").exists():
+            pytest.skip("this system does not tell a process what it holds")
+        self.readings = []
+
+    def read(self, done):
+        pages = int((PROC / "statm").read_text().split()[1])
+        tasks, files = (len(os.listdir(PROC / name)) for name in ("task", "fd"))
+        reading = pages * os.sysconf("SC_PAGE_SIZE"), sys.getallocatedblocks(), files, tasks, threading.active_count()
+        self.readings.append(reading)
+        memory, *others = reading
+        print(f"{done:7,} done: resident {memory / 2**20:.2f} MiB; blocks, files, tasks, threads: {others}")
+
+    def assert_flat(self):
+        """From the second reading on; what comes before the first is warm-up, and readings need memory themselves."""
+        _, first, *_, last = self.readings
+        memory, blocks, *others = (b - a for a, b in zip(first, last, strict=True))
+        assert others == [0, 0, 0]
+        assert blocks < self.BLOCKS
+        assert memory < self.MEMORY
+
+
+def resident_after(held, rounds, run):
+    """Runs `run(i)` so often; reads what is held ten times."""
+    for i in range(rounds + 1):
+        if i % (rounds // 10) == 0:
+            held.read(i)
+        run(i)
+
+
+@soak
+def test_a_hundred_thousand_steps_leave_nothing_behind(worth):
+    held, net = Held(), small()
+    adam = Adam(net)
+    for epoch in train(net, adam, samples(320, 20), epochs=10_000, batch_size=33, validation=samples(100, 20, seed=1)):
+        if epoch.number == 1 or epoch.number % 1000 == 0:
+            gc.collect()
+            held.read(adam.steps)
+    assert adam.steps == 100_000
+    assert (net.loops is None) == (worth == NEVER)
+    held.assert_flat()
+
+
+@soak
+def test_using_copying_and_saving_leave_nothing_behind(tmp_path):
+    held, net, dataset, sizes = Held(), small(), samples(100, 20), cycle(range(1, 100, 7))
+    adam = Adam(net)  # goes along
+
+    def run(i):
+        n = next(sizes)
+        net.predict(dataset.x[:n], batch_size=max(n // 3, 1))
+        evaluate(net, dataset[:n], batch_size=max(n // 2, 1))
+        save(net, tmp_path / "net.safetensors")
+        for twin in (load(tmp_path / "net.safetensors"), copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+            twin.to("numpy", "float64").predict(dataset.x[:n])
+        best = EarlyStopping(net)
+        best.should_stop(1.0)
+        best.restore()
+        net.to("numpy", "float64").to("numpy", "float32")
+        probe(net, SGD(net), dataset[: n + 1], batch_size=n)
+        if i % (2000 // 20) == 0:
+            check_gradients(net, dataset.x[:3], dataset.t[:3])
+            gc.collect()
+
+    resident_after(held, 2000, run)
+    held.assert_flat()
+    assert adam.net is net and os.listdir(tmp_path) == ["net.safetensors"]
+
+
+@soak
+def test_networks_thrown_away_leave_nothing_behind_even_without_a_collector(worth, without_collector):
+    held, dataset = Held(), samples(70, 20)
+
+    def run(i):
+        net = small(seed=i)
+        for _ in train(net, Adam(net), dataset, epochs=4, batch_size=33, validation=dataset):
+            pass
+        assert (net.loops is None) == (worth == NEVER)
+
+    resident_after(held, 5000, run)
+    held.assert_flat()
+
+
+@pytest.fixture
+def without_collector():
+    """Memory is given back only where nothing refers to it any more."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_a_network_is_gone_with_its_last_name(worth, without_collector):
+    net = small()
+    adam = Adam(net)
+    trained = train(net, adam, samples(70, 20), epochs=9, batch_size=33)
+    for _ in range(4):
+        next(trained)
+    assert (net.loops is None) == (worth == NEVER)
+    parts = [weakref.ref(part) for part in (net, adam, *net.layers, net.loss)]
+    del net, adam, trained
+    assert [part() for part in parts if part() is not None] == []
+
+
+def test_a_layer_that_outlives_its_network_runs_its_formula():
+    pytest.importorskip("numba")
+    net = Network([Dense(3, 2), Softmax()], CrossEntropy())
+    net.compile()
+    dense, x = net.layers[0], np.ones((4, 3), "float32")
+    before = dense.forward(x).copy()
+    del net
+    assert "formula" not in vars(dense)
+    np.testing.assert_array_equal(dense.forward(x), before)
+
+
+# --- two networks in two threads -----------------------------------------------------------------------------------
+
+SHARED = samples(200, 20, seed=3)  # a data set that several learn from
+
+
+def narrow(seed):
+    return small(seed), SHARED, 33
+
+
+def deep(seed):
+    layers = [Dense(20, 40), LayerNorm(40), Sigmoid(), Dense(40, 12), Tanh(), Dropout(0.5), Dense(12, 5)]
+    return Network([*layers, Softmax()], CrossEntropy(), dtype="float64", seed=seed), SHARED, 7
+
+
+def wide(seed):
+    """Large enough for several threads of the BLAS."""
+    layers = [Dense(300, 200), ReLU(), Dense(200, 10), Softmax()]
+    return Network(layers, CrossEntropy(), seed=seed), samples(300, 300, classes=10, seed=4), 256
+
+
+def trained(make, seed, epochs):
+    """All that a training gives: losses, weights, statistics, moments, predictions."""
+    net, dataset, batch_size = make(seed)
+    adam, losses = Adam(net), []
+    for epoch in train(net, adam, dataset, epochs, batch_size, validation=dataset[:50]):
+        losses.append(epoch[1:4])
+    return [np.array(losses), net.params, net.state, *adam.vectors, net.predict(dataset.x)]
+
+
+def predicted(make, seed, epochs):
+    """What a network in use says, again and again."""
+    net, dataset, batch_size = make(seed)
+    if optimizer.WORTH == AT_ONCE:
+        net.compile()
+    return [net.predict(dataset.x, batch_size=batch_size) for _ in range(4 * epochs)]
+
+
+def at_once(*calls):
+    """The results of calls, each in a thread of its own, which start together and take turns quickly."""
+    start, interval = threading.Barrier(len(calls), timeout=60), sys.getswitchinterval()
+
+    def run(call):
+        function, *arguments = call
+        start.wait()
+        return function(*arguments)
+
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(len(calls)) as pool:
+            return list(pool.map(run, calls))
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def assert_as_alone(*calls):
+    alone = [function(*arguments) for function, *arguments in calls]
+    for got, expected in zip(at_once(*calls), alone, strict=True):
+        for ours, theirs in zip(got, expected, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_two_networks_in_two_threads_give_what_each_gives_alone(worth):
+    assert_as_alone((trained, narrow, 1, 20), (trained, deep, 2, 6))
+    assert_as_alone((trained, narrow, 1, 20), (trained, narrow, 1, 20))
+    assert_as_alone((trained, wide, 3, 10), (predicted, deep, 4, 10))
+
+
+def diverged(make, seed):
+    """What is said of a training that fails."""
+    net, dataset, batch_size = make(seed)
+    with pytest.raises(DivergenceError) as caught:
+        list(train(net, SGD(net, lr=1e30), dataset, 2, batch_size))
+    return [str(caught.value), np.isfinite(net.params)]
+
+
+def test_a_divergence_in_one_thread_is_one_there_alone(worth):
+    for seed in range(5):
+        assert_as_alone((diverged, narrow, seed), (trained, deep, seed, 1), (diverged, wide, seed))
+
+
+@soak
+@pytest.mark.parametrize("first", [narrow, deep, wide])
+@pytest.mark.parametrize("second", [narrow, deep, wide])
+def test_any_two_networks_in_two_threads_give_what_each_gives_alone(worth, first, second):
+    for seed in range(5):
+        assert_as_alone((trained, first, seed, 50), (trained, second, seed + 1, 50))
+        assert_as_alone((trained, first, seed, 50), (predicted, second, seed + 1, 50))
+
+
+def compiled_at_once():
+    """What two networks learn whose threads want compiled loops at the same time, and which of them got any."""
+    optimizer.WORTH = AT_ONCE
+
+    def run(make):
+        net, *_ = make(0)
+        return net.compile() is not None, trained(make, 0, 5)
+
+    return at_once((run, narrow), (run, narrow), (run, deep))
+
+
+@soak
+@pytest.mark.parametrize("attempt", range(5))
+def test_threads_that_compile_the_loops_at_the_same_time_all_get_them(attempt, tmp_path, monkeypatch):
+    pytest.importorskip("numba")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))  # nothing is compiled yet
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        results = pool.submit(compiled_at_once).result()
+    assert list(tmp_path.rglob("*.nbi"))
+    for make, (found, got) in zip((narrow, narrow, deep), results, strict=True):
+        assert found
+        for ours, theirs in zip(got, trained(make, 0, 5), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
