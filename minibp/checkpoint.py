@@ -95,7 +95,19 @@ class Checkpoint:
     def begin(
         self, net: Network, optimizer: Optimizer, batches: Batches, validation: Batches | None, epochs: int
     ) -> Progress:
-        """Go on from the file where there is one, else write the first; refuses the file of another training."""
+        """Go on from the file where there is one, else write the first.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is of another training.
+        FileFormatError
+            If it is damaged beyond use, and the one before too, or contradicts itself.
+        ArgumentError
+            If the network has a generator of another kind than its own.
+        OSError
+            If the file cannot be read, or the first one not be written.
+        """
         for left in glob.glob(f"{glob.escape(self.path)}.{'[0-9a-f]' * 16}.part"):  # of a process that was killed
             with suppress(OSError):
                 os.unlink(left)

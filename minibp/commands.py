@@ -24,6 +24,8 @@ def evaluation(net: Network, test: Dataset) -> str:
 
     Raises
     ------
+    ArgumentError
+        If it is no Dataset.
     InputError, ShapeError, TargetError
         If the data do not fit the network.
     """

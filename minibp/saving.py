@@ -62,7 +62,7 @@ def save(net: Network, path: str | os.PathLike[str]) -> None:
 
 
 def refuse_not_finite(arrays: dict[str, Any]) -> None:
-    """Refuse to keep weights that are no numbers any more."""
+    """Refuse, by an ArgumentError, to keep weights that are no numbers any more."""
     bad = [name for name, array in arrays.items() if not np.isfinite(array).all()]
     if bad:
         raise ArgumentError(f"{', '.join(bad)}: NaN or infinite, so the network is of no use; nothing was written")

@@ -32,7 +32,11 @@ def functions(cls: type) -> dict[str, list[FunctionType]]:
 
 @cache
 def nodes(function: FunctionType) -> list[ast.AST]:
-    return list(ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))))
+    try:
+        source = inspect.getsource(function)
+    except OSError:  # of a dataclass, which writes its own methods
+        return []
+    return list(ast.walk(ast.parse(textwrap.dedent(source))))
 
 
 class Scope:
