@@ -8,6 +8,7 @@ uint32, then the values, big-endian, the last dimension running fastest (LeCun, 
 import gzip
 import math
 import os
+import stat
 import struct
 import zlib
 from typing import Any, BinaryIO
@@ -50,18 +51,39 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
         There is no such file.
     FileFormatError
         It is not a whole IDX file: a web page saved under its name, a wrong header, values missing or left over,
-        a damaged gzip.
+        a damaged gzip; or no regular file at all: a folder, a pipe, a device.
+    OSError
+        It cannot be read.
     """
+    if not stat.S_ISREG(os.stat(path).st_mode):  # looked at before it is opened, for a pipe would wait there
+        raise _refusal(path, "it is no regular file but a folder, a pipe or a device", "a file")
     with open(path, "rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
-        if not packed:
-            return _read(raw, path)
-        try:
-            with gzip.GzipFile(fileobj=raw) as unpacked:
-                return _read(unpacked, path)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise _refusal(path, f"its gzip is damaged or cut off ({error})", "a whole gzip file") from error
+        return parse_idx(raw, path)
+
+
+def parse_idx(raw: BinaryIO, path: str | os.PathLike[str], at_most: float = math.inf) -> np.ndarray:
+    """Read an opened IDX file, gzipped or not, as `read_idx` does.
+
+    Parameters
+    ----------
+    raw : the file, at its beginning; it can be sought
+    path : its name, for error messages
+    at_most : bytes of values; a header that promises more is refused before any of them is read
+
+    Raises
+    ------
+    FileFormatError
+        It is not a whole IDX file.
+    """
+    packed = raw.read(2) == b"\x1f\x8b"
+    raw.seek(0)
+    if not packed:
+        return _read(raw, path, at_most)
+    try:
+        with gzip.GzipFile(fileobj=raw) as unpacked:
+            return _read(unpacked, path, at_most)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise _refusal(path, f"its gzip is damaged or cut off ({error})", "a whole gzip file") from error
 
 
 def contents_sha256(array: np.ndarray) -> str:
@@ -86,7 +108,7 @@ def contents_sha256(array: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _read(file: BinaryIO | gzip.GzipFile, path: str | os.PathLike[str]) -> np.ndarray:
+def _read(file: BinaryIO | gzip.GzipFile, path: str | os.PathLike[str], at_most: float) -> np.ndarray:
     head = file.read(4)
     if head[:2] != b"\0\0" and (head + file.read(256)).lstrip(b"\xef\xbb\xbf\t\r\n ").startswith(b"<"):
         raise _refusal(path, "it looks like a web page (HTML)", "an IDX file")
@@ -105,6 +127,8 @@ def _read(file: BinaryIO | gzip.GzipFile, path: str | os.PathLike[str]) -> np.nd
     shape = struct.unpack(f">{dimensions}I", sizes)
 
     promised = math.prod(shape) * dtype.itemsize
+    if promised > at_most:
+        raise _refusal(path, f"its header promises {promised} bytes for shape {shape}", f"at most {at_most}")
     values = bytearray()
     # Piece by piece: read(promised) would set aside whatever a false header claims.
     while chunk := file.read(min(_CHUNK, promised - len(values))):

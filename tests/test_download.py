@@ -1,22 +1,77 @@
 """Downloads: from a server on this machine that does all that servers on the network do."""
 
+import errno
+import gzip
 import hashlib
 import http.server
 import os
+import shutil
 import socket
+import ssl
+import subprocess
+import sys
 import threading
+import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from minibp import download
 from minibp.download import File, fetch
-from minibp.errors import ChecksumError, DataError, DownloadError
+from minibp.errors import ArgumentError, ChecksumError, DataError, DownloadError
 
+ROOT = Path(__file__).parent.parent
 GOOD = bytes(range(256)) * 1000
 FILE = File("values.gz", len(GOOD), hashlib.sha256(GOOD).hexdigest())
 HTML = b"<!DOCTYPE html><html>Sign in to the classroom's network</html>"
+BOMB = gzip.compress(bytes(100_000_000), compresslevel=1)
+CUT = b"HTTP/1.1 200 OK\r\nContent-Length: 256000\r\n\r\n" + GOOD[:100_000]
+
+
+def chunked(size_line: bytes, contents: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + size_line + b"\r\n" + contents + b"\r\n0\r\n\r\n"
+
+
+# What is sent as it stands here; then the connection is closed.
+ANSWERS = {
+    "silent": b"",
+    "garbage": bytes(range(256)) * 10,
+    "good": b"HTTP/1.1 200 OK\r\n\r\n" + GOOD,
+    "wrong": b"HTTP/1.1 200 OK\r\n\r\n" + GOOD[:-1] + b"!",
+    "html": b"HTTP/1.1 200 OK\r\n\r\n" + HTML,
+    "cut": CUT,
+    "cut-in-headers": CUT[:30],
+    "said-shorter": CUT.replace(b"256000", b"100000") + GOOD[100_000:],
+    "chunks": chunked(b"3e800", GOOD),
+    "chunk-cut": chunked(b"3e800", GOOD[:1000]),
+    "chunk-of-no-size": chunked(b"size", GOOD),
+    "called-gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + GOOD,
+    "bomb": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + BOMB,
+    "bomb-at-a-redirect": b"HTTP/1.1 302 \r\nLocation: /good/values.gz\r\nContent-Encoding: gzip\r\n\r\n" + BOMB,
+    "part-of-it": b"HTTP/1.1 206 Partial Content\r\n\r\n" + GOOD,
+    "nowhere": b"HTTP/1.1 302 Found\r\n\r\n" + GOOD,
+    "round": b"HTTP/1.1 302 Found\r\nLocation: /round/values.gz\r\n\r\n",
+    "terminal": b"HTTP/1.1 404 \x1b[2J\r\n\r\n",
+}
+# What is sent first, and what is sent then for ever.
+ENDLESS = {
+    "endless": (b"HTTP/1.1 200 OK\r\n\r\n", GOOD),
+    "endless-redirect": (b"HTTP/1.1 302 Found\r\nLocation: /good/values.gz\r\n\r\n", GOOD),
+    "endless-headers": (b"HTTP/1.1 200 OK\r\n", b"x: y\r\n"),
+    "endless-header": (b"HTTP/1.1 200 OK\r\nx: ", GOOD.replace(b"\n", b"")),
+    "endless-chunk-size": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0" * 100_000),
+}
+TRICKLES = {
+    "trickle": b"HTTP/1.1 200 OK\r\n\r\n",
+    "trickling-headers": b"HTTP/1.1 200 OK\r\nx: ",
+    "trickling-redirect": b"HTTP/1.1 302 Found\r\nLocation: ",
+}
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -25,57 +80,109 @@ class Handler(http.server.BaseHTTPRequestHandler):
     server: "Server"
 
     def do_GET(self):
-        behaviour = self.path.split("/")[1]
+        behaviour, argument = self.path.split("/")[1:3]
         self.server.asked.append(self.path)
+        self.server.authorizations.append(self.headers["Authorization"])
+        self.close_connection = True
+        try:
+            self.do(behaviour, argument)
+        except OSError:
+            self.server.hung_up.set()
+
+    def do(self, behaviour, argument):
+        write, closing = self.wfile.write, self.server.closing
         if behaviour.isdigit():
             self.send_error(int(behaviour))
-        elif behaviour == "elsewhere":
-            self.send_response(302)
-            self.send_header("Location", "ftp://127.0.0.1/values.gz")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+        elif behaviour == "to":
+            write(b"HTTP/1.1 302 Found\r\nLocation: " + bytes.fromhex(argument) + b"\r\n\r\n")
+        elif behaviour == "bytes":
+            write(self.server.answer)
         elif behaviour == "hang":
-            self.server.closing.wait(10)
-        elif behaviour == "endless":
-            self.send_response(200)
-            self.end_headers()
-            try:
-                while not self.server.closing.is_set():
-                    self.wfile.write(GOOD)
-            except OSError:
-                self.server.hung_up.set()
+            closing.wait(10)
+        elif behaviour == "half":
+            write(CUT)
+            self.server.half_sent.set()
+            closing.wait(10)
+        elif behaviour == "together":
+            self.server.barrier.wait(10)
+            write(ANSWERS["good"])
+        elif behaviour in ENDLESS:
+            first, then = ENDLESS[behaviour]
+            write(first)
+            while not closing.is_set():
+                write(then)
+        elif behaviour in TRICKLES:
+            write(TRICKLES[behaviour])
+            while not closing.wait(0.02):
+                write(b"x")
         else:
-            contents = {"good": GOOD, "wrong": GOOD[:-1] + b"!", "html": HTML, "cut": GOOD[:100_000]}[behaviour]
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(GOOD) if behaviour == "cut" else len(contents)))
-            self.end_headers()
-            self.wfile.write(contents)
+            write(ANSWERS.get(behaviour, b"HTTP/1.1 404 Not Found\r\n\r\n"))
 
     def log_message(self, *_):
         pass
 
 
 class Server(http.server.ThreadingHTTPServer):
+    scheme = "http"
+
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[str] = []
+        self.authorizations: list[str | None] = []
+        self.answer = b""
+        self.barrier = threading.Barrier(2)
         self.closing = threading.Event()
+        self.half_sent = threading.Event()
         self.hung_up = threading.Event()
 
     def mirror(self, behaviour: str) -> str:
-        return f"http://127.0.0.1:{self.server_port}/{behaviour}/"
+        return f"{self.scheme}://127.0.0.1:{self.server_port}/{behaviour}/"
+
+    def redirect(self, location: str) -> str:
+        return self.mirror(f"to/{location.encode().hex()}")
+
+    def __enter__(self):
+        self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01})
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.closing.set()
+        self.shutdown()
+        self.thread.join()
+        self.server_close()
 
 
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
         yield server
-        server.closing.set()
-        server.shutdown()
-        thread.join()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate of this machine, and its key."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed: it makes the certificate of a server for https")
+    folder = tmp_path_factory.mktemp("certificate")
+    command = "openssl req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -days 2 -subj /CN=localhost"
+    files = folder / "certificate.pem", folder / "key.pem"
+    more = ["-addext", "subjectAltName=IP:127.0.0.1", "-out", files[0], "-keyout", files[1]]
+    subprocess.run([*command.split(), *more], check=True, capture_output=True)
+    return files
+
+
+@pytest.fixture
+def secure_server(monkeypatch, certificate):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+    with Server() as server:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.scheme = "https"
+        yield server
 
 
 @pytest.fixture
@@ -92,10 +199,9 @@ def names(folder):
 
 def test_file_is_downloaded_into_a_new_folder(server, tmp_path):
     folder = tmp_path / "made" / "for it"
-    path = fetch(FILE, [server.mirror("good")], folder)
-    assert path == folder / FILE.name
-    assert path.read_bytes() == GOOD
+    assert fetch(FILE, [server.mirror("good")], folder) == GOOD
     assert names(folder) == [FILE.name]
+    assert (folder / FILE.name).read_bytes() == GOOD
 
 
 def test_nothing_is_printed(server, tmp_path, capfd):
@@ -105,14 +211,16 @@ def test_nothing_is_printed(server, tmp_path, capfd):
 
 def test_cached_file_is_not_downloaded_again(server, tmp_path):
     for _ in range(2):
-        fetch(FILE, [server.mirror("good")], tmp_path)
+        assert fetch(FILE, [server.mirror("good")], tmp_path) == GOOD
     assert len(server.asked) == 1
 
 
-def test_damaged_cached_file_is_set_aside_and_downloaded_again(server, tmp_path):
-    (tmp_path / FILE.name).write_bytes(b"damaged")
-    assert fetch(FILE, [server.mirror("good")], tmp_path).read_bytes() == GOOD
-    assert (tmp_path / "values.gz.rejected").read_bytes() == b"damaged"
+@pytest.mark.parametrize("damaged", [b"", GOOD[:1000], GOOD + b"!"])
+def test_damaged_cached_file_is_set_aside_and_downloaded_again(server, tmp_path, damaged):
+    (tmp_path / FILE.name).write_bytes(damaged)
+    assert fetch(FILE, [server.mirror("good")], tmp_path) == GOOD
+    assert (tmp_path / FILE.name).read_bytes() == GOOD
+    assert (tmp_path / "values.gz.rejected").read_bytes() == damaged
 
 
 def test_damaged_cached_file_is_not_used_without_a_network(dead_mirror, tmp_path):
@@ -122,27 +230,59 @@ def test_damaged_cached_file_is_not_used_without_a_network(dead_mirror, tmp_path
     assert names(tmp_path) == ["values.gz.rejected"]
 
 
-@pytest.mark.parametrize("first", ["403", "503", "cut", "wrong", "html", "hang", "elsewhere", "endless"])
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_pipe_in_the_cache_is_not_waited_for(server, tmp_path):
+    os.mkfifo(tmp_path / FILE.name)
+    with pytest.raises(DownloadError, match=r"values\.gz is there already, and is no file: move it away"):
+        fetch(FILE, [server.mirror("good")], tmp_path)
+    assert not server.asked
+
+
+# --- mirrors that fail --------------------------------------------------------------------------------------------
+
+FAULTS = {
+    "302": "HTTP status 302 Found",
+    "403": "HTTP status 403 Forbidden",
+    "503": "HTTP status 503 Service Unavailable",
+    "599": "HTTP status 599",
+    "part-of-it": "HTTP status 206 Partial Content",
+    "nowhere": "HTTP status 302 Found",
+    "terminal": "HTTP status 404 Not Found",
+    "silent": "RemoteDisconnected",
+    "garbage": "BadStatusLine",
+    "cut": "100000 bytes read",
+    "chunk-cut": "ProtocolError",
+    "chunk-of-no-size": "ProtocolError",
+    "hang": "Read timed out",
+    "half": "Read timed out",
+    "round": "redirected more than 10 times",
+    "endless-headers": "got more than 100 headers",
+    "endless-header": "got more than 65536 bytes when reading header line",
+    "endless-chunk-size": "ProtocolError",
+}
+OTHER_CONTENTS = ["wrong", "html", "cut-in-headers", "said-shorter", "bomb", "endless"]
+
+
+@pytest.mark.parametrize("first", [*FAULTS, *OTHER_CONTENTS, *TRICKLES])
 def test_second_mirror_is_used_when_the_first_one_fails(server, tmp_path, first):
-    path = fetch(FILE, [server.mirror(first), server.mirror("good")], tmp_path, timeout=(2, 0.3))
-    assert path.read_bytes() == GOOD
+    mirrors = [server.mirror(first), server.mirror("good")]
+    assert fetch(FILE, mirrors, tmp_path, timeout=(2, 0.3), limit=1) == GOOD
 
 
-@pytest.mark.parametrize(
-    ("behaviour", "reason"),
-    [
-        ("403", "HTTP status 403 Forbidden"),
-        ("503", "HTTP status 503 Service Unavailable"),
-        ("cut", "100000 bytes read"),
-        ("hang", "Read timed out"),
-        ("elsewhere", "No connection adapters were found for 'ftp:"),
-    ],
-)
+@pytest.mark.parametrize(("behaviour", "reason"), FAULTS.items())
 def test_reason_of_a_failed_mirror_is_named(server, tmp_path, behaviour, reason):
     with pytest.raises(DownloadError) as caught:
         fetch(FILE, [server.mirror(behaviour)], tmp_path, timeout=(2, 0.3))
     assert f"{server.mirror(behaviour)}values.gz: " in str(caught.value)
     assert reason in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("behaviour", TRICKLES)
+def test_mirror_that_sends_a_byte_now_and_then_is_given_up(server, tmp_path, behaviour):
+    with pytest.raises(DownloadError, match=r"not all of it came in 0\.3 seconds"):
+        fetch(FILE, [server.mirror(behaviour)], tmp_path, limit=0.3)
     assert names(tmp_path) == []
 
 
@@ -154,9 +294,21 @@ def test_every_mirror_and_the_way_by_hand_are_listed_when_all_fail(server, dead_
         assert expected in str(caught.value)
 
 
-@pytest.mark.parametrize("behaviour", ["wrong", "html"])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+@given(start=st.sampled_from([b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 302 Found\r\nLocation: "]), rest=st.binary())
+def test_whatever_a_server_answers_is_an_error_of_downloads(server, tmp_path, start, rest):
+    server.answer = start + rest + b"\r\n\r\n"
+    with pytest.raises((DownloadError, ChecksumError), match=r"values\.gz could not be fetched"):
+        fetch(FILE, [server.mirror("bytes")], tmp_path, timeout=(2, 2))
+    assert FILE.name not in names(tmp_path)
+
+
+# --- other contents -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("behaviour", OTHER_CONTENTS)
 def test_other_contents_are_set_aside_and_never_used(server, dead_mirror, tmp_path, behaviour):
-    with pytest.raises(ChecksumError, match=f"not {FILE.sha256}") as caught:
+    with pytest.raises(ChecksumError, match=f"not {FILE.sha256}|has more than the published 256000 bytes") as caught:
         fetch(FILE, [server.mirror(behaviour), dead_mirror], tmp_path)
     assert names(tmp_path) == ["values.gz.rejected"]
     assert f"set aside as {tmp_path / 'values.gz.rejected'}" in str(caught.value)
@@ -168,30 +320,124 @@ def test_web_page_is_called_one(server, tmp_path):
         fetch(FILE, [server.mirror("html")], tmp_path)
 
 
-def test_download_without_end_is_ended(server, tmp_path):
-    with pytest.raises(ChecksumError):
-        fetch(FILE, [server.mirror("endless")], tmp_path)
-    assert (tmp_path / "values.gz.rejected").stat().st_size == len(GOOD) + 1
+@pytest.mark.parametrize("behaviour", ["chunks", "called-gzip"])
+def test_contents_arrive_as_they_are_however_they_are_sent(server, tmp_path, behaviour):
+    assert fetch(FILE, [server.mirror(behaviour)], tmp_path) == GOOD
+
+
+@pytest.mark.parametrize("behaviour", ENDLESS)
+def test_download_without_end_is_ended(server, tmp_path, behaviour):
+    assert fetch(FILE, [server.mirror(behaviour), server.mirror("good")], tmp_path) == GOOD
     assert server.hung_up.wait(5)
+    if behaviour == "endless":
+        assert (tmp_path / "values.gz.rejected").stat().st_size == len(GOOD) + 1
 
 
-def test_several_at_once_do_not_disturb_each_other(server, tmp_path):
-    (tmp_path / FILE.name).write_bytes(b"damaged")
-    mirrors = [server.mirror("cut"), server.mirror("wrong"), server.mirror("good")]
-    with ThreadPoolExecutor(8) as pool:
-        paths = list(pool.map(lambda _: fetch(FILE, mirrors, tmp_path), range(8)))
-    assert {path.read_bytes() for path in paths} == {GOOD}
-    assert names(tmp_path) == [FILE.name, "values.gz.rejected"]
+@pytest.mark.parametrize("behaviour", ["bomb", "bomb-at-a-redirect", *ENDLESS])
+def test_no_answer_takes_more_memory_than_the_file(server, tmp_path, behaviour):
+    fetch(FILE, [server.mirror("good")], tmp_path / "first")  # imports
+    tracemalloc.start()
+    try:
+        fetch(FILE, [server.mirror(behaviour), server.mirror("good")], tmp_path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 * len(GOOD)
 
 
-def test_file_put_there_by_another_process_at_the_same_moment_is_used(server, tmp_path, monkeypatch):
-    def windows_replace(_source, target):
-        target.write_bytes(GOOD)
-        raise PermissionError("another process reads it")
+# --- addresses ----------------------------------------------------------------------------------------------------
 
-    monkeypatch.setattr(os, "replace", windows_replace)
-    assert fetch(FILE, [server.mirror("good")], tmp_path).read_bytes() == GOOD
-    assert names(tmp_path) == [FILE.name]
+
+def test_redirects_are_followed(server, tmp_path):
+    mirror = server.redirect(server.redirect("/good/values.gz") + FILE.name)
+    assert fetch(FILE, [mirror], tmp_path) == GOOD
+    assert len(server.asked) == 3
+
+
+def test_redirect_from_http_to_https_is_followed(server, secure_server, tmp_path):
+    assert fetch(FILE, [server.redirect(secure_server.mirror("good"))], tmp_path) == GOOD
+    assert len(secure_server.asked) == 1
+
+
+@pytest.mark.parametrize("hops_before", [[], ["https"], ["http"], ["http", "https"]])
+@pytest.mark.parametrize("upper", [False, True])
+def test_redirect_from_https_to_http_is_not_followed(server, secure_server, tmp_path, hops_before, upper):
+    forbidden = server.mirror("good") + FILE.name
+    url = secure_server.redirect(forbidden.replace("http", "HTTP") if upper else forbidden)
+    for scheme in reversed(hops_before):
+        url = {"http": server, "https": secure_server}[scheme].redirect(url + FILE.name)
+    with pytest.raises(DownloadError, match=r"redirected from https to '(http|HTTP)://.*not followed"):
+        fetch(FILE, [url], tmp_path)
+    assert len(secure_server.asked) == 1 + hops_before.count("https")
+    assert not any(path.startswith("/good") for path in server.asked)
+
+
+def test_server_of_https_with_a_certificate_of_its_own_is_not_believed(secure_server, tmp_path, monkeypatch):
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+    monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
+    with pytest.raises(DownloadError, match="CERTIFICATE_VERIFY_FAILED"):
+        fetch(FILE, [secure_server.mirror("good")], tmp_path)
+    assert not secure_server.asked
+
+
+@pytest.mark.parametrize("scheme", ["ftp://127.0.0.1", "file://", "data:,", "javascript:", "gopher://127.0.0.1", "x:"])
+@pytest.mark.parametrize("where", ["mirror", "http", "https"])
+def test_what_is_neither_http_nor_https_is_refused(request, tmp_path, scheme, where):
+    (tmp_path / FILE.name).write_bytes(GOOD)  # which file:// would give
+    mirror = f"{scheme}{tmp_path}/"
+    if where != "mirror":
+        server = request.getfixturevalue("server" if where == "http" else "secure_server")
+        mirror = server.redirect(mirror + FILE.name)
+    with pytest.raises(DownloadError, match="not followed"):
+        fetch(FILE, [mirror], tmp_path / "cache")
+    assert names(tmp_path / "cache") == []
+
+
+@pytest.mark.parametrize("mirror", ["", "/etc/", "http:", "https://", "http://[/", "http://a b/", "http://\0/", "//x/"])
+def test_mirror_that_is_no_address_is_an_error_of_downloads(tmp_path, mirror):
+    with pytest.raises(DownloadError, match=r"values\.gz could not be fetched"):
+        fetch(FILE, [mirror], tmp_path)
+
+
+def test_passwords_of_the_user_are_not_sent(server, tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    fetch(FILE, [server.redirect(server.mirror("good"))], tmp_path / "cache")
+    assert server.authorizations == [None, None]
+
+
+# --- the folder ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "../evil", "a/../../evil", "/tmp/evil", "a/b", "a\\b", "C:evil", "a\0b", "a\n", ".a", "*", "?"],
+)
+def test_name_that_could_leave_the_folder_is_refused(server, tmp_path, name):
+    folder = tmp_path / "cache"
+    with pytest.raises(ArgumentError, match="expected letters, digits and"):
+        fetch(FILE._replace(name=name), [server.mirror("good")], folder)
+    assert not server.asked and not folder.exists()
+
+
+@pytest.mark.parametrize(("link", "behaviour"), [("values.gz", "good"), ("values.gz.rejected", "wrong")])
+@pytest.mark.parametrize("dangling", [False, True])
+def test_link_that_leads_out_of_the_folder_is_replaced_and_not_followed(server, tmp_path, link, behaviour, dangling):
+    outside, folder = tmp_path / "outside", tmp_path / "cache"
+    folder.mkdir()
+    if not dangling:
+        outside.write_bytes(b"mine")
+    try:
+        (folder / link).symlink_to(outside)
+    except OSError:
+        pytest.skip("this system lets nobody make links")
+    if behaviour == "good":
+        assert fetch(FILE, [server.mirror("good")], folder) == GOOD
+    else:
+        with pytest.raises(ChecksumError):
+            fetch(FILE, [server.mirror("wrong")], folder)
+    assert not (folder / link).is_symlink()
+    assert outside.read_bytes() == b"mine" if not dangling else not outside.exists()
 
 
 def test_folder_that_cannot_be_used_is_named(tmp_path):
@@ -200,20 +446,126 @@ def test_folder_that_cannot_be_used_is_named(tmp_path):
         fetch(FILE, [], tmp_path / "file" / "folder")
 
 
-@pytest.mark.parametrize(("start", "target", "followed"), [
-    ("https://a/x", "http://b/x", False),
-    ("https://a/x", "https://b/x", True),
-    ("https://a/x", "/y", True),
-    ("http://a/x", "http://b/x", True),
-    ("http://a/x", "https://b/x", True),
-])  # fmt: skip
-def test_redirect_from_https_to_http_is_not_followed(start, target, followed):
-    response = SimpleNamespace(url=start, headers={"location": target}, is_redirect=True)
-    if followed:
-        download._refuse_downgrade(response)
-    else:
-        with pytest.raises(DownloadError, match="not followed"):
-            download._refuse_downgrade(response)
+@contextmanager
+def full_disk(path, mode):
+    """In the place of `open`: a file that takes half of what is written, then the disk is full."""
+
+    def write(contents):
+        file.write(contents[: len(contents) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with open(path, mode) as file:
+        yield SimpleNamespace(read=file.read, write=write)
+
+
+@pytest.mark.parametrize("first", ["good", "wrong"])
+def test_full_disk_is_named_and_no_mirror_is_blamed_for_it(server, tmp_path, monkeypatch, first):
+    monkeypatch.setattr(download, "open", full_disk, raising=False)
+    with pytest.raises(DownloadError) as caught:
+        fetch(FILE, [server.mirror(first), server.mirror("good")], tmp_path, by_hand="By hand: so.")
+    assert f"the folder {tmp_path} cannot be used" in str(caught.value)
+    assert os.strerror(errno.ENOSPC) in str(caught.value) and "By hand: so." in str(caught.value)
+    assert len(server.asked) == 1
+    assert names(tmp_path) == []
+
+
+# --- several at once ----------------------------------------------------------------------------------------------
+
+
+def start(mirrors, folder, first=""):
+    """Fetch in a process of its own, which first runs some code."""
+    code = f"""
+import sys, time
+from pathlib import Path
+from minibp import download
+{first}
+contents = download.fetch(download.File{tuple(FILE)}, {mirrors}, Path({str(folder)!r}))
+sys.exit(contents != bytes(range(256)) * 1000)
+"""
+    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE)
+
+
+def test_threads_do_not_disturb_each_other(server, tmp_path):
+    (tmp_path / FILE.name).write_bytes(b"damaged")
+    mirrors = [server.mirror("cut"), server.mirror("wrong"), server.mirror("good")]
+    with ThreadPoolExecutor(8) as pool:
+        contents = set(pool.map(lambda _: fetch(FILE, mirrors, tmp_path), range(8)))
+    assert contents == {GOOD}
+    assert names(tmp_path) == [FILE.name, "values.gz.rejected"]
+
+
+def test_two_processes_at_once_do_not_disturb_each_other(server, tmp_path):
+    (tmp_path / FILE.name).write_bytes(b"damaged")
+    mirrors = [server.mirror("cut"), server.mirror("wrong"), server.mirror("together")]
+    processes = [start(mirrors, tmp_path) for _ in range(2)]
+    for process in processes:
+        process.communicate(timeout=60)
+    assert [process.returncode for process in processes] == [0, 0]
+    assert names(tmp_path) == [FILE.name, "values.gz.rejected"]
+    assert (tmp_path / FILE.name).read_bytes() == GOOD
+
+
+def test_process_killed_while_it_downloads_leaves_nothing(server, tmp_path):
+    process = start([server.mirror("half")], tmp_path)
+    assert server.half_sent.wait(60)
+    process.kill()
+    process.communicate()
+    assert names(tmp_path) == []
+    assert fetch(FILE, [server.mirror("good")], tmp_path) == GOOD
+
+
+HALF_WRITTEN = """
+class Slow:
+    def __init__(self, path, mode):
+        self.file = open(path, mode)
+    def __enter__(self):
+        return self
+    def __exit__(self, *_):
+        pass
+    def write(self, contents):
+        self.file.write(contents[:1000])
+        self.file.flush()
+        print("now", flush=True)
+        time.sleep(60)
+download.open = Slow
+"""
+
+
+def test_what_a_process_killed_while_it_writes_leaves_is_never_used_and_later_removed(server, tmp_path):
+    process = start([server.mirror("good")], tmp_path, HALF_WRITTEN)
+    assert process.stdout.readline() == b"now" + os.linesep.encode()
+    process.kill()
+    process.communicate()
+    [part] = tmp_path.iterdir()
+    assert part.name.endswith(".part") and part.stat().st_size == 1000
+
+    assert fetch(FILE, [server.mirror("good")], tmp_path) == GOOD
+    assert names(tmp_path) == [FILE.name, part.name]  # it might still be in the writing
+    two_hours_ago = time.time() - 7200
+    os.utime(part, (two_hours_ago, two_hours_ago))
+    assert fetch(FILE, [], tmp_path) == GOOD
+    assert names(tmp_path) == [FILE.name]
+
+
+def test_contents_are_those_that_were_checked_whatever_happens_to_the_file(server, tmp_path, monkeypatch):
+    replace = os.replace
+
+    def replace_and_damage(source, target):
+        replace(source, target)
+        Path(target).write_bytes(b"damaged")
+
+    monkeypatch.setattr(os, "replace", replace_and_damage)
+    assert fetch(FILE, [server.mirror("good")], tmp_path) == GOOD
+
+
+def test_file_put_there_by_another_process_at_the_same_moment_is_used(server, tmp_path, monkeypatch):
+    def windows_replace(_source, target):
+        target.write_bytes(GOOD)
+        raise PermissionError("another process reads it")
+
+    monkeypatch.setattr(os, "replace", windows_replace)
+    assert fetch(FILE, [server.mirror("good")], tmp_path) == GOOD
+    assert names(tmp_path) == [FILE.name]
 
 
 def test_errors_of_downloads_are_data_errors():
