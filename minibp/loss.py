@@ -131,6 +131,8 @@ class Loss(Part):
         labels (n,), as integers, or rows (n, k), as floats.
         """
         self.check_outputs(k)
+        if np.ma.isMaskedArray(t):
+            raise TargetError(f"{self}: the targets are a masked array; fill it first, with t.filled(value)")
         try:
             t = np.asarray(t)
         except (TypeError, ValueError) as error:  # TypeError: an array of another library
