@@ -277,6 +277,15 @@ def test_max_norm_does_not_make_zeros_of_weights_whose_norm_overflows():
     assert_equal(net.layers[0].W[:, 0], kept)
 
 
+@pytest.mark.parametrize("kind", [BatchNorm, LayerNorm])
+def test_normalization_does_not_make_zeros_of_inputs_whose_variance_overflows(kind):
+    x = 1e25 * np.random.default_rng(0).normal(size=(6, 4))
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert np.isnan(host(kind(4).astype("float32").forward(x))).all()
+    with pytest.raises(DivergenceError, match=r"the loss became NaN .* at step 1 of 1\. .* too large"):
+        learn(Network([kind(4), Dense(4, 2)], QuadraticLoss()), Dataset(x, np.zeros((6, 2))))
+
+
 def test_a_loss_too_large_for_the_dtype_is_no_loss():
     x = np.full((2, 4), 1e15)
     with np.errstate(over="ignore"):
@@ -493,6 +502,48 @@ def test_a_batch_larger_than_the_data_is_the_data(batch_size):
 
 
 # --- constant features ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [0.1, 1000.1, -2024.7, 1e5 / 3, 1e15 / 3])
+@pytest.mark.parametrize("n", [7, 600])
+@pytest.mark.parametrize("kind", [BatchNorm, LayerNorm])
+def test_a_large_constant_is_normalized_to_zero_also_in_float32(kind, n, value):
+    shape = (n, 3) if kind is BatchNorm else (3, n)
+    layer = kind(shape[1]).astype("float32")
+    assert_equal(layer.forward(np.full(shape, value)), np.zeros(shape))
+    layer.backward(np.ones(shape))
+    assert_equal(layer.dgamma, np.zeros(shape[1]))
+
+
+@pytest.mark.parametrize("kind", [BatchNorm, LayerNorm])
+def test_small_differences_of_large_values_are_normalized_also_in_float32(kind):
+    rng = np.random.default_rng(0)
+    x = (1000 + rng.integers(-8, 9, size=(600, 600)) / 16).astype("float32")  # without rounding
+    axis = 0 if kind is BatchNorm else 1
+    wide = x.astype("float64")
+    expected = (wide - wide.mean(axis=axis, keepdims=True)) / np.sqrt(wide.var(axis=axis, keepdims=True) + 1e-5)
+    assert_close(kind(600).astype("float32").forward(x), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [0.1, 1000.1, 2024.7, 1e6 / 7])
+def test_a_constant_is_normalized_to_zero_in_use_after_a_long_training(value):
+    layer, x = BatchNorm(2).astype("float32"), np.full((32, 2), value)
+    for _ in range(400):
+        layer.forward(x)
+    layer.training = False
+    assert_close(layer.forward(x), np.zeros((32, 2)), atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [1, 1e4 / 3])
+def test_a_constant_feature_changes_no_answer_of_a_normalized_network(value):
+    x = samples(600).x
+    answers = []
+    for constant in (0, value):
+        x[:, 2] = constant
+        net = Network([BatchNorm(4), Dense(4, 8), Tanh(), Dense(8, 3), Softmax()], CrossEntropy())
+        learn(net, Dataset(x, samples(600).t), epochs=2, batch_size=4)
+        answers.append(net.predict(x))
+    assert_close(answers[1], answers[0], atol=1e-6)
 
 
 def test_features_that_are_all_constant_tell_only_how_often_each_class_occurs():
