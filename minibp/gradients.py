@@ -12,6 +12,7 @@ from .diagnosis import UNSET, failure
 from .differences import (
     TOLERANCE,
     Gradient,
+    bounded,
     check_constant,
     check_part,
     draw,
@@ -84,7 +85,8 @@ def check_gradients(net: Network | Layer | Loss, x: Any, t: Any = None) -> Gradi
     Raises
     ------
     ArgumentError
-        If a loss is given no targets, or a layer some; or if a formula fails: the message names the layer.
+        If a loss is given no targets, or a layer some; or if a formula fails, or gives NaN or numbers of 1e50
+        and more: the message names the layer.
     InputError, ShapeError, TargetError
         If x or t do not fit, or a parameter of a layer alone is NaN or infinite.
     DivergenceError
@@ -181,6 +183,7 @@ def _check_links(twin: Network, x: np.ndarray, t: np.ndarray) -> tuple[list[dict
             fed.append(x.copy())
             with undone(layer), named(_place(twin, i)):
                 x = np.array(layer.forward(x), float)  # a float32 array would be too coarse for the next
+            bounded(_place(twin, i), x)
     with twin.aside(training=True):
         loss = check_part(twin.closing, _place(twin), x, t=t)["x"]
         alone: list[dict[str, Gradient]] = []

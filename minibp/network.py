@@ -61,7 +61,7 @@ class Network:
     StateError
         If a layer is used twice, or belongs to another network.
     ArgumentError, BackendError
-        If an argument is not as described, or CuPy is asked for and does not work.
+        If an argument is not as described, a weight is too large for the dtype, or CuPy is asked for and does not work.
     """
 
     def __init__(
@@ -128,7 +128,8 @@ class Network:
         Raises
         ------
         ArgumentError, BackendError
-            If an argument is not as described, or CuPy is asked for and does not work; then nothing was moved.
+            If an argument is not as described, a weight is too large for the dtype, or CuPy is asked for and does not
+            work; then nothing was moved.
         """
         self._carve(resolve(backend), self.dtype if dtype is None else real(dtype))
         for optimizer in self.optimizers:

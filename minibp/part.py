@@ -202,7 +202,15 @@ class Part:
         self.__dict__.update(held, **constants, _held=held, xp=xp, dtype=dtype, _shape=None, x=None, y=None)
 
     def astype(self: Self, dtype: Any) -> Self:
-        """Compute in this dtype from now on: for a layer alone, a network has its own. Returns the layer."""
+        """Compute in this dtype from now on: for a layer alone, a network has its own. Returns the layer.
+
+        Raises
+        ------
+        ArgumentError
+            If dtype is no dtype to compute in, or a parameter is too large for it.
+        StateError
+            If the layer belongs to a network.
+        """
         if self._taken:
             raise StateError(f"{self} belongs to a network, which decides the dtype: Network(..., dtype={dtype!r})")
         self.initialize(np.random.default_rng())

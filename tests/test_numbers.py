@@ -33,9 +33,11 @@ from minibp import (
     LayerNorm,
     Network,
     QuadraticLoss,
+    ReLU,
     RMSProp,
     Sigmoid,
     Softmax,
+    SoftmaxCrossEntropy,
     Tanh,
     check_gradients,
     evaluate,
@@ -291,6 +293,36 @@ def test_a_loss_too_large_for_the_dtype_is_no_loss():
     with np.errstate(over="ignore"):
         assert math.isinf(linear().forward(1e15 * x, [0, 1]))
     assert 1e20 < linear().forward(x, [0, 1]) < math.inf
+
+
+def large(layer=Dense, loss=QuadraticLoss, scale=1e6):
+    return check_gradients(Network([layer(4, 5), ReLU(), Dense(5, 3)], loss()), scale * samples().x, samples().t)
+
+
+@pytest.mark.parametrize("scale", [1e4, 1e6, 1e10])
+@pytest.mark.parametrize("loss", [QuadraticLoss, SoftmaxCrossEntropy])
+def test_gradients_at_large_inputs_are_not_called_wrong(loss, scale):
+    report = large(loss=loss, scale=scale)
+    assert report.ok, report
+
+
+class Doubled(Dense):
+    def gradient(self, dy):
+        return super().gradient(2 * dy)
+
+
+def test_wrong_gradients_at_large_inputs_are():
+    assert [line.name for line in large(Doubled) if not line.ok] == [
+        f"layer 0: Doubled(4, 5){name}" for name in (".W", ".b", ": x")
+    ]
+
+
+@pytest.mark.parametrize("scale", [1e60, 1e200])
+def test_gradients_whose_squares_overflow_are_not_judged(scale):
+    with pytest.raises(ArgumentError, match=r"layer 0: Dense\(4, 5\): formula gives NaN or numbers of 1e\+50 and more: "):
+        large(scale=scale)
+    with pytest.raises(ArgumentError, match=r"Tanh\(\): it is fed NaN or numbers of 1e\+50 and more: check with some of"):
+        check_gradients(Tanh(), scale * samples().x)
 
 
 # --- vanishing -----------------------------------------------------------------------------------------------------
