@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from .backend import free_memory, gather
-from .data import Dataset
+from .data import Dataset, first_not_finite
+from .errors import InputError
 from .network import Network
 from .part import Array
 
@@ -35,6 +36,11 @@ class Batches:
         n, xp = len(dataset), net.xp
         self.net, self.dataset, self.batch_size = net, dataset, min(batch_size, n)
         self.xp, self.dtype = xp, net.dtype
+        wider = dataset.x.dtype.itemsize > net.dtype.itemsize
+        if wider and (bad := first_not_finite(dataset.x, net.dtype)) is not None:
+            raise InputError(
+                f"x holds numbers that are too large for {net.dtype}, first in sample {bad}; scale them to about -1..1"
+            )
         self.t = net.enter_targets(dataset.t, n, net.outputs(dataset.x.shape))
         self.x = dataset.x.reshape(n, *net.sample(dataset.x.shape))
         raw = self.x.nbytes // n  # bytes of a sample as it is, and

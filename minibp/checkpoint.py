@@ -162,7 +162,7 @@ class Checkpoint:
         if stopping is not None and stopping.kept is not None:
             arrays["best.params"], arrays["best.state"] = stopping.kept
         arrays = {name: to_host(array) for name, array in arrays.items()}
-        if not np.isfinite(arrays["params"]).all():
+        if not all(np.isfinite(array).all() for name, array in arrays.items() if name != "losses"):
             return  # lost: the last good one must not be, and `train` says what happened
         contents = {
             "fit": self.fit,

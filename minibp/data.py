@@ -102,9 +102,12 @@ def split(dataset: Dataset, held_out: float = 0.2, seed: int = 0) -> Splits:
     Raises
     ------
     ArgumentError
-        held_out is neither, or leaves one of the parts empty; or seed is no integer of at least 0.
+        held_out is neither, or leaves one of the parts empty; there is only one sample; or seed is no integer of at
+        least 0.
     """
     n = len(dataset)
+    if n == 1:
+        raise ArgumentError("a data set of 1 sample cannot be split: one of the parts would be empty")
     if isinstance(held_out, (int, np.integer)) and not isinstance(held_out, bool):
         count = int(held_out)
     elif isinstance(held_out, (float, np.floating)) and 0 < held_out < 1:
@@ -231,7 +234,7 @@ def _as_inputs(x: Any) -> np.ndarray:
         raise InputError(f"the data set is empty: x has the shape {x.shape}")
     if x.ndim < 2:
         raise ShapeError(f"x has the shape {x.shape}; expected (N, ...). For one value a sample: x.reshape(-1, 1)")
-    bad = _first_not_finite(x)
+    bad = first_not_finite(x)
     if bad is not None:
         raise InputError(f"x has NaN or infinity in it, first in sample {bad}: remove or replace it")
     return x
@@ -254,7 +257,7 @@ def _as_targets(t: Any, n: int) -> np.ndarray:
         raise TargetError(f"t has the shape {t.shape}; expected labels (N,) or rows (N, K)")
     if len(t) != n:
         raise TargetError(f"x has {n} samples, but t has {len(t)} targets; expected one target for each sample")
-    bad = _first_not_finite(t)
+    bad = first_not_finite(t)
     if bad is not None:
         raise TargetError(f"t has NaN or infinity in it, first in sample {bad}: remove or replace it")
     return t
@@ -264,12 +267,14 @@ def _as_array(values: Any) -> np.ndarray:
     return values if isinstance(values, np.memmap) else np.asarray(values)
 
 
-def _first_not_finite(values: np.ndarray) -> int | None:
+def first_not_finite(values: np.ndarray, dtype: Any = None) -> int | None:
+    """The first sample with NaN or infinity in it, in this dtype where one is given; None where all are finite."""
     if values.dtype.kind != "f":
         return None
     step = max(1, _CHUNK * len(values) // values.size)  # samples; the whole may be larger than memory
     for start in range(0, len(values), step):
-        finite = np.isfinite(values[start : start + step])
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(values[start : start + step].astype(dtype or values.dtype, copy=False))
         if not finite.all():
             return start + int(finite.reshape(len(finite), -1).all(axis=1).argmin())
     return None

@@ -15,6 +15,7 @@ from .part import Part
 STEP = 1e-6  # of the central difference: small, against curvature and kinks; rounding then costs 1e-10 of the loss
 SMALLER = (1e-9, 1e-12)  # tried where that disagrees: the logarithm of a small probability is curved within 1e-6
 TOLERANCE = 1e-6  # relative error that a right gradient stays under; wrong ones are off by 1e-2 and more
+LARGEST = 1e50  # number that can be checked: the squares of gradients, products of two such, must not overflow
 NOTHING = np.empty(0)
 
 
@@ -89,6 +90,13 @@ def named(place: str) -> Iterator[None]:
         raise ArgumentError(f"{place}: formula fails: {type(error).__name__}: {error}") from error
 
 
+def bounded(place: str, values: np.ndarray, how: str = "formula gives") -> np.ndarray:
+    """Refuse numbers from which no gradient can be told: NaN, infinity, and those whose squares overflow."""
+    if not (abs(values.astype(float)) < LARGEST).all():
+        raise ArgumentError(f"{place}: {how} NaN or numbers of {LARGEST:g} and more: check with some of about -1..1")
+    return values
+
+
 def _runner(part: Any, place: str, t: np.ndarray | None) -> Callable[[np.ndarray], np.ndarray]:
     """y, or the losses, as a function of x."""
 
@@ -126,6 +134,7 @@ def check_part(
         return float(run(x).mean(dtype=float) if dy is None else (run(x) * dy).sum())
 
     got, rows, failed, changed = _backward(part, place, x, dy, t)
+    y = bounded(place, run(bounded(place, x, "it is fed")))
     arrays = {**part.params, "x": x}
     true = {name: numerical_gradient(lambda: total(dy), array) for name, array in arrays.items()}
     # A gradient that is zero, but for rounding, agrees: hence at least a hundredth of the largest, and of dy.
@@ -133,7 +142,8 @@ def check_part(
     least = 0.01 * max(norms)
     errors = {name: relative_error(got.get(name, NOTHING), true[name], least) for name in arrays}
     for name, array in arrays.items():
-        for step in SMALLER if TOLERANCE < errors[name] < float("inf") else ():
+        others = (*SMALLER, STEP * max(1.0, float(abs(array).max())))  # the last, as large numbers swallow a small step
+        for step in others if TOLERANCE < errors[name] < float("inf") else ():
             finer = numerical_gradient(lambda: total(dy), array, step)
             if relative_error(got[name], finer, least) <= TOLERANCE:
                 true[name], errors[name] = finer, relative_error(got[name], finer, least)
@@ -143,7 +153,6 @@ def check_part(
     if said:
         return {name: Gradient(NOTHING, NOTHING, float("inf"), said) for name in arrays}
 
-    y = run(x)
     gradients = {}
     for name, error in errors.items():
         if name not in got:

@@ -37,7 +37,7 @@ class StateError(MinibpError, RuntimeError):
 
 
 class DivergenceError(MinibpError, ArithmeticError):
-    """The loss, or a weight, became NaN or infinite in training."""
+    """A loss, a weight or an output is NaN or infinite: a training has diverged, or numbers were too large."""
 
 
 class BackendError(MinibpError, RuntimeError):

@@ -12,6 +12,7 @@ from .diagnosis import UNSET, failure
 from .differences import (
     TOLERANCE,
     Gradient,
+    bounded,
     check_constant,
     check_part,
     draw,
@@ -20,7 +21,7 @@ from .differences import (
     relative_error,
     undone,
 )
-from .errors import ArgumentError
+from .errors import ArgumentError, InputError
 from .layer import Layer
 from .loss import Loss
 from .network import Network
@@ -84,9 +85,12 @@ def check_gradients(net: Network | Layer | Loss, x: Any, t: Any = None) -> Gradi
     Raises
     ------
     ArgumentError
-        If a loss is given no targets, or a layer some; or if a formula fails: the message names the layer.
+        If a loss is given no targets, or a layer some; or if a formula fails, or gives NaN or numbers of 1e50
+        and more: the message names the layer.
     InputError, ShapeError, TargetError
-        If x or t do not fit.
+        If x or t do not fit, or a parameter of a layer alone is NaN or infinite.
+    DivergenceError
+        If a parameter of a network is NaN or infinite.
     """
     x, t = (to_host(given) if isinstance(given, net.xp.ndarray) else given for given in (x, t))
     if isinstance(net, Network):
@@ -97,6 +101,7 @@ def check_gradients(net: Network | Layer | Loss, x: Any, t: Any = None) -> Gradi
 
 
 def _check_network(net: Network, x: Any, t: Any) -> GradientReport:
+    net.check_weights()
     twin = copy.deepcopy(net).to("numpy", "float64")
     x = twin.enter(copy.deepcopy(x))  # a layer may change it in place, and it is the user's
     t = twin.enter_targets(copy.deepcopy(t), len(x), twin.outputs(x.shape))
@@ -178,6 +183,7 @@ def _check_links(twin: Network, x: np.ndarray, t: np.ndarray) -> tuple[list[dict
             fed.append(x.copy())
             with undone(layer), named(_place(twin, i)):
                 x = np.array(layer.forward(x), float)  # a float32 array would be too coarse for the next
+            bounded(_place(twin, i), x)
     with twin.aside(training=True):
         loss = check_part(twin.closing, _place(twin), x, t=t)["x"]
         alone: list[dict[str, Gradient]] = []
@@ -200,6 +206,9 @@ def _check_alone(part: Any, x: Any, t: Any) -> GradientReport:
     twin.initialize(np.random.default_rng(0))
     twin.attach(np, np.dtype("float64"), {name: to_host(value).astype(float) for name, value in twin._held.items()})
     x, place = np.array(x, float), str(part)
+    for name, values in {"x": x, **twin.params, **twin.state}.items():
+        if not np.isfinite(values).all():
+            raise InputError(f"{place}: {name} holds NaN or infinity, with which nothing can be compared")
     if t is None:
         with undone(twin), named(place):
             shape = np.shape(twin.forward(x.copy()))

@@ -150,6 +150,8 @@ class Loss(Part):
             If the targets do not fit the samples, the outputs or this loss.
         """
         self.check_outputs(k)
+        if np.ma.isMaskedArray(t):
+            raise TargetError(f"{self}: the targets are a masked array; fill it first, with t.filled(value)")
         try:
             t = np.asarray(t)
         except (TypeError, ValueError) as error:  # TypeError: an array of another library

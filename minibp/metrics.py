@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .checks import at_least_one
-from .errors import ArgumentError, ShapeError, TargetError
+from .errors import ArgumentError, InputError, ShapeError, TargetError
 
 
 def classes(rows: Any) -> np.ndarray:
@@ -28,6 +28,8 @@ def classes(rows: Any) -> np.ndarray:
 
 def _answers(outputs: Any, t: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The outputs, the classes that they answer, and the true classes (both (N,), int64), checked."""
+    if np.ma.isMaskedArray(outputs) or np.ma.isMaskedArray(t):
+        raise TargetError("outputs or targets are a masked array; fill it first, with .filled(value)")
     try:
         outputs, t = np.asarray(outputs), np.asarray(t)
     except (TypeError, ValueError) as error:  # TypeError: an array on a device
@@ -40,6 +42,10 @@ def _answers(outputs: Any, t: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         raise ShapeError(f"outputs have shape {outputs.shape}, targets {t.shape}; expected the same, or labels (N,)")
     if len(outputs) != len(t) or len(t) == 0:
         raise TargetError(f"got {len(outputs)} outputs and {len(t)} targets, expected one for each, and at least one")
+    for name, values, refused in (("outputs", outputs, InputError), ("targets", t, TargetError)):
+        if np.isnan(values).any():  # argmax would take it for the largest
+            bad = int(np.isnan(values).reshape(len(values), -1).any(axis=1).argmax())
+            raise refused(f"the {name} of sample {bad} are NaN, which is no class; has the training diverged?")
     if t.dtype.kind == "f" and outputs.shape[1:] == (1,):
         t = t.reshape(-1, 1)  # with one output, numbers (N,) are the rows, as for a loss
     said, true = classes(outputs), classes(t)
@@ -66,7 +72,9 @@ def accuracy(outputs: Any, t: Any) -> float:
     Raises
     ------
     ShapeError, TargetError
-        If the two do not fit together.
+        If the two do not fit together, or a target is NaN.
+    InputError
+        If an output is NaN.
     """
     _, said, true = _answers(outputs, t)
     return float((said == true).mean())
@@ -89,7 +97,9 @@ def top_k_accuracy(outputs: Any, t: Any, k: int = 5) -> float:
     Raises
     ------
     ArgumentError, ShapeError, TargetError
-        If k lies outside 1..K, or the two do not fit together.
+        If k lies outside 1..K, the two do not fit together, or a target is NaN.
+    InputError
+        If an output is NaN.
     """
     outputs, _, true = _answers(outputs, t)
     if outputs.ndim != 2 or outputs.shape[1] < 2:
@@ -115,7 +125,9 @@ def confusion_matrix(outputs: Any, t: Any, k: int | None = None) -> np.ndarray:
     Raises
     ------
     ArgumentError, ShapeError, TargetError
-        If a class lies outside 0..K-1, or the two do not fit together.
+        If a class lies outside 0..K-1, the two do not fit together, or a target is NaN.
+    InputError
+        If an output is NaN.
     """
     outputs, said, true = _answers(outputs, t)
     highest = int(max(said.max(), true.max()))

@@ -14,12 +14,12 @@ import numpy as np
 from .backend import resolve, to_host
 from .chain import chain, refuse_strangers
 from .checks import at_least_one, real, seeds
-from .errors import InputError, ShapeError, StateError, TargetError
+from .errors import DivergenceError, InputError, ShapeError, StateError, TargetError
 from .layer import Layer
 from .loss import Loss
 from .part import Array, Part, Shape
 from .summary import summary
-from .vectors import carve, vector
+from .vectors import all_finite, carve, vector
 
 PREDICT = 512  # samples predicted at a time: the workspaces of one piece stay in the cache
 
@@ -61,7 +61,7 @@ class Network:
     StateError
         If a layer is used twice, or belongs to another network.
     ArgumentError, BackendError
-        If an argument is not as described, or CuPy is asked for and does not work.
+        If an argument is not as described, a weight is too large for the dtype, or CuPy is asked for and does not work.
     """
 
     def __init__(
@@ -129,7 +129,8 @@ class Network:
         Raises
         ------
         ArgumentError, BackendError
-            If an argument is not as described, or CuPy is asked for and does not work; then nothing was moved.
+            If an argument is not as described, a weight is too large for the dtype, or CuPy is asked for and does not
+            work; then nothing was moved.
         """
         self._carve(resolve(backend), self.dtype if dtype is None else real(dtype))
         for optimizer in self.optimizers:
@@ -210,7 +211,27 @@ class Network:
             )
         return self.xp.asarray(values)
 
+    def check_weights(self) -> None:
+        """Refuse to go on with weights or running statistics that are NaN or infinite.
+
+        Raises
+        ------
+        DivergenceError
+            If there are any; the message names the layer.
+        """
+        if all_finite(self.xp, self.params, self.state):
+            return
+        for i, layer in enumerate(self.layers):
+            for name, values in {**layer.params, **layer.state}.items():
+                if not self.xp.isfinite(values).all():
+                    raise DivergenceError(
+                        f"layer {i}: {layer}: {name} holds NaN or infinity; build the network anew, or give it weights "
+                        "that are finite"
+                    )
+
     def _as_array(self, x: Any) -> Array:
+        if np.ma.isMaskedArray(x):
+            raise InputError("x is a masked array, which a network cannot use: fill it first, with x.filled(value)")
         if not isinstance(x, self.xp.ndarray):
             try:
                 x = np.asarray(x)
@@ -332,6 +353,8 @@ class Network:
             If batch_size is no integer of at least 1.
         InputError, ShapeError
             If x does not fit the network.
+        DivergenceError
+            If an output is NaN or infinite: the weights are, or x is too large.
         """
         batch_size = at_least_one("batch_size", batch_size)
         x = self._as_array(x)
@@ -342,6 +365,13 @@ class Network:
                 piece = slice(start, start + batch_size)
                 y = self.run(self.enter(x[piece]))
                 out[piece] = to_host(self.finish.forward(y) if self.finish else y)
+        if not math.isfinite(np.vdot(out, out)) and not np.isfinite(out).all():  # the first is quick, but may overflow
+            self.check_weights()
+            bad = int(np.isfinite(out).all(axis=1).argmin())
+            raise DivergenceError(
+                f"the outputs of sample {bad} are NaN or infinite: it is too large for these weights and {self.dtype}; "
+                "scale inputs to about -1..1"
+            )
         return out
 
     def run(self, x: Array) -> Array:

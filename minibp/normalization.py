@@ -32,17 +32,27 @@ class Normalization(Layer):
         return super().workspaces(shape) | {"xhat": shape, "part": shape, "mean": one, "var": one, "std": one}
 
     def moments(self, x: Array) -> None:
-        """Fill μ and σ² (biased), and leave x - μ in x̂."""
-        xp = self.xp
-        x.mean(axis=self.axis, keepdims=True, out=self.mean)
-        xp.subtract(x, self.mean, out=self.xhat)
-        xp.multiply(self.xhat, self.xhat, out=self.part).mean(axis=self.axis, keepdims=True, out=self.var)
+        """Fill μ and σ² (biased), and leave x - μ in x̂.
+
+        Counted from the first value on: the sum of a thousand large numbers is off by more than they differ, and a
+        constant feature must give 0.
+        """
+        xp, count, xhat, mean, var = self.xp, x.shape[self.axis], self.xhat, self.mean, self.var
+        first = x[:1] if self.axis == 0 else x[:, :1]
+        xp.subtract(x, first, out=xhat)
+        xhat.sum(axis=self.axis, keepdims=True, out=mean)
+        mean /= count
+        xhat -= mean
+        mean += first
+        xp.multiply(xhat, xhat, out=self.part).sum(axis=self.axis, keepdims=True, out=var)
+        var /= count
 
     def scaled(self) -> Array:
         """y, with x - μ in x̂."""
-        xp, xhat = self.xp, self.xhat
-        std = xp.add(self.var, self.eps, out=self.std)
-        xp.sqrt(std, out=std)
+        xp, xhat, var = self.xp, self.xhat, self.var
+        var += self.eps
+        std = xp.sqrt(var, out=self.std)
+        xp.divide(var, std, out=std)  # changes nothing, but makes NaN of infinity: else x̂ would be 0 where σ² overflows
         xhat /= std
         y = xp.multiply(xhat, self.gamma, out=self.y)
         y += self.beta
@@ -124,17 +134,25 @@ class BatchNorm(Normalization):
         if self.training:
             self.moments(x)
             if len(x) > 1:
-                self.remember(self.running_mean, self.mean, 1.0)
-                self.remember(self.running_var, self.var, len(x) / (len(x) - 1))  # unbiased, as in the paper
+                self.remember(len(x) / (len(x) - 1))  # unbiased, as in the paper
         else:
             self.mean[...], self.var[...] = self.running_mean, self.running_var
             self.xp.subtract(x, self.mean, out=self.xhat)
         return self.scaled()
 
-    def remember(self, running: Array, batch: Array, factor: float) -> None:
-        """running ← momentum running + (1 - momentum) factor batch."""
-        running *= self.momentum
-        running += self.xp.multiply(batch[0], (1 - self.momentum) * factor, out=self.std[0])
+    def remember(self, factor: float) -> None:
+        """running ← momentum running + (1 - momentum) batch, with the variance of the batch times this factor.
+
+        Rounding stops a running mean short of the mean by some units in the last place, which for a large constant are
+        more than √ε: where it has stopped, it has arrived.
+        """
+        xp, rest, change, before = self.xp, 1 - self.momentum, self.std[0], self.part[0]
+        running, mean = self.running_mean, self.mean[0]
+        before[...] = running
+        running += xp.multiply(xp.subtract(mean, running, out=change), rest, out=change)
+        xp.copyto(running, mean, where=running == before)
+        self.running_var *= self.momentum
+        self.running_var += xp.multiply(self.var[0], rest * factor, out=change)
 
     def gradient(self, dy: Array) -> Array:
         """As above in training; in use μ and σ² are constants, and dx = dy γ / √(σ² + ε)."""

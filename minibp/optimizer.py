@@ -148,7 +148,8 @@ class Optimizer:
             for W in self.net.weights:
                 units = W.reshape(-1, W.shape[-1])
                 norms = xp.sqrt(xp.einsum("ij,ij->j", units, units))
-                units *= self.max_norm / xp.maximum(norms, self.max_norm)  # 1 where the norm is small enough
+                factor = self.max_norm / xp.maximum(norms, self.max_norm)  # 1 where the norm is small enough
+                units *= xp.where(xp.isfinite(norms), factor, norms.dtype.type("nan"))  # not 0: as in `_clip`
 
     def _compiled(self) -> Callable[..., None] | None:
         """The compiled form of `update`, to the bit the same, where there is one."""
@@ -157,7 +158,7 @@ class Optimizer:
         return getattr(loops, self.loop, None) if self.loop and "loop" in vars(owner) else None
 
     def _clear(self) -> None:
-        """Make moments 0 that are 0 to any purpose.
+        """Make moments 0 that are 0 to any purpose, and NaN what has overflowed.
 
         Where a gradient stays 0, of a unit that is dead or a pixel that is never black, a moment decays to numbers
         below the normal ones, and stays there: rounding keeps it from 0. Processors take a hundred times as long for
@@ -168,6 +169,7 @@ class Optimizer:
             for m in moments:
                 xp.absolute(m, out=size)
                 m *= xp.greater_equal(size, least, out=kept)
+                xp.copyto(m, math.nan, where=xp.isinf(size))  # else what it divides would stand still unseen
 
     def _clip(self) -> Any:
         """What the gradients are to be multiplied by, as a 0-d array; None where nothing is clipped."""

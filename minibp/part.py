@@ -23,6 +23,16 @@ NARROW = 32  # an array of fewer columns, and no fewer rows than columns, lies c
 MAX_SHAPES = 8  # batch shapes remembered; training and inference need two each, a full batch and the last
 
 
+def refuse_not_finite(name: str, values: Any, xp: Any, dtype: np.dtype) -> None:
+    """Refuse NaN and infinity among values that are assigned; those on a device are not read back for it."""
+    if xp is not np and isinstance(values, xp.ndarray):
+        return
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(np.asarray(to_host(values), dtype)).all()
+    if not finite:
+        raise ArgumentError(f"{name} must hold finite numbers, got NaN or infinity (as {dtype}) in it")
+
+
 class Part:
     """Base of layers and losses: holds parameters, and the workspaces that formulas write to.
 
@@ -149,6 +159,10 @@ class Part:
         if held is None:
             self.__dict__[name] = value
             return
+        if value is held:  # changed in place, as by layer.W -= ...
+            return
+        if name in self._starts and name not in self._state:
+            refuse_not_finite(f"{self}: {name}", value, self.xp, self.dtype)
         value = moved(value, self.xp, self.dtype)
         if value.shape != held.shape:
             raise ShapeError(f"{self}: {name} has shape {held.shape}, got an array of shape {value.shape}")
@@ -201,14 +215,15 @@ class Part:
 
         Raises
         ------
-        StateError
-            If it belongs to a network.
         ArgumentError
-            If dtype is neither float32 nor float64.
+            If dtype is no dtype to compute in, or a parameter is too large for it.
+        StateError
+            If the layer belongs to a network.
         """
         if self._taken:
             raise StateError(f"{self} belongs to a network, which decides the dtype: Network(..., dtype={dtype!r})")
         self.initialize(np.random.default_rng())
+        refuse_too_large(self, real(dtype))
         self.attach(self.xp, real(dtype), {name: array.astype(dtype) for name, array in self._held.items()})
         return self
 
@@ -268,3 +283,12 @@ class Part:
         # A copy of a network's layer works alone, whatever the network computed with.
         self.__dict__.update(state)
         self.attach(self.xp, self.dtype, {name: self.xp.asarray(array) for name, array in self._held.items()})
+
+
+def refuse_too_large(part: Part, dtype: np.dtype) -> None:
+    """Refuse parameters that would become infinite in this dtype."""
+    for name, array in {**part.params, **part.state}.items():
+        if array.dtype.itemsize > dtype.itemsize:
+            size = abs(array)
+            if ((size > np.finfo(dtype).max) & (size < math.inf)).any():
+                raise ArgumentError(f"{part}: {name} holds numbers that are too large for {dtype}")

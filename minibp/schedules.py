@@ -143,8 +143,8 @@ class ReduceOnPlateau(Schedule):
         self.best, self.waited = math.inf, 0
 
     def update(self, loss: float) -> None:
-        """Take in the loss of an epoch, smaller being better; NaN counts as no improvement."""
-        if loss < self.best:
+        """Take in the loss of an epoch, smaller being better; NaN and infinity count as no improvement."""
+        if math.isfinite(loss) and loss < self.best:
             self.best, self.waited = loss, 0
             return
         self.waited += 1

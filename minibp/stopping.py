@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from .backend import moved
 from .checks import at_least_one
 from .errors import ArgumentError
@@ -55,7 +57,7 @@ class EarlyStopping:
         """
         if value is None:
             raise ArgumentError("early stopping got None, expected a number: train with train(..., validation=...)")
-        if value < self.best:  # NaN is no improvement
+        if math.isfinite(value) and value < self.best:  # NaN is no improvement
             self.best, self.waited = value, 0
             self.kept = self.net.params.copy(), self.net.state.copy()
             return False

@@ -19,6 +19,7 @@ from .network import PREDICT, Network
 from .optimizer import Optimizer
 from .part import Array
 from .progress import Epoch, Progress
+from .vectors import all_finite
 
 SHOWN_BY_THE_LOSS: dict[str, Any] = dict.fromkeys(("over", "invalid", "divide"), "ignore")  # it is then NaN or infinite
 
@@ -81,7 +82,8 @@ def train(
         If the checkpoint is of another training, damaged beyond use, or cannot be read or written. All these are raised
         by the call itself, before the first epoch.
     DivergenceError
-        At the end of an epoch in which the loss, or a weight, became NaN or infinite.
+        At the end of an epoch in which the loss, a weight, or an average of the optimizer became NaN or infinite; if
+        the loss of the validation set did; and by the call itself, if a weight is so from the start.
     """
     check_fit(net, optimizer, dataset)
     if validation is not None:
@@ -99,10 +101,16 @@ def train(
 
 
 def check_fit(net: Network, optimizer: Optimizer, dataset: Any) -> None:
-    """Refuse, by an ArgumentError, an optimizer that is not this network's, and what is no data set."""
+    """Refuse an optimizer that is not this network's, what is no data set, and weights that are lost already.
+
+    Raises
+    ------
+    ArgumentError, DivergenceError
+    """
     if not isinstance(optimizer, Optimizer) or optimizer.net is not net:
         raise ArgumentError("the optimizer was made for another network; make one for this: e.g. SGD(net, lr=0.1)")
     check_dataset("dataset", dataset)
+    net.check_weights()
 
 
 def check_dataset(name: str, given: Any) -> None:
@@ -126,7 +134,7 @@ def _epochs(
         losses = _one_epoch(net, optimizer, batches, progress, checkpoint)
         loss = float(losses.mean(dtype="float64"))
         seconds = time.perf_counter() - start
-        if not (np.isfinite(loss) and net.xp.isfinite(net.params).all()):
+        if not (np.isfinite(loss) and all_finite(net.xp, net.params, net.state, *optimizer.vectors)):
             raise DivergenceError(_diagnosis(net, optimizer, to_host(losses), number, batches.batch_size))
         val_loss, val_accuracy = _evaluate(net, validation) if validation is not None else (None, None)
         epoch = Epoch(number, loss, val_loss, val_accuracy, seconds)
@@ -175,6 +183,8 @@ def _diagnosis(net: Network, optimizer: Optimizer, losses: np.ndarray, epoch: in
         start, end = (part.mean(dtype="float64") for part in (before[:batch_size], before[-batch_size:]))
         rise = f" (mean loss of the first batch {start:.4g}, of the last finite one {end:.4g})"
     what = "loss" if wrong.any() else "weights"
+    if what == "weights" and all_finite(net.xp, net.params):
+        what = "running statistics, or the averages of the optimizer,"
     return (
         f"the {what} became NaN or infinite in epoch {epoch}, at step {first + 1} of {steps}{rise}. "
         f"Likely cause: {cause}. The weights are lost; build the network anew to start again"
@@ -204,7 +214,10 @@ def evaluate(net: Network, dataset: Dataset, batch_size: int = PREDICT) -> Evalu
     ------
     ArgumentError, InputError, ShapeError, TargetError
         If the data do not fit the network.
+    DivergenceError
+        If a weight, or the loss of a sample, is NaN or infinite: no answer would mean anything.
     """
+    net.check_weights()
     if not isinstance(dataset, Dataset):
         raise ArgumentError(f"evaluate needs a Dataset, got {type(dataset).__name__}; make one: Dataset(x, labels)")
     return _evaluate(net, Batches(net, dataset, at_least_one("batch_size", batch_size)))
@@ -219,9 +232,16 @@ def _evaluate(net: Network, batches: Batches) -> Evaluation:
             losses[done : done + len(x)] = net.closing.each(y, t)
             answers[done : done + len(x)] = classes(net.finish.forward(y) if net.finish else y)
             done += len(x)
+    loss = float(losses.mean(dtype="float64"))
+    if not np.isfinite(loss):  # then the largest output is not the answer
+        bad = int(np.isfinite(to_host(losses)).argmin())
+        raise DivergenceError(
+            f"the loss of sample {bad} of those evaluated is NaN or infinite: it is too large for these weights and "
+            f"{net.dtype}; scale inputs to about -1..1"
+        )
     t = to_host(batches.t)
     right = accuracy(to_host(answers), t) if name_classes(t) else float("nan")
-    return Evaluation(float(losses.mean(dtype="float64")), right)
+    return Evaluation(loss, right)
 
 
 def name_classes(t: np.ndarray) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .backend import moved
-from .part import Array, Part
+from .part import Array, Part, refuse_not_finite, refuse_too_large
 
 
 class Vectors(NamedTuple):
@@ -23,13 +23,16 @@ class Vectors(NamedTuple):
 
 def carve(parts: Sequence[Part], xp: Any, dtype: np.dtype) -> Vectors:
     """Copy what these parts hold into three new vectors, weights (of two and more dimensions) before biases."""
+    for part in parts:
+        refuse_too_large(part, dtype)
     views: list[dict[str, Array]] = [{} for _ in parts]
 
     def cut(entries: list[tuple[int, str, Array]]) -> Array:
         vector, start = xp.empty(sum(value.size for *_, value in entries), dtype), 0
         for i, name, value in entries:
             view = vector[start : start + value.size].reshape(value.shape)
-            view[...] = moved(value, xp, dtype)
+            with np.errstate(over="ignore"):  # of gradients, which the next backward overwrites
+                view[...] = moved(value, xp, dtype)
             views[i][name] = view
             start += value.size
         return vector
@@ -43,10 +46,17 @@ def carve(parts: Sequence[Part], xp: Any, dtype: np.dtype) -> Vectors:
     return Vectors(params, grads, state, weights, views)
 
 
+def all_finite(xp: Any, *vectors: Array) -> bool:
+    """Whether no number in these is NaN or infinite; read back from a device once."""
+    return bool(xp.stack([xp.isfinite(vector).all() for vector in vectors]).all())
+
+
 def vector(name: str, doc: str) -> Any:
     """A property for a vector: what is assigned to it is written into it, since the layers have views of it."""
 
     def put(owner: Any, values: Any) -> None:
+        if name == "params":
+            refuse_not_finite("the network: params", values, owner.xp, owner.dtype)
         owner.__dict__[name][...] = moved(values, owner.xp, owner.dtype)
 
     return property(lambda owner: owner.__dict__[name], put, doc=doc)

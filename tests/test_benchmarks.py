@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+import minibp
 from benchmarks import gpu, inference, launches, nets, startup, train_step
 from benchmarks.machine import others
 from benchmarks.peers import PEERS, build
@@ -20,6 +21,16 @@ CORE = ["--smoke", "--peers", "minibp-core", "naive"]
 
 def turn(number, seconds, kept=True):
     return {"round": number, "seconds": seconds, "kept": kept, "others": 0.0}
+
+
+@pytest.fixture(autouse=True)
+def as_in_a_process_of_its_own(monkeypatch):
+    """A peer without extras hides numba: loops that another test has loaded are not there, and numba comes back."""
+    monkeypatch.setitem(sys.modules, "numba", sys.modules.get("numba"))
+    if sys.modules["numba"] is None:
+        del sys.modules["numba"]
+    monkeypatch.delitem(sys.modules, "minibp.compiled", raising=False)
+    monkeypatch.delattr(minibp, "compiled", raising=False)
 
 
 @pytest.fixture

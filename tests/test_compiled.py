@@ -116,6 +116,25 @@ def test_compiled_layers_give_the_bits_of_their_formulas(make, dtype, n, k, seed
             assert_same_bits(layers[0].grads[name], layers[1].grads[name])
 
 
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("make", [lambda: Dense(40, 40, seed=1), ReLU, Sigmoid, Tanh, SoftmaxCrossEntropy,
+                                  SigmoidCrossEntropy])  # fmt: skip
+def test_what_is_not_finite_goes_through_the_loops_as_through_the_formulas(make, bad):
+    compiled = pytest.importorskip("minibp.compiled")
+    rng, parts = np.random.default_rng(0), [make().astype("float32") for _ in range(2)]
+    compiled.use(parts[:1])
+    k = 5 if hasattr(parts[0], "each") else 40  # the loops of a loss are for narrow arrays, those of a layer for wide
+    x, t = rng.normal(size=(40, k)).astype("float32"), rng.integers(k, size=40)
+    x[0, 0] = x[1, 2] = x[2, -1] = bad
+    ours, theirs = (part.each(x, t).copy() if k == 5 else part.forward(x) for part in parts)
+    np.testing.assert_array_equal(ours, theirs)
+    if k == 5 and np.isnan(bad):
+        assert np.isnan(ours[:3]).all()
+    ours, theirs = (part.backward(x) if k == 40 else part.gradient() for part in parts)
+    np.testing.assert_array_equal(ours, theirs)
+
+
 @pytest.mark.filterwarnings("ignore:overflow")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("make", [SoftmaxCrossEntropy, SigmoidCrossEntropy])
