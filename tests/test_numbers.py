@@ -319,9 +319,9 @@ def test_wrong_gradients_at_large_inputs_are():
 
 @pytest.mark.parametrize("scale", [1e60, 1e200])
 def test_gradients_whose_squares_overflow_are_not_judged(scale):
-    with pytest.raises(ArgumentError, match=r"layer 0: Dense\(4, 5\): formula gives NaN or numbers of 1e\+50 and more"):
+    with pytest.raises(ArgumentError, match=r"layer 0: Dense\(4, 5\): formula gives NaN or numbers of 1e\+50 and"):
         large(scale=scale)
-    with pytest.raises(ArgumentError, match=r"Tanh\(\): it is fed NaN or numbers of 1e\+50 and more: check with some"):
+    with pytest.raises(ArgumentError, match=r"Tanh\(\): it is fed NaN or numbers of 1e\+50 and more"):
         check_gradients(Tanh(), scale * samples().x)
 
 
@@ -389,12 +389,11 @@ def test_float16_data_are_not_computed_with_in_float16():
 
 
 def test_float16_rows_of_targets_are_those_of_float32():
-    rows = np.full((12, 1000), 1e-3, "float16")
-    rows /= rows.sum(axis=1, keepdims=True, dtype="float32")
-    got = [
-        evaluate(linear(4, 1000), Dataset(samples().x, rows.astype(dtype))).loss for dtype in ("float16", "float32")
-    ]
-    assert got[0] == got[1]
+    rows = np.random.default_rng(0).dirichlet(np.ones(1000), 12).astype("float16")  # off by up to 5e-4 each
+    net = Network([Dense(4, 1000)], SoftmaxCrossEntropy())
+    losses = [evaluate(net, Dataset(samples().x, rows)).loss, float(net.forward(samples().x, rows))]
+    expected = -(rows.astype(float) * np.log(net.predict(samples().x))).sum(axis=1).mean()
+    assert_close(losses, [expected] * 2, rtol=1e-3)  # as far as rows sum to 1
 
 
 @entrances("check_gradients")  # which computes in float64
