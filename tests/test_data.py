@@ -2,12 +2,14 @@
 
 import gzip
 import hashlib
+import os
 import shutil
 import socket
 import struct
 import subprocess
 import sys
 import tracemalloc
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -452,6 +454,49 @@ def test_unpacked_file_of_another_form_is_refused(small, tmp_path, file, array, 
     (folder / file.removesuffix(".gz")).write_bytes(idx_bytes(array))
     with pytest.raises(FileFormatError, match=message):
         data.kmnist(folder)
+
+
+@pytest.mark.parametrize(("unpacked", "error"), [(False, ChecksumError), (True, FileFormatError)])
+def test_file_that_would_unpack_to_more_than_the_data_set_is_not_unpacked(small, tmp_path, unpacked, error):
+    folder = fill(tmp_path / "mine", "kmnist")
+    (folder / NAMES[0]).unlink()
+    bomb = packed(bytes([0, 0, 8, 1]) + struct.pack(">I", 50_000_000) + bytes(50_000_000), level=1)
+    (folder / (NAMES[0].removesuffix(".gz") if unpacked else NAMES[0])).write_bytes(bomb)
+    tracemalloc.start()
+    try:
+        with pytest.raises(error, match="header promises 50000000 bytes"):
+            data.kmnist(folder)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4e6
+
+
+def test_file_larger_than_the_data_set_is_not_read_to_its_end(small, tmp_path):
+    folder = fill(tmp_path / "mine", "mnist")
+    os.truncate(folder / NAMES[0], 1 << 22)
+    with pytest.raises(ChecksumError, match="it has more than 1048600 bytes"):
+        data.mnist(folder)
+
+
+@pytest.mark.parametrize("unpack", [False, True])
+def test_what_is_used_is_what_was_checked_whatever_happens_to_the_file(small, monkeypatch, tmp_path, unpack):
+    folder = fill(tmp_path / "mine", "mnist")
+    if unpack:
+        for name in NAMES:
+            (folder / name).unlink()
+            (folder / name.removesuffix(".gz")).write_bytes(contents(name, 1))
+
+    @contextmanager
+    def open_and_exchange(path, mode):
+        with open(path, mode) as file:
+            yield file
+        path.write_bytes(packed(contents(path.name.removesuffix(".gz") + ".gz", 7)))
+
+    monkeypatch.setattr(published, "open", open_and_exchange, raising=False)
+    train, test = data.mnist(folder)
+    for file, array in zip(NAMES, [train.x, train.t, test.x, test.t], strict=True):
+        assert idx_bytes(array) == contents(file, 1)
 
 
 # --- MNIST itself -------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from email.message import Message
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -82,7 +83,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         behaviour, argument = self.path.split("/")[1:3]
         self.server.asked.append(self.path)
-        self.server.authorizations.append(self.headers["Authorization"])
+        self.server.headers.append(self.headers)
         self.close_connection = True
         try:
             self.do(behaviour, argument)
@@ -128,7 +129,7 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[str] = []
-        self.authorizations: list[str | None] = []
+        self.headers: list[Message] = []
         self.answer = b""
         self.barrier = threading.Barrier(2)
         self.closing = threading.Event()
@@ -325,6 +326,11 @@ def test_contents_arrive_as_they_are_however_they_are_sent(server, tmp_path, beh
     assert fetch(FILE, [server.mirror(behaviour)], tmp_path) == GOOD
 
 
+def test_server_is_asked_not_to_pack_anything(server, tmp_path):
+    fetch(FILE, [server.mirror("good")], tmp_path)
+    assert server.headers[0]["Accept-Encoding"] == "identity"
+
+
 @pytest.mark.parametrize("behaviour", ENDLESS)
 def test_download_without_end_is_ended(server, tmp_path, behaviour):
     assert fetch(FILE, [server.mirror(behaviour), server.mirror("good")], tmp_path) == GOOD
@@ -352,6 +358,12 @@ def test_redirects_are_followed(server, tmp_path):
     mirror = server.redirect(server.redirect("/good/values.gz") + FILE.name)
     assert fetch(FILE, [mirror], tmp_path) == GOOD
     assert len(server.asked) == 3
+
+
+def test_redirects_in_a_circle_are_followed_ten_times(server, tmp_path):
+    with pytest.raises(DownloadError, match="redirected more than 10 times"):
+        fetch(FILE, [server.mirror("round")], tmp_path)
+    assert len(server.asked) == 1 + 10
 
 
 def test_redirect_from_http_to_https_is_followed(server, secure_server, tmp_path):
@@ -403,7 +415,7 @@ def test_passwords_of_the_user_are_not_sent(server, tmp_path, monkeypatch):
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     fetch(FILE, [server.redirect(server.mirror("good"))], tmp_path / "cache")
-    assert server.authorizations == [None, None]
+    assert [headers["Authorization"] for headers in server.headers] == [None, None]
 
 
 # --- the folder ---------------------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 """IDX files: what is written by the book is read back, and everything else is refused with a reason."""
 
 import gzip
+import io
+import os
 import struct
 import tracemalloc
 from contextlib import suppress
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from minibp.errors import FileFormatError
-from minibp.idx import contents_sha256, read_idx
+from minibp.idx import contents_sha256, parse_idx, read_idx
 
 TYPES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 
@@ -94,6 +96,19 @@ def test_missing_file_is_a_file_not_found_error(folder):
         read_idx(folder / "there is no such file")
 
 
+def test_folder_is_refused(folder):
+    with pytest.raises(FileFormatError, match="no regular file but a folder, a pipe or a device"):
+        read_idx(folder)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_pipe_and_device_are_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(FileFormatError, match="no regular file"):
+            read_idx(path)
+
+
 @pytest.mark.parametrize(
     ("contents", "message"),
     [
@@ -106,6 +121,8 @@ def test_missing_file_is_a_file_not_found_error(folder):
         (idx_bytes(np.zeros((2, 3), "u1"))[:-2], r"cut off after 4 bytes of values; expected 6 for shape \(2, 3\)"),
         (idx_bytes(np.zeros((2, 3), "u1")) + b"\0", "left over after the values"),
         (b"\x00\x00\x08\x04" + b"\xff" * 12 + bytes(4), "one that an array can have"),
+        (b"\x00\x00\x08\x20" + b"\xff" * 128, r"cut off after 0 bytes of values; expected 17\d{307} for"),
+        (b"\x00\x00\x0e\x21" + b"\0\0\0\1" * 33 + bytes(8), "33 dimensions; expected 1 to 32"),
         (b"<!DOCTYPE html><html>503</html>", r"looks like a web page \(HTML\)"),
         (b"\n  <html>", r"looks like a web page \(HTML\)"),
         (gzip.compress(b"<html>"), r"looks like a web page \(HTML\)"),
@@ -130,6 +147,71 @@ def test_a_header_that_claims_too_much_sets_no_memory_aside(folder, pack):
 def test_a_gzip_bomb_is_cut_off_at_the_size_its_header_promises(folder):
     bomb = gzip.compress(b"\x00\x00\x08\x01\x00\x00\x00\x05" + bytes(50_000_000), compresslevel=1)
     assert peak_of_refusal(write(folder, bomb), "left over") < 4e6
+
+
+def test_a_header_that_promises_more_than_is_allowed_is_refused_unread():
+    file = io.BytesIO(b"\x00\x00\x0b\x01\x00\x00\x00\x05" + bytes(10))
+    assert len(parse_idx(file, "name", at_most=10)) == 5
+    file.seek(0)
+    with pytest.raises(FileFormatError, match=r"name: .* promises 10 bytes for shape \(5,\); expected at most 9"):
+        parse_idx(file, "name", at_most=9)
+    assert file.tell() == 8
+
+
+FIVE = idx_bytes(np.arange(5, dtype="u1"))
+EMPTY, PACKED = gzip.compress(b"", mtime=0), gzip.compress(FIVE, mtime=0)
+LONG = 100_000
+
+
+class Counting(io.BytesIO):
+    """A file that counts the bytes that are read."""
+
+    taken = 0
+
+    def read(self, size=-1):
+        piece = super().read(size)
+        self.taken += len(piece)
+        return piece
+
+
+@pytest.mark.parametrize(
+    ("contents", "good"),
+    [
+        (EMPTY * (LONG // 20) + PACKED, True),
+        (PACKED + EMPTY * (LONG // 20), True),
+        (PACKED + bytes(LONG), True),
+        (PACKED[:10] + b"\0\0\0\xff\xff" * (LONG // 5) + PACKED[10:], True),  # blocks of nothing
+        (b"\x1f\x8b\x08\x08" + bytes(6) + b"a" * LONG + b"\0" + PACKED[10:], True),  # its name
+        (b"\x1f\x8b\x08\x08" + bytes(6) + b"a" * LONG, False),
+        (b"\x1f\x8b\x08\x10" + bytes(6) + b"a" * LONG, False),  # a comment
+        (b"\x1f\x8b\x08\x04" + bytes(6) + b"\xff\xff" + bytes(65535) + PACKED[10:], True),  # an extra field
+        (b"\x1f\x8b\x08\x04" + bytes(6) + b"\xff\xff" + bytes(60000), False),
+        (b"\x1f\x8b\x08\xff" + bytes(LONG), False),
+        (b"\x1f\x8b\x09\x00" + bytes(LONG), False),  # no method that there is
+        (PACKED + PACKED, False),
+    ],
+)
+def test_strange_gzips_cost_what_their_size_costs(folder, contents, good):
+    tracemalloc.start()
+    try:
+        file = Counting(contents)
+        if good:
+            assert parse_idx(file, "name").tolist() == [0, 1, 2, 3, 4]
+        else:
+            with pytest.raises(FileFormatError, match=r"gzip is damaged or cut off|left over"):
+                parse_idx(file, "name")
+        assert tracemalloc.get_traced_memory()[1] < len(contents) + 3e6
+    finally:
+        tracemalloc.stop()
+    assert file.taken <= len(contents) + 2  # the first two are looked at before
+
+
+@settings(deadline=None)
+@given(flags=st.integers(0, 255), rest=st.binary(max_size=60), whole=st.booleans())
+def test_random_gzip_headers_are_read_or_refused(folder, flags, rest, whole):
+    path = write(folder, b"\x1f\x8b\x08" + bytes([flags]) + rest + (PACKED[10:] if whole else b""))
+    with suppress(FileFormatError):
+        assert read_idx(path).tolist() == [0, 1, 2, 3, 4]
 
 
 def peak_of_refusal(path, message) -> int:
