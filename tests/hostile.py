@@ -1,0 +1,319 @@
+"""What a stranger could feed to the readers and the command lines, made from bytes.
+
+Each target takes any bytes, and fails with an error that is none of those the project promises. Hypothesis gives it
+such bytes in test_hostile.py, fuzz/fuzz.py many more. Bytes at random never have a checksum that fits, so most inputs
+are made from a good file: parts of it are exchanged, and it is written again.
+"""
+
+import copy
+import gzip
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+
+import numpy as np
+import safetensors.numpy
+
+from minibp import (
+    SGD,
+    Adam,
+    BatchNorm,
+    Checkpoint,
+    Dense,
+    Dropout,
+    EarlyStopping,
+    LeakyReLU,
+    Network,
+    SoftmaxCrossEntropy,
+    load,
+    saving,
+    tensorfile,
+    train,
+)
+from minibp.checkpoint import KIND
+from minibp.data import Dataset
+from minibp.errors import CheckpointError, FileFormatError, MinibpError, UnknownNameError
+from minibp.idx import read_idx
+from minibp.schedules import Constant, Cosine, ReduceOnPlateau, Schedule, Step, Warmup
+
+FOLDER = tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
+PATH = os.path.join(FOLDER.name, "file")
+
+NUMBERS = [
+    0, 1, -1, 2, 3, 5, 255, 2**31, -(2**31), 2**32, 2**53, 2**60, 2**63 - 1, 2**63, -(2**63), 2**64, 2**127, 2**128,
+    10**400, 0.5, 0.1, 1.0, -0.5, 1.5, 1e-8, 1e38, 1e39, 1e308, -1e308, 5e-324, -0.0, float("nan"), float("inf"),
+    -float("inf"),
+]  # fmt: skip
+WORDS = [
+    "", "0", "3", "nan", "Dense", "BatchNorm", "Dropout", "LeakyReLU", "Softmax", "CrossEntropy", "Constant", "Step",
+    "Exponential", "Cosine", "Warmup", "ReduceOnPlateau", "Schedule", "math", "PCG64", "MT19937", "float32", "float64",
+    "network", "checkpoint", "numpy", "n_in", "W", "seed", "__class__", "\0", "\ud800", "é", "F32", "F64", "BF16", "I8",
+    "BOOL", "F8_E5M2", "C64", "losses", "params", "best.params", "layers.0.W",
+]  # fmt: skip
+DTYPES = ["f4", "f8", "f2", "i1", "u1", "i4", "i8", "u8", "?", "c8"]
+
+
+class Taken:
+    """Choices and values taken from bytes, one byte a choice; zeros when they are used up."""
+
+    def __init__(self, data: bytes):
+        self.rest = iter(data)
+        self.left = len(data)
+
+    def below(self, n: int) -> int:
+        self.left -= 1
+        return next(self.rest, 0) % n
+
+    def one(self, of):
+        return of[self.below(len(of))]
+
+    def bytes(self) -> bytes:
+        return bytes(self.rest)
+
+    def value(self, depth: int = 0):
+        """Anything that JSON can hold."""
+        kind = self.below(16)
+        if kind < 7:
+            return self.one(NUMBERS)
+        if kind < 10:
+            return self.one(WORDS)
+        if kind < 12 or depth > 3:
+            return [None, True, False][kind % 3]
+        if kind == 12:
+            return self.below(256)
+        if kind == 13:
+            return {self.one(WORDS): self.value(depth + 1) for _ in range(self.below(4))}
+        if kind == 14:
+            return [self.value(depth + 1) for _ in range(self.below(6))]
+        deep = self.one([None, 1, "Dense"])
+        for _ in range(self.one([1, 5, 30, 200, 400])):
+            deep = [deep]
+        return deep
+
+    def changed(self, tree):
+        """The tree with one place in it exchanged, removed or doubled."""
+        spots = list(_spots(tree))
+        if not spots:
+            return self.value()
+        holder, key = spots[(self.below(256) * 256 + self.below(256)) % len(spots)]
+        what = self.below(8)
+        if what == 0:
+            del holder[key]
+        elif what == 1 and isinstance(holder, list):
+            holder.insert(key, copy.deepcopy(holder[self.below(len(holder))]))
+        elif what == 1:
+            holder[self.one(WORDS)] = self.value()
+        elif what == 2:
+            other, name = spots[self.below(256) % len(spots)]
+            with suppress(LookupError):
+                holder[key] = copy.deepcopy(other[name])
+        else:
+            holder[key] = self.value()
+        return tree
+
+    def array(self, array: np.ndarray) -> np.ndarray:
+        """The array, changed."""
+        what = self.below(8)
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if what == 0:
+                return array.astype(self.one(DTYPES))
+            if what == 1:
+                return np.zeros((0, self.one([1, 2**20, 2**40, 2**59])), array.dtype)
+            if what == 2:
+                return array.reshape(array.shape[::-1] if self.below(2) else -1)
+            if what == 3:
+                return array[: self.below(3)] if array.ndim else array
+            if what == 4:
+                return np.zeros([self.below(4) for _ in range(self.below(5))], array.dtype)
+            array = array.copy()
+            if array.size:
+                array.reshape(-1)[self.below(256) % array.size] = float(self.one([x for x in NUMBERS if x != 10**400]))
+            return array
+
+    def arrays(self, arrays: dict) -> dict:
+        """The arrays, one of them removed, renamed, added or changed."""
+        name = self.one([*arrays, "x"])
+        if name == "x":
+            return arrays | {self.one(["x", "losses", "best.params", "best.state"]): np.zeros(self.below(9), "f4")}
+        array = arrays.pop(name)
+        what = self.below(8)
+        if what == 0:
+            return arrays
+        if what == 1:
+            return arrays | {self.one([*arrays, "x", "layers.0.b", "", "__metadata__ "]): array}
+        return arrays | {name: self.array(array)}
+
+    def file(self, kind: str, good: list[tuple[dict, dict]]) -> bytes:
+        """A file: anything, or a good one that was changed and given a checksum that fits."""
+        described, arrays = copy.deepcopy(self.one(good))
+        mode = self.below(16)
+        if mode == 0:
+            return self.bytes()
+        if mode == 1:  # no checksum that fits
+            content = bytearray(tensorfile.to_bytes(kind, described, arrays))
+            for _ in range(1 + self.below(4)):
+                content[(self.below(256) * 256 + self.below(256)) % len(content)] = self.below(256)
+            return bytes(content[: len(content) - self.below(3)])
+        if mode == 2:
+            return self.headed(kind, described, arrays)
+        for _ in range(1 + self.below(3)):
+            if self.below(3):
+                described = self.changed(described)
+            else:
+                arrays = self.arrays(arrays)
+        return tensorfile.to_bytes(kind, described if isinstance(described, dict) else {}, arrays)
+
+    def headed(self, kind: str, described: dict, arrays: dict) -> bytes:
+        """A file whose header was changed, with a checksum of what is in it now, if anything is."""
+        content = tensorfile.to_bytes(kind, described, arrays)
+        length = int.from_bytes(content[:8], "little")
+        header, values = json.loads(content[8 : 8 + length]), content[8 + length :]
+        about = header.pop("__metadata__")
+        for _ in range(1 + self.below(2)):
+            header = self.changed(header)
+        if not isinstance(header, dict):
+            return _with_header(header, values)
+        with suppress(Exception):  # where nothing can be read there is no checksum
+            found = safetensors.numpy.load(_with_header(header, values))
+            contents = json.loads(about[tensorfile.KEY])["contents"]
+            about = {tensorfile.KEY: json.dumps({"contents": contents, "sha256": tensorfile._checksum(contents, found)})}
+        return _with_header({"__metadata__": about, **header}, values)
+
+
+def _spots(tree):
+    """Every place in a tree, as what holds it and its key."""
+    pairs = list(tree.items()) if isinstance(tree, dict) else list(enumerate(tree)) if isinstance(tree, list) else []
+    for key, value in pairs:
+        yield tree, key
+        yield from _spots(value)
+
+
+def _with_header(header, values: bytes) -> bytes:
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + values
+
+
+def _write(content: bytes) -> str:
+    with open(PATH, "wb") as file:
+        file.write(content)
+    return PATH
+
+
+# ---- the targets
+
+
+def idx(data: bytes) -> None:
+    """An IDX file, gzipped and not."""
+    for content in (data, b"\x1f\x8b\x08" + data, gzip.compress(data, 1)):
+        try:
+            array = read_idx(_write(content))
+        except FileFormatError:
+            continue
+        assert array.nbytes <= 1100 * len(content)  # no more than deflate can unpack
+
+
+@cache
+def good_networks() -> list[tuple[dict, dict]]:
+    layers = [Dense(2, 3), BatchNorm(3), LeakyReLU(0.1), Dropout(0.5), Dense(3, 2)]
+    nets = [Network(layers, SoftmaxCrossEntropy()), Network([Dense(1, 2)], SoftmaxCrossEntropy(), dtype="float64")]
+    return [_parts_of(net) for net in nets]
+
+
+def _parts_of(net: Network) -> tuple[dict, dict]:
+    saving.save(net, PATH)
+    described, arrays = tensorfile.read(PATH, saving.KIND)
+    return described, arrays
+
+
+def model(data: bytes) -> None:
+    """A saved network: refused, or of use."""
+    content = Taken(data).file(saving.KIND, good_networks())
+    try:
+        net = load(_write(content))
+    except (FileFormatError, UnknownNameError):
+        return
+    assert repr(net)
+    x = np.ones((1, *(net.layers[0].in_shape or (2,))))
+    with np.errstate(all="ignore"), suppress(MinibpError):
+        assert net.predict(x).shape == (1, net.outputs(x.shape))
+
+
+DATA = Dataset(np.linspace(-1, 1, 8).reshape(4, 2), np.array([0, 1, 1, 0]))
+EPOCHS = 2
+SCHEDULES: list[Callable[[], Schedule]] = [
+    lambda: ReduceOnPlateau(0.1, patience=1),
+    lambda: Warmup(Step(0.1, every=2), steps=3),
+    lambda: Cosine(0.1, steps=4),
+    lambda: Constant(0.1),
+]
+
+
+def training(which: int, stop_after: int = 10**9) -> None:
+    """A small training that is kept in a file, and goes on from there where one is."""
+    net = Network([Dense(2, 2), BatchNorm(2), Dropout(0.5)], SoftmaxCrossEntropy())
+    schedule = SCHEDULES[which % len(SCHEDULES)]()
+    optimizer = Adam(net, schedule) if which // len(SCHEDULES) else SGD(net, schedule, momentum=0.5)
+    checkpoint = Checkpoint(PATH, 1, EarlyStopping(net, patience=1))
+    epochs = train(net, optimizer, DATA, EPOCHS, 2, validation=DATA, checkpoint=checkpoint)
+    for epoch in checkpoint.history:
+        assert f"{epoch} {epoch.val_loss:.4f} {epoch.val_accuracy:.4f}"
+    step = checkpoint.step_done
+
+    def step_done():
+        if optimizer.steps >= stop_after:
+            checkpoint.interrupt()
+        step()
+
+    checkpoint.step_done = step_done
+    for epoch in epochs:
+        if isinstance(schedule, ReduceOnPlateau):
+            schedule.update(epoch.val_loss)
+        checkpoint.stopping.should_stop(epoch.val_loss)
+        assert f"{epoch}"
+
+
+@cache
+def good_checkpoints(which: int) -> list[tuple[dict, dict]]:
+    """After no step, in the first epoch, and in the second."""
+    good = []
+    for steps in (0, 1, 3):
+        _remove()
+        with suppress(KeyboardInterrupt):
+            training(which, steps)
+        good.append(tensorfile.read(PATH if steps else f"{PATH}.previous", KIND))
+    return good
+
+
+def _remove() -> None:
+    for name in os.listdir(FOLDER.name):
+        os.unlink(os.path.join(FOLDER.name, name))
+
+
+def checkpoint(data: bytes) -> None:
+    """A training kept in a file: refused, or it goes on to its end."""
+    taken = Taken(data)
+    which = taken.below(2 * len(SCHEDULES))
+    content = taken.file(KIND, good_checkpoints(which))
+    _remove()
+    _write(content)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        with suppress(MinibpError):
+            try:
+                training(which)
+            except (FileFormatError, CheckpointError):
+                pass
+
+
+TARGETS = {"idx": idx, "model": model, "checkpoint": checkpoint}
+SEEDS = {
+    "idx": [b"\0\0\x08\x02\0\0\0\x02\0\0\0\x03" + bytes(6), b"\0\0\x0d\x01\0\0\0\x01" + bytes(4), b"<html>", bytes(60)],
+    "model": [bytes([0, mode, *range(8)]) for mode in range(16)],
+    "checkpoint": [bytes([which, which, mode, *range(8)]) for which in range(8) for mode in range(4)],
+}
+SEEDS["idx"] += [gzip.compress(content) for content in SEEDS["idx"]]
