@@ -284,7 +284,7 @@ def _config(described: dict[str, Any], optimizer: Optimizer) -> dict[str, Any]:
     here = optimizer.config()
     if described.keys() != here.keys():
         raise ShapeError(f"its optimizer has {', '.join(described)}")
-    config = {name: None if value is None else _like(value, here[name]) for name, value in described.items()}
+    config: Any = {name: None if value is None else _like(value, here[name]) for name, value in described.items()}
     if type(optimizer) in OPTIMIZERS.values():  # whose arguments have the names of its numbers, and are checked
         type(optimizer)(Network([Dense(1, 1)], QuadraticLoss()), **config)
     return config

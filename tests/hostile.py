@@ -5,19 +5,24 @@ such bytes in test_hostile.py, fuzz/fuzz.py many more. Bytes at random never hav
 are made from a good file: parts of it are exchanged, and it is written again.
 """
 
-import copy
+import argparse
 import gzip
+import io
 import json
 import os
+import pickle
 import tempfile
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
 from functools import cache
+from unittest.mock import patch
 
 import numpy as np
 import safetensors.numpy
+import tqdm
 
+from datasets import compare, probe, script
 from minibp import (
     SGD,
     Adam,
@@ -29,14 +34,15 @@ from minibp import (
     LeakyReLU,
     Network,
     SoftmaxCrossEntropy,
+    __main__,
     load,
     saving,
     tensorfile,
     train,
 )
 from minibp.checkpoint import KIND
-from minibp.data import Dataset
-from minibp.errors import CheckpointError, FileFormatError, MinibpError, UnknownNameError
+from minibp.data import Dataset, Splits
+from minibp.errors import FileFormatError, MinibpError, UnknownNameError
 from minibp.idx import read_idx
 from minibp.schedules import Constant, Cosine, ReduceOnPlateau, Schedule, Step, Warmup
 
@@ -90,27 +96,27 @@ class Taken:
         if kind == 14:
             return [self.value(depth + 1) for _ in range(self.below(6))]
         deep = self.one([None, 1, "Dense"])
-        for _ in range(self.one([1, 5, 30, 200, 400])):
+        for _ in range(self.one([1, 5, 30, 60, 200])):
             deep = [deep]
         return deep
 
     def changed(self, tree):
         """The tree with one place in it exchanged, removed or doubled."""
-        spots = list(_spots(tree))
+        spots = _spots(tree, [])
         if not spots:
-            return self.value()
+            return tree
         holder, key = spots[(self.below(256) * 256 + self.below(256)) % len(spots)]
         what = self.below(8)
         if what == 0:
             del holder[key]
         elif what == 1 and isinstance(holder, list):
-            holder.insert(key, copy.deepcopy(holder[self.below(len(holder))]))
+            holder.insert(key, _copy(holder[self.below(len(holder))]))
         elif what == 1:
             holder[self.one(WORDS)] = self.value()
         elif what == 2:
             other, name = spots[self.below(256) % len(spots)]
-            with suppress(LookupError):
-                holder[key] = copy.deepcopy(other[name])
+            with suppress(LookupError):  # removed before
+                holder[key] = _copy(other[name])
         else:
             holder[key] = self.value()
         return tree
@@ -148,9 +154,9 @@ class Taken:
             return arrays | {self.one([*arrays, "x", "layers.0.b", "", "__metadata__ "]): array}
         return arrays | {name: self.array(array)}
 
-    def file(self, kind: str, good: list[tuple[dict, dict]]) -> bytes:
+    def file(self, kind: str, good: list[bytes]) -> bytes:
         """A file: anything, or a good one that was changed and given a checksum that fits."""
-        described, arrays = copy.deepcopy(self.one(good))
+        described, arrays = pickle.loads(self.one(good))  # a copy
         mode = self.below(16)
         if mode == 0:
             return self.bytes()
@@ -161,12 +167,15 @@ class Taken:
             return bytes(content[: len(content) - self.below(3)])
         if mode == 2:
             return self.headed(kind, described, arrays)
-        for _ in range(1 + self.below(3)):
-            if self.below(3):
-                described = self.changed(described)
-            else:
-                arrays = self.arrays(arrays)
-        return tensorfile.to_bytes(kind, described if isinstance(described, dict) else {}, arrays)
+        try:
+            for _ in range(1 + self.below(3)):
+                if self.below(3):
+                    described = self.changed(described)
+                else:
+                    arrays = self.arrays(arrays)
+            return tensorfile.to_bytes(kind, described, arrays)
+        except RecursionError:  # too deep to be written
+            return self.bytes()
 
     def headed(self, kind: str, described: dict, arrays: dict) -> bytes:
         """A file whose header was changed, with a checksum of what is in it now, if anything is."""
@@ -176,21 +185,25 @@ class Taken:
         about = header.pop("__metadata__")
         for _ in range(1 + self.below(2)):
             header = self.changed(header)
-        if not isinstance(header, dict):
-            return _with_header(header, values)
         with suppress(Exception):  # where nothing can be read there is no checksum
             found = safetensors.numpy.load(_with_header(header, values))
             contents = json.loads(about[tensorfile.KEY])["contents"]
-            about = {tensorfile.KEY: json.dumps({"contents": contents, "sha256": tensorfile._checksum(contents, found)})}
+            checksum = tensorfile._checksum(contents, found)
+            about = {tensorfile.KEY: json.dumps({"contents": contents, "sha256": checksum})}
         return _with_header({"__metadata__": about, **header}, values)
 
 
-def _spots(tree):
+def _copy(tree):
+    return pickle.loads(pickle.dumps(tree))
+
+
+def _spots(tree, found: list) -> list:
     """Every place in a tree, as what holds it and its key."""
-    pairs = list(tree.items()) if isinstance(tree, dict) else list(enumerate(tree)) if isinstance(tree, list) else []
-    for key, value in pairs:
-        yield tree, key
-        yield from _spots(value)
+    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        found.append((tree, key))
+        if isinstance(value, (dict, list)):
+            _spots(value, found)
+    return found
 
 
 def _with_header(header, values: bytes) -> bytes:
@@ -218,16 +231,14 @@ def idx(data: bytes) -> None:
 
 
 @cache
-def good_networks() -> list[tuple[dict, dict]]:
+def good_networks() -> list[bytes]:
     layers = [Dense(2, 3), BatchNorm(3), LeakyReLU(0.1), Dropout(0.5), Dense(3, 2)]
     nets = [Network(layers, SoftmaxCrossEntropy()), Network([Dense(1, 2)], SoftmaxCrossEntropy(), dtype="float64")]
-    return [_parts_of(net) for net in nets]
-
-
-def _parts_of(net: Network) -> tuple[dict, dict]:
-    saving.save(net, PATH)
-    described, arrays = tensorfile.read(PATH, saving.KIND)
-    return described, arrays
+    good = []
+    for net in nets:
+        saving.save(net, PATH)
+        good.append(pickle.dumps(tensorfile.read(PATH, saving.KIND)))
+    return good
 
 
 def model(data: bytes) -> None:
@@ -253,7 +264,7 @@ SCHEDULES: list[Callable[[], Schedule]] = [
 ]
 
 
-def training(which: int, stop_after: int = 10**9) -> None:
+def training(which: int, stop_after: int | None = None) -> None:
     """A small training that is kept in a file, and goes on from there where one is."""
     net = Network([Dense(2, 2), BatchNorm(2), Dropout(0.5)], SoftmaxCrossEntropy())
     schedule = SCHEDULES[which % len(SCHEDULES)]()
@@ -265,7 +276,7 @@ def training(which: int, stop_after: int = 10**9) -> None:
     step = checkpoint.step_done
 
     def step_done():
-        if optimizer.steps >= stop_after:
+        if stop_after is not None and optimizer.steps >= stop_after:
             checkpoint.interrupt()
         step()
 
@@ -278,14 +289,14 @@ def training(which: int, stop_after: int = 10**9) -> None:
 
 
 @cache
-def good_checkpoints(which: int) -> list[tuple[dict, dict]]:
+def good_checkpoints(which: int) -> list[bytes]:
     """After no step, in the first epoch, and in the second."""
     good = []
     for steps in (0, 1, 3):
         _remove()
         with suppress(KeyboardInterrupt):
             training(which, steps)
-        good.append(tensorfile.read(PATH if steps else f"{PATH}.previous", KIND))
+        good.append(pickle.dumps(tensorfile.read(PATH if steps else f"{PATH}.previous", KIND)))
     return good
 
 
@@ -304,16 +315,88 @@ def checkpoint(data: bytes) -> None:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         with suppress(MinibpError):
-            try:
-                training(which)
-            except (FileFormatError, CheckpointError):
-                pass
+            training(which)
 
 
-TARGETS = {"idx": idx, "model": model, "checkpoint": checkpoint}
+SPLITS = Splits(Dataset(np.tile(DATA.x, (3, 1)), np.tile(DATA.t, 3)), DATA)
+OPTIONS = [
+    "--model", "--hidden", "--epochs", "--batch-size", "--optimizer", "--lr", "--weight-decay", "--seed", "--backend",
+    "--data", "--save", "--checkpoint", "--checkpoint-every", "--log", "--plot", "--compare-losses", "--probe",
+    "--quiet", "--q", "--check", "-h", "--help", "--", "-", "--no", "doctor",
+]  # fmt: skip
+VALUES = [
+    *map(str, NUMBERS), *WORDS, "1", "5steps", "0steps", "steps", "1_0", " 1", "1e3", "NaN", "-inf", "%s", "%(prog)s",
+    "softmax", "nielsen30", "mlp", "small", "sgd", "adam", "adamw", "rmsprop", "adagrad", "numpy", "cupy", "auto",
+    "a", "a.png", "a.svg", "a.csv", "no/a", "a/", ".", "..", "x" * 300, "\udcff", "\udcff.png", "[", "*", "a b", "\n",
+]  # fmt: skip
+
+
+class Confined:
+    """The parser of a script: files go to a scratch folder, and no training is long."""
+
+    def __init__(self, parser: argparse.ArgumentParser):
+        self.parser = parser
+
+    def parse_args(self, arguments: list[str]) -> argparse.Namespace:
+        options = self.parser.parse_args(arguments)
+        options.epochs = EPOCHS if options.epochs is None else min(options.epochs, EPOCHS)
+        if options.hidden is not None:  # some, or more than any memory holds
+            options.hidden = [n if n < 9 or n > 2**42 else n % 9 for n in options.hidden[:4]]
+        for name in ("save", "checkpoint", "log", "plot"):
+            if value := getattr(options, name):
+                setattr(options, name, os.path.join(FOLDER.name, value.replace("..", "_").lstrip("/")))
+        return options
+
+
+PARSERS = {name: Confined(script.parser(name, "softmax")) for name in ("mnist", "digits")}
+
+
+def arguments(taken: Taken) -> list[str]:
+    """A command line."""
+    line = []
+    for _ in range(taken.below(7)):
+        option, value = taken.one(OPTIONS), taken.one(VALUES)
+        how = taken.below(16)
+        if how == 0:
+            value = bytes(taken.below(256) for _ in range(taken.below(9))).decode(errors="surrogateescape")
+        line += [option] if how == 1 else [value] if how == 2 else [f"{option}={value}"] if how < 6 else [option, value]
+        line += [taken.one(VALUES)] if how > 13 else []
+    return [each.replace("\0", "").replace("\ud800", "") for each in line]  # no system can pass these on
+
+
+def commands(data: bytes) -> None:
+    """The command lines: they end well, or say what is wrong."""
+    taken = Taken(data)
+    name = taken.one(["mnist", "digits", "minibp"])
+    line = arguments(taken)
+    _remove()
+    quiet = {"parser": lambda dataset, model: PARSERS[dataset], "plotter": lambda name: lambda *drawn: None}
+    with ExitStack() as stack:
+        for module in (script, compare, probe):
+            names = quiet.keys() & vars(module).keys()
+            stack.enter_context(patch.multiple(module, **{name: quiet[name] for name in names}))
+        stack.enter_context(patch.object(__main__, "report", lambda: ""))
+        stack.enter_context(patch.object(tqdm.tqdm, "monitor_interval", 0))
+        stack.enter_context(np.errstate(all="ignore"))
+        for _ in range(2):  # the second goes on from a checkpoint, where the first wrote one
+            out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", how) for how in ("strict", "backslashreplace"))
+            with redirect_stdout(out), redirect_stderr(err):
+                try:
+                    run = script.main if name != "minibp" else None
+                    status = run(name, lambda *_, **__: SPLITS, line, "softmax") if run else __main__.main(line)
+                except SystemExit as end:
+                    status = end.code
+                out.flush()
+            assert status in (0, 2), status
+            if status or not os.listdir(FOLDER.name):
+                break
+
+
+TARGETS = {"idx": idx, "model": model, "checkpoint": checkpoint, "commands": commands}
 SEEDS = {
     "idx": [b"\0\0\x08\x02\0\0\0\x02\0\0\0\x03" + bytes(6), b"\0\0\x0d\x01\0\0\0\x01" + bytes(4), b"<html>", bytes(60)],
     "model": [bytes([0, mode, *range(8)]) for mode in range(16)],
+    "commands": [bytes([0, 1, option, value, 7]) for option in range(17) for value in range(70, 100)],
     "checkpoint": [bytes([which, which, mode, *range(8)]) for which in range(8) for mode in range(4)],
 }
 SEEDS["idx"] += [gzip.compress(content) for content in SEEDS["idx"]]
