@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datasets import moons
 from datasets.script import main, shown
 from minibp import SGD, Dense, Network, QuadraticLoss, Tanh, load, tensorfile, train
 from minibp.chain import refuse_strangers
@@ -173,6 +174,8 @@ def test_a_name_that_is_no_text_is_shown_in_escapes(monkeypatch):
 def test_units_beyond_all_memory_are_an_error(units, capsys):
     arguments = ["--model", "mlp", "--hidden", str(units), str(units)]
     assert main("mnist", lambda _: hostile.SPLITS, arguments) == 2
+    assert "memory" in capsys.readouterr().err
+    assert moons.main(["--nodes", "2", str(units), str(units), "2"]) == 2
     assert "memory" in capsys.readouterr().err
 
 
