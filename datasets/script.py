@@ -181,7 +181,7 @@ def warned() -> Iterator[None]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", CheckpointWarning)
-        warnings.showwarning = show  # type: ignore[assignment]
+        warnings.showwarning = show
         yield
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import glob
-import math
 import os
 import re
 import warnings
@@ -29,7 +28,7 @@ from .stopping import EarlyStopping
 from .tensorfile import read, to_bytes, write_atomically
 
 KIND = "checkpoint"
-COUNTS = 1 << 63  # counts, and seeds that are drawn, are below this: with it, numbers made of them stay finite
+COUNTS = 1 << 256  # counts and seeds are below this: as floats they are finite
 PIECE = 1 << 22  # bytes of the data that are hashed at a time: a data set may be larger than memory
 
 
@@ -281,12 +280,11 @@ def _epoch(row: list[Any], expected: int, validated: bool) -> Epoch:
 
 def _config(described: dict[str, Any], optimizer: Optimizer) -> dict[str, Any]:
     """The numbers of an optimizer."""
-    here = optimizer.config()
-    if described.keys() != here.keys():
+    if described.keys() != optimizer.config().keys():
         raise ShapeError(f"its optimizer has {', '.join(described)}")
-    config: Any = {name: None if value is None else _like(value, here[name]) for name, value in described.items()}
+    config: Any = {name: _like(value) for name, value in described.items()}
     if type(optimizer) in OPTIMIZERS.values():  # whose arguments have the names of its numbers, and are checked
-        type(optimizer)(Network([Dense(1, 1)], QuadraticLoss()), **config)
+        config = type(optimizer)(Network([Dense(1, 1)], QuadraticLoss()), **config).config()
     return config
 
 
@@ -321,40 +319,41 @@ def _schedule(described: list[Any], here: Any) -> Schedule:
     }
     if cls is known.get(name):  # its arguments have the names of its numbers, and are checked
         made = cls(**{key: values.pop(key) for key in list(inspect.signature(cls).parameters) if key in values})
+        like = vars(made)
     else:
-        made = copy.copy(here)
+        made, like = copy.copy(here), {}  # what it may hold the program knows
     for key, value in values.items():
         if callable(getattr(cls, key, None)):
             raise ArgumentError(f"{name} has a method {key}, not a number")
-        vars(made)[key] = value if isinstance(value, Schedule) else _like(value, vars(made).get(key))
+        vars(made)[key] = value if isinstance(value, Schedule) else _like(value, like.get(key))
     return made
 
 
-def _into(here: Schedule, made: Schedule) -> Schedule:
+def _into(here: Any, made: Schedule) -> Schedule:
     """Put these numbers into the schedule that is here, for a program may hold it; another class takes its place."""
     if type(here) is not type(made):
         return made
     for name, value in vars(made).items():
-        vars(here)[name] = _into(vars(here)[name], value) if isinstance(value, Schedule) else value
+        vars(here)[name] = _into(vars(here).get(name), value) if isinstance(value, Schedule) else value
     return here
 
 
-def _like(value: Any, here: Any) -> Any:
-    """A number that can stand where this one is: a count for a count, else any but NaN."""
-    if here is None and value is None:
-        return None
-    if isinstance(value, bool) and (here is None or isinstance(here, bool)):
+def _like(value: Any, here: Any = None) -> Any:
+    """A number that can stand where this one is: for a count a count. Where there is none, any will do, or None."""
+    if here is None:
+        if value is not None and not isinstance(value, (bool, int, float)):
+            raise ArgumentError(f"expected a number, got {value!r}")
         return value
     if isinstance(here, int):
         return _count(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ArgumentError(f"expected a number, got {value!r}")
-    return value if here is None else float(value)
+    return float(value)
 
 
 def _count(value: Any) -> int:
     if type(value) is not int or not 0 <= value < COUNTS:
-        raise ArgumentError(f"expected a count, an integer from 0 to {COUNTS - 1}, got {value!r}")
+        raise ArgumentError(f"expected a count, an integer of at least 0, got {value!r}")
     return value
 
 

@@ -84,7 +84,6 @@ def test_a_checkpoint_that_is_not_changed_is_gone_on_from(which):
     (REDUCE, put("schedule", 1, "waited", 0.5), "expected a count"),
     (REDUCE, put("schedule", 1, "waited", True), "expected a count"),
     (REDUCE, put("schedule", 1, "best", "0"), "expected a number"),
-    (REDUCE, put("schedule", 1, "best", float("nan")), "expected a number"),
     (REDUCE, put("schedule", 1, "update", 1), "has a method update"),
     (REDUCE, put("schedule", ["Exponential", {"lr": 1, "steps": 9, "factor": -0.5}]), "factor must be"),
     (REDUCE, put("schedule", ["Schedule", {}]), "NotImplementedError"),
