@@ -169,12 +169,12 @@ def test_a_name_that_is_no_text_is_shown_in_escapes(monkeypatch):
     assert shown("a\udcff") == r"a\udcff" and shown("é") == r"\xe9"
 
 
-@pytest.mark.parametrize("units", [2**40, 2**60, 10**30])
+@pytest.mark.parametrize("units", [[2**44], [2**40, 2**40], [2**60], [10**30]])
 def test_units_beyond_all_memory_are_an_error(units, capsys):
-    arguments = ["--model", "mlp", "--hidden", str(units), str(units)]
-    assert main("mnist", lambda _: hostile.SPLITS, arguments) == 2
+    words = list(map(str, units))
+    assert main("mnist", lambda folder: hostile.SPLITS, ["--model", "mlp", "--hidden", *words]) == 2
     assert "memory" in capsys.readouterr().err
-    assert moons.main(["--nodes", "2", str(units), str(units), "2"]) == 2
+    assert moons.main(["--nodes", "2", *words, "2"]) == 2
     assert "memory" in capsys.readouterr().err
 
 
