@@ -136,9 +136,9 @@ class Taken:
                 return array[: self.below(3)] if array.ndim else array
             if what == 4:
                 return np.zeros([self.below(4) for _ in range(self.below(5))], array.dtype)
-            array = array.copy()
-            if array.size:
-                array.reshape(-1)[self.below(256) % array.size] = float(self.one([x for x in NUMBERS if x != 10**400]))
+            array, value = array.copy(), self.one([x for x in NUMBERS if x != 10**400])
+            with suppress(ValueError, OverflowError, IndexError):  # not every type takes every number
+                array.reshape(-1)[self.below(256) % max(array.size, 1)] = float(value)
             return array
 
     def arrays(self, arrays: dict) -> dict:
