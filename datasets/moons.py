@@ -82,9 +82,7 @@ def circles(rng: np.random.RandomState, n: int = 200, noise: float = 0.10) -> tu
     return _shuffled(rng, np.stack([x, y], axis=1), n, noise)
 
 
-def _shuffled(
-    rng: np.random.RandomState, points: np.ndarray, n: int, noise: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _shuffled(rng: np.random.RandomState, points: np.ndarray, n: int, noise: float) -> tuple[np.ndarray, np.ndarray]:
     labels = np.repeat([0, 1], [n // 2, n - n // 2])
     order = np.arange(n)
     rng.shuffle(order)
@@ -170,6 +168,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (MinibpError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except MemoryError as error:
+        print(f"error: this takes more memory than there is ({error}): give fewer --nodes", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -183,6 +184,8 @@ def run(options: argparse.Namespace) -> None:
         at_least_one("--nodes", nodes)
     if len(options.nodes) < 2 or options.nodes[0] != 2 or options.nodes[-1] != 2:
         raise ArgumentError(f"--nodes must begin and end with 2 (two coordinates, two classes), got {options.nodes}")
+    for pair in pairwise(options.nodes):
+        Dense(*pair)  # draws nothing yet, but refuses what no memory holds
     draw = None
     if options.plot:
         new_picture(options.plot)

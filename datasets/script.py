@@ -52,7 +52,7 @@ def parser(dataset: str, model: str) -> argparse.ArgumentParser:
         "Ctrl-C then saves first",
     )
     p.add_argument(
-        "--checkpoint-every", metavar="N", help='epochs, as 5, or steps, as 200steps, between two of them; default 1'
+        "--checkpoint-every", metavar="N", help="epochs, as 5, or steps, as 200steps, between two of them; default 1"
     )
     p.add_argument("--log", metavar="FILE", help="write a line for each epoch to this CSV file")
     p.add_argument("--plot", metavar="FILE", help=f"draw the curves of loss and accuracy ({', '.join(PICTURES)})")
@@ -98,6 +98,10 @@ def main(
     except (MinibpError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except MemoryError as error:
+        cure = "give fewer units, --hidden, or smaller batches, --batch-size"
+        print(f"error: this takes more memory than there is ({error}): {cure}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         cure = f"; the same command line goes on from {options.checkpoint}" if options.checkpoint else ""
         print(f"interrupted{cure}", file=sys.stderr)
@@ -136,7 +140,7 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
         if not options.quiet:
             print(head(dataset, start), flush=True)
             if checkpoint and optimizer.steps:
-                print(f"going on from {options.checkpoint}, after step {optimizer.steps:,}\n", flush=True)
+                print(f"going on from {shown(options.checkpoint)}, after step {optimizer.steps:,}\n", flush=True)
         begun = time.perf_counter() - sum(epoch.seconds for epoch in history)
         if checkpoint:
             stack.enter_context(saved_at_interrupt(checkpoint))
@@ -159,6 +163,12 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
         save(net, options.save)
     if draw:
         draw(history, dataset, options.plot)
+
+
+def shown(path: str) -> str:
+    """The name of a file as the output can take it: a system's names need not be text."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return path.encode(encoding, "backslashreplace").decode(encoding)
 
 
 @contextmanager
@@ -248,9 +258,7 @@ def recipe(options: argparse.Namespace, n_in: int, n_out: int) -> models.Model:
 
 
 @contextmanager
-def progress(
-    quiet: bool, epochs: int, over: int = 0
-) -> Iterator[tuple[Callable[[str], None], Callable[[], object]]]:
+def progress(quiet: bool, epochs: int, over: int = 0) -> Iterator[tuple[Callable[[str], None], Callable[[], object]]]:
     """A bar of so many epochs: gives what shows a line above it, and what to call after each epoch; or no output."""
     with tqdm(total=max(epochs, 0), initial=over, unit="epoch", disable=quiet, leave=False) as bar:
 

@@ -22,9 +22,9 @@ def refuse_strangers(layers: Sequence[Any], loss: Any) -> None:
             raise ArgumentError(f"layer {i}: {layer!r} is not a layer{brackets(layer)}")
     if not isinstance(loss, Loss):
         raise ArgumentError(f"{loss!r} is not a loss{brackets(loss)}; give one such as CrossEntropy()")
-    parts = [*layers, loss]
-    for i, layer in enumerate(parts):
-        first = next(j for j, other in enumerate(parts) if other is layer)
+    places: dict[int, int] = {}
+    for i, layer in enumerate([*layers, loss]):
+        first = places.setdefault(id(layer), i)
         if first < i:
             raise StateError(f"layer {i}: {layer} is layer {first} again; a layer is used once, make a second one")
         if layer._taken:

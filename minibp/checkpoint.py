@@ -15,16 +15,20 @@ import numpy as np
 from . import schedules
 from .backend import moved, to_host
 from .batches import Batches
-from .checks import at_least_one, new_file, number
+from .checks import new_file, number
 from .errors import ArgumentError, CheckpointError, CheckpointWarning, FileFormatError, ShapeError
+from .layers import Dense
+from .losses import QuadraticLoss
 from .network import Network
 from .optimizer import Optimizer
+from .optimizers import OPTIMIZERS
 from .progress import Epoch, Progress
 from .schedules import Schedule
 from .stopping import EarlyStopping
 from .tensorfile import read, to_bytes, write_atomically
 
 KIND = "checkpoint"
+COUNTS = 1 << 256  # counts and seeds are below this: as floats they are finite
 PIECE = 1 << 22  # bytes of the data that are hashed at a time: a data set may be larger than memory
 
 
@@ -253,21 +257,22 @@ class Checkpoint:
         if not all(np.isfinite(array).all() for name, array in arrays.items() if name != "losses"):
             raise ShapeError("it has NaN or infinity in it")
 
-        np.random.PCG64().state = order = contents["order"]
-        history = [_epoch(row, i) for i, row in enumerate(contents["history"], 1)]
+        generator = np.random.PCG64()
+        generator.state = contents["order"]
+        order = dict(generator.state)
+        validated = self.fit["validation data"] != "none"
+        history = [_epoch(row, i, validated) for i, row in enumerate(contents["history"], 1)]
         seconds = number("seconds", contents["seconds"])
         made = _count(contents["optimizer"]["steps"])
-        config = {name: _value(value) for name, value in contents["optimizer"]["config"].items()}
+        config = _config(contents["optimizer"]["config"], optimizer)
         schedule = _schedule(contents["schedule"], optimizer.schedule)
         number("the learning rate", schedule(made))
         layers = [
-            {name: _value(kept[name]) for name in layer.keeps}
+            {name: _like(kept[name], getattr(layer, name)) for name in layer.keeps}
             for layer, kept in zip(net.layers, contents["layers"], strict=True)
         ]
-        if config.keys() != optimizer.config().keys():
-            raise ShapeError(f"its optimizer has {', '.join(config)}")
         if stopping is not None:
-            waited, lowest = _count(contents["stopping"]["waited"]), float(contents["stopping"]["best"])
+            waited, lowest = _count(contents["stopping"]["waited"]), _like(contents["stopping"]["best"], stopping.best)
 
         for name, target in targets.items():
             target[...] = moved(arrays[name], net.xp, net.dtype)
@@ -283,13 +288,23 @@ class Checkpoint:
         self.progress = Progress(history, steps, seconds, order, arrays.get("losses"))
 
 
-def _epoch(row: list[Any], expected: int) -> Epoch:
-    """One row of the history."""
-    numbered, loss, val_loss, val_accuracy, seconds = row
-    values = [None if value is None else float(value) for value in (loss, val_loss, val_accuracy, seconds)]
-    if numbered != expected or values[0] is None or values[3] is None:
+def _epoch(row: list[Any], expected: int, validated: bool) -> Epoch:
+    """One row of the history, with the two numbers of a validation where there is one."""
+    numbered, *values = row
+    here = (0.0, 0.0, 0.0, 0.0) if validated else (0.0, None, None, 0.0)
+    if numbered != expected or any((value is None) != (like is None) for value, like in zip(values, here, strict=True)):
         raise ValueError(f"its epoch {expected} is {row}")
-    return Epoch(expected, *values)  # type: ignore[arg-type]
+    return Epoch(expected, *(_like(value, like) for value, like in zip(values, here, strict=True)))
+
+
+def _config(described: dict[str, Any], optimizer: Optimizer) -> dict[str, Any]:
+    """The numbers of an optimizer."""
+    if described.keys() != optimizer.config().keys():
+        raise ShapeError(f"its optimizer has {', '.join(described)}")
+    config: Any = {name: _like(value) for name, value in described.items()}
+    if type(optimizer) in OPTIMIZERS.values():  # whose arguments have the names of its numbers, and are checked
+        config = type(optimizer)(Network([Dense(1, 1)], QuadraticLoss()), **config).config()
+    return config
 
 
 def _kept(net: Network) -> list[dict[str, Any]]:
@@ -310,35 +325,55 @@ def _numbers(schedule: Schedule) -> list[Any]:
 
 def _schedule(described: list[Any], here: Any) -> Schedule:
     """A schedule as described: of the class of the one that is here, or one of minibp's."""
+    import inspect
+
     name, values = described
     known = {cls.__name__: cls for cls in vars(schedules).values() if isinstance(cls, type)}
     cls = type(here) if name == type(here).__name__ else known[name]
     if not issubclass(cls, Schedule):
         raise ArgumentError(f"{name} is no schedule")
-    made = copy.copy(here) if type(here) is cls else cls.__new__(cls)
+    values = {
+        key: _schedule(value, getattr(here, key, None)) if isinstance(value, list) else value
+        for key, value in values.items()
+    }
+    if cls is known.get(name):  # its arguments have the names of its numbers, and are checked
+        made = cls(**{key: values.pop(key) for key in list(inspect.signature(cls).parameters) if key in values})
+        like = vars(made)
+    else:
+        made, like = copy.copy(here), {}  # what it may hold the program knows
     for key, value in values.items():
-        inner = isinstance(value, list)
-        vars(made)[key] = _schedule(value, getattr(here, key, None)) if inner else _value(value)
+        if callable(getattr(cls, key, None)):
+            raise ArgumentError(f"{name} has a method {key}, not a number")
+        vars(made)[key] = value if isinstance(value, Schedule) else _like(value, like.get(key))
     return made
 
 
-def _into(here: Schedule, made: Schedule) -> Schedule:
+def _into(here: Any, made: Schedule) -> Schedule:
     """Put these numbers into the schedule that is here, for a program may hold it; another class takes its place."""
     if type(here) is not type(made):
         return made
     for name, value in vars(made).items():
-        vars(here)[name] = _into(vars(here)[name], value) if isinstance(value, Schedule) else value
+        vars(here)[name] = _into(vars(here).get(name), value) if isinstance(value, Schedule) else value
     return here
 
 
-def _value(value: Any) -> Any:
-    if value is not None and not isinstance(value, (bool, int, float)):
+def _like(value: Any, here: Any = None) -> Any:
+    """A number that can stand where this one is: for a count a count. Where there is none, any will do, or None."""
+    if here is None:
+        if value is not None and not isinstance(value, (bool, int, float)):
+            raise ArgumentError(f"expected a number, got {value!r}")
+        return value
+    if isinstance(here, int):
+        return _count(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ArgumentError(f"expected a number, got {value!r}")
-    return value
+    return float(value)
 
 
 def _count(value: Any) -> int:
-    return at_least_one("a count", value) if value != 0 else 0
+    if type(value) is not int or not 0 <= value < COUNTS:
+        raise ArgumentError(f"expected a count, an integer of at least 0, got {value!r}")
+    return value
 
 
 def _in_words(batches: Batches) -> str:

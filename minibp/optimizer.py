@@ -81,7 +81,10 @@ class Optimizer:
 
     @property
     def lr(self) -> float:
-        return float(self.schedule(self.steps))  # a NumPy number would widen the arithmetic
+        try:
+            return float(self.schedule(self.steps))  # a NumPy number would widen the arithmetic
+        except OverflowError:  # of a factor above 1, after many steps
+            return math.inf
 
     @lr.setter
     def lr(self, lr: float | Schedule) -> None:

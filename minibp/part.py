@@ -20,6 +20,7 @@ Array = Any  # a NumPy array, or a CuPy array: whatever `xp` makes
 
 NARROW = 32  # an array of fewer columns, and no fewer rows than columns, lies column by column: reducing its rows is
 #              then 3-5 times as fast, and adds up its columns one after the other (compiled.py does the same)
+TOO_MANY = 1 << 48  # values; NumPy has errors of several kinds for more of them
 MAX_SHAPES = 8  # batch shapes remembered; training and inference need two each, a full batch and the last
 
 
@@ -56,7 +57,7 @@ class Part:
     xp: Any = np
     dtype = np.dtype("float64")
     training = True
-    keeps: tuple[str, ...] = ()  # attributes, numbers, that the next step depends on: a checkpoint keeps them
+    keeps: tuple[str, ...] = ()  # numbers that the next step depends on: a checkpoint keeps them, counts as counts
     _shape: Shape | None = None  # of the x that the workspaces are bound to
     # Constants in its dtype (see `attach`); exp(log_max) is still finite.
     zero, half, one, log_max = np.float64(0), np.float64(0.5), np.float64(1), np.float64(708)
@@ -103,10 +104,12 @@ class Part:
         Raises
         ------
         ArgumentError
-            If the values have another shape, or are not finite.
+            If the values have another shape, or are not finite, or are more than NumPy can count.
         """
         if isinstance(start, type):
             raise ArgumentError(f"{type(self).__name__}: {name} got a class, write {start.__name__}()")
+        if math.prod(shape) >= TOO_MANY:
+            raise ArgumentError(f"{type(self).__name__}: {name} of shape {shape} has more values than any memory holds")
         self._starts[name] = (shape, start)
         if not trained:
             self._state.append(name)

@@ -12,6 +12,7 @@ import numpy as np
 from .errors import FileFormatError
 
 VERSION = 1  # of the format; a reader refuses another one
+DEEPEST = 30  # lists and objects in each other in a description: what reads them may call itself for each
 KEY = "minibp"  # the one entry of the file's metadata
 
 
@@ -118,6 +119,8 @@ def _checked(path: str | os.PathLike[str], kind: str, text: str, arrays: dict[st
 
     try:
         outer = json.loads(text)
+        if _depth(outer) > DEEPEST:
+            raise ValueError
         contents, checksum = outer["contents"], outer["sha256"]
         version, held = contents["version"], contents["kind"]
         if version != VERSION:
@@ -132,6 +135,12 @@ def _checked(path: str | os.PathLike[str], kind: str, text: str, arrays: dict[st
     if held != kind:
         raise FileFormatError(f"{path} holds a {held}, expected a {kind}")
     return contents
+
+
+def _depth(value: Any) -> int:
+    """How deep lists and objects lie in each other."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, inner), default=0)
 
 
 def _checksum(contents: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:

@@ -1,0 +1,48 @@
+"""Fuzz what reads files and command lines, guided by coverage: python tests/fuzz/fuzz.py TARGET --runs 1000000
+
+It ends with the first input that gives another error than those promised, and writes that to ./crash-...; given as
+--again FILE it is tried once more. Needs atheris: pip install atheris
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+try:
+    import atheris
+except ImportError:
+    sys.exit("fuzzing needs atheris, which is not installed: pip install atheris")
+
+with atheris.instrument_imports(include=["minibp", "datasets", "models"]):
+    import hostile
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("target", choices=hostile.TARGETS)
+    p.add_argument("--runs", type=int, default=1_000_000, help="inputs to try; default 1000000")
+    p.add_argument("--seed", type=int, default=0, help="0, the default, for one that is never the same")
+    p.add_argument("--again", metavar="FILE", help="try this input only")
+    options = p.parse_args()
+    target = hostile.TARGETS[options.target]
+    warnings.simplefilter("ignore")
+    if options.again:
+        target(Path(options.again).read_bytes())
+        return
+    with tempfile.TemporaryDirectory() as corpus:
+        for i, content in enumerate(hostile.SEEDS[options.target]):
+            (Path(corpus) / str(i)).write_bytes(content)
+        limits = ["-rss_limit_mb=1024", "-timeout=10", "-max_len=512", "-print_final_stats=1", "-reload=0"]
+        atheris.Setup([sys.argv[0], f"-runs={options.runs}", f"-seed={options.seed}", *limits, corpus], target)
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    main()

@@ -1,0 +1,183 @@
+"""Whatever bytes are fed in: the right object or an error of the project's, in bounded time and memory.
+
+The targets are those of fuzz/fuzz.py, which tries millions of inputs; here are a few, and what it found.
+"""
+
+import io
+import pickle
+import sys
+import time
+import tracemalloc
+
+import hostile
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datasets import moons
+from datasets.script import main, shown
+from minibp import SGD, Dense, Network, QuadraticLoss, Tanh, load, tensorfile, train
+from minibp.chain import refuse_strangers
+from minibp.checkpoint import KIND
+from minibp.data import Dataset
+from minibp.errors import ArgumentError, CheckpointError, DivergenceError, FileFormatError
+from minibp.schedules import Step
+
+HUGE = 2**60
+REDUCE, WARMUP, COSINE = 0, 1, 2  # of hostile.SCHEDULES, with SGD; with Adam, 4 more
+
+
+@pytest.mark.parametrize("target", list(hostile.TARGETS))
+def test_any_bytes_give_the_right_object_or_an_error_of_the_project(target):
+    @settings(max_examples=100)
+    @given(data=st.binary(max_size=60))
+    def check(data):
+        hostile.TARGETS[target](data)
+
+    check()
+
+
+@pytest.mark.parametrize("target", list(hostile.TARGETS))
+def test_the_inputs_that_fuzzing_starts_from_are_fine(target):
+    for data in hostile.SEEDS[target]:
+        hostile.TARGETS[target](data)
+
+
+# --- checkpoints ---------------------------------------------------------------------------------------------------
+
+
+def resume(which, change):
+    """Go on from a checkpoint written in the second epoch, with its contents changed and a checksum that fits."""
+    contents, arrays = pickle.loads(hostile.good_checkpoints(which)[-1])
+    change(contents)
+    hostile._write(tensorfile.to_bytes(KIND, contents, arrays))
+    hostile.training(which)
+
+
+def put(*path_and_value):
+    """A change: this value at this place."""
+    *path, last, value = path_and_value
+
+    def change(contents):
+        for key in path:
+            contents = contents[key]
+        contents[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize("which", range(2 * len(hostile.SCHEDULES)))
+def test_a_checkpoint_that_is_not_changed_is_gone_on_from(which):
+    resume(which, lambda contents: None)
+
+
+@pytest.mark.parametrize(("which", "change", "message"), [
+    (REDUCE, put("layers", 2, "seed", -1), "expected a count"),  # Dropout's hash of it would never end
+    (REDUCE, put("layers", 2, "seed", 0.5), "expected a count"),
+    (REDUCE, put("layers", 2, "step", None), "expected a count"),
+    (REDUCE, put("optimizer", "config", "max_norm", 10**400), "OverflowError"),
+    (REDUCE, put("optimizer", "config", "momentum", 2), "momentum must lie"),
+    (REDUCE, put("optimizer", "config", {}), "its optimizer has"),
+    (REDUCE + 4, put("optimizer", "config", "beta2", 1.0), "beta2 must lie"),
+    (REDUCE + 4, put("optimizer", "steps", 10**400), "expected a count"),
+    (REDUCE, put("schedule", 1, "waited", 0.5), "expected a count"),
+    (REDUCE, put("schedule", 1, "waited", True), "expected a count"),
+    (REDUCE, put("schedule", 1, "best", "0"), "expected a number"),
+    (REDUCE, put("schedule", 1, "update", 1), "has a method update"),
+    (REDUCE, put("schedule", ["Exponential", {"lr": 1, "steps": 9, "factor": -0.5}]), "factor must be"),
+    (REDUCE, put("schedule", ["Schedule", {}]), "NotImplementedError"),
+    (REDUCE, put("schedule", ["ArgumentError", {}]), "is no schedule"),
+    (WARMUP, put("schedule", 1, "then", 1, "every", 0), "every must be"),
+    (COSINE, put("schedule", 1, "steps", 0.5), "steps must be"),
+    (REDUCE, put("stopping", "best", "0"), "expected a number"),
+    (REDUCE, put("stopping", "waited", -1), "expected a count"),
+    (REDUCE, put("history", 0, 2, None), "its epoch 1 is"),  # a script would format it as a number
+    (REDUCE, put("history", 0, 4, "0"), "expected a number"),
+    (REDUCE, put("order", "state", "state", -1), "contradicts itself"),
+])  # fmt: skip
+def test_a_checkpoint_whose_values_would_break_the_training_later_is_refused(which, change, message):
+    with pytest.raises(FileFormatError, match=message):
+        resume(which, change)
+
+
+def test_a_factor_that_takes_the_rate_beyond_all_numbers_is_a_divergence():
+    net = Network([Dense(2, 2)], QuadraticLoss())
+    optimizer = SGD(net, Step(0.1, every=1, factor=1e200))
+    with pytest.raises(DivergenceError, match="learning rate"):
+        list(train(net, optimizer, Dataset(np.ones((9, 2)), np.zeros(9, int)), epochs=1, batch_size=1))
+
+
+# --- sizes ---------------------------------------------------------------------------------------------------------
+
+
+def header(**arrays):
+    """A file that is all header: name -> shape, of float32."""
+    listed = {
+        name: {"dtype": "F32", "shape": shape, "data_offsets": [0, 4 * shape[0]]} for name, shape in arrays.items()
+    }
+    return hostile._with_header({"__metadata__": {"minibp": "{}"}, **listed}, b"some")
+
+
+def claims(kind):
+    """Files that claim 2**60 items: in the header, in the length of the header, in the description of a network."""
+    yield header(W=[HUGE])
+    yield HUGE.to_bytes(8, "little") + header(W=[1])[8:]
+    yield tensorfile.to_bytes(kind, {}, {"W": np.zeros((0, 2**58), "f4")})
+    for layer in (["Dense", {"n_in": HUGE, "n_out": HUGE}], ["BatchNorm", {"n": HUGE}], ["Dense", {"n_in": 9**9}]):
+        described = {"layers": [layer], "loss": ["QuadraticLoss", {}], "dtype": "float32", "fit": {}, "history": []}
+        yield tensorfile.to_bytes(kind, described, {"layers.0.W": np.zeros((0, 2**58), "f4")})
+
+
+@pytest.mark.parametrize(("kind", "reader"), [("network", load), (KIND, lambda path: hostile.training(0))])
+def test_a_file_that_claims_too_much_sets_no_memory_aside(kind, reader):
+    hostile.good_checkpoints(0)  # else their memory would be counted
+    for content in claims(kind):
+        hostile._remove()
+        path = hostile._write(content)
+        tracemalloc.start()
+        try:
+            with pytest.raises((FileFormatError, CheckpointError)):
+                reader(path)
+            assert tracemalloc.get_traced_memory()[1] < 1e6
+        finally:
+            tracemalloc.stop()
+
+
+def test_the_time_to_build_a_network_grows_with_the_number_of_layers_and_not_its_square():
+    layers = [Tanh() for _ in range(20_000)]
+    start = time.process_time()
+    refuse_strangers(layers, QuadraticLoss())
+    assert time.process_time() - start < 1.5
+
+
+@pytest.mark.parametrize("depth", [40, 900])
+def test_a_description_that_is_nested_deeply_is_damaged(tmp_path, depth):
+    inner = 0
+    for _ in range(depth):
+        inner = [inner]
+    tensorfile.write(tmp_path / "net", "network", {"layers": inner}, {})
+    with pytest.raises(FileFormatError, match="what it says of itself is damaged"):
+        load(tmp_path / "net")
+
+
+# --- command lines -------------------------------------------------------------------------------------------------
+
+
+def test_a_name_that_is_no_text_is_shown_in_escapes(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii"))
+    assert shown("a\udcff") == r"a\udcff" and shown("é") == r"\xe9"
+
+
+@pytest.mark.parametrize("units", [[2**44], [2**40, 2**40], [2**60], [10**30]])
+def test_units_beyond_all_memory_are_an_error(units, capsys):
+    words = list(map(str, units))
+    assert main("mnist", lambda folder: hostile.SPLITS, ["--model", "mlp", "--hidden", *words]) == 2
+    assert "memory" in capsys.readouterr().err
+    assert moons.main(["--nodes", "2", *words, "2"]) == 2
+    assert "memory" in capsys.readouterr().err
+
+
+def test_a_part_with_more_values_than_numpy_can_count_is_refused():
+    with pytest.raises(ArgumentError, match=r"Dense: W of shape .* more values than any memory holds"):
+        Dense(2**40, 2**40)
