@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import glob
 import os
 import re
@@ -12,24 +11,31 @@ from typing import Any
 
 import numpy as np
 
-from . import schedules
 from .backend import moved, to_host
 from .batches import Batches
 from .checks import new_file, number
 from .errors import ArgumentError, CheckpointError, CheckpointWarning, FileFormatError, ShapeError
-from .layers import Dense
-from .losses import QuadraticLoss
+from .kept import (
+    call_in_words,
+    config_of,
+    count,
+    data_in_words,
+    epoch_of,
+    kept_by,
+    number_like,
+    numbers_of,
+    put_into,
+    schedule_in_words,
+    schedule_of,
+    sha256,
+)
 from .network import Network
 from .optimizer import Optimizer
-from .optimizers import OPTIMIZERS
 from .progress import Epoch, Progress
-from .schedules import Schedule
 from .stopping import EarlyStopping
 from .tensorfile import read, to_bytes, write_atomically
 
 KIND = "checkpoint"
-COUNTS = 1 << 256  # counts and seeds are below this: as floats they are finite
-PIECE = 1 << 22  # bytes of the data that are hashed at a time: a data set may be larger than memory
 
 
 class Checkpoint:
@@ -174,9 +180,9 @@ class Checkpoint:
             "seconds": progress.seconds,
             "order": progress.order,
             "history": [list(epoch) for epoch in progress.history],
-            "layers": _kept(net),
+            "layers": kept_by(net),
             "optimizer": {"steps": optimizer.steps, "config": optimizer.config()},
-            "schedule": _numbers(optimizer.schedule),
+            "schedule": numbers_of(optimizer.schedule),
             "stopping": None if stopping is None else {"best": stopping.best, "waited": stopping.waited},
         }
         write_atomically(self.path, to_bytes(KIND, contents, arrays), self.previous if self._whole else None)
@@ -206,17 +212,17 @@ class Checkpoint:
         """What must be the same for a training to go on, by name, in words."""
         net, optimizer, stopping = self.net, self.optimizer, self.stopping
         start = [net.params, net.state, *optimizer.vectors]
-        numbers = repr((optimizer.steps, self.progress.order, _kept(net)))
+        numbers = repr((optimizer.steps, self.progress.order, kept_by(net)))
         return {
             "network": repr(net),
             "dtype": str(net.dtype),
             "backend": net.backend,
-            "starting weights and generators (seed)": _sha256(*map(to_host, start), numbers),
-            "training data": _in_words(batches),
-            "validation data": "none" if validation is None else _in_words(validation),
+            "starting weights and generators (seed)": sha256(*map(to_host, start), numbers),
+            "training data": data_in_words(batches),
+            "validation data": "none" if validation is None else data_in_words(validation),
             "batch size": str(batches.batch_size),
-            "optimizer": _call(type(optimizer).__name__, optimizer.config()),
-            "learning rate": _schedule_in_words(_numbers(optimizer.schedule)),
+            "optimizer": call_in_words(type(optimizer).__name__, optimizer.config()),
+            "learning rate": schedule_in_words(numbers_of(optimizer.schedule)),
             "early stopping": "none" if stopping is None else f"patience {stopping.patience}",
         }
 
@@ -242,7 +248,7 @@ class Checkpoint:
         net, optimizer, stopping = self.net, self.optimizer, self.stopping
         targets = {"params": net.params, "state": net.state}
         targets |= {f"moments.{i}": vector for i, vector in enumerate(optimizer.vectors)}
-        steps = _count(contents["steps"])
+        steps = count(contents["steps"])
         expected = {name: target.shape for name, target in targets.items()}
         if steps:
             if steps > -(-samples // self.batch_size):
@@ -261,18 +267,19 @@ class Checkpoint:
         generator.state = contents["order"]
         order = dict(generator.state)
         validated = self.fit["validation data"] != "none"
-        history = [_epoch(row, i, validated) for i, row in enumerate(contents["history"], 1)]
+        history = [epoch_of(row, i, validated) for i, row in enumerate(contents["history"], 1)]
         seconds = number("seconds", contents["seconds"])
-        made = _count(contents["optimizer"]["steps"])
-        config = _config(contents["optimizer"]["config"], optimizer)
-        schedule = _schedule(contents["schedule"], optimizer.schedule)
+        made = count(contents["optimizer"]["steps"])
+        config = config_of(contents["optimizer"]["config"], optimizer)
+        schedule = schedule_of(contents["schedule"], optimizer.schedule)
         number("the learning rate", schedule(made))
         layers = [
-            {name: _like(kept[name], getattr(layer, name)) for name in layer.keeps}
+            {name: number_like(kept[name], getattr(layer, name)) for name in layer.keeps}
             for layer, kept in zip(net.layers, contents["layers"], strict=True)
         ]
         if stopping is not None:
-            waited, lowest = _count(contents["stopping"]["waited"]), _like(contents["stopping"]["best"], stopping.best)
+            waited = count(contents["stopping"]["waited"])
+            lowest = number_like(contents["stopping"]["best"], stopping.best)
 
         for name, target in targets.items():
             target[...] = moved(arrays[name], net.xp, net.dtype)
@@ -280,127 +287,9 @@ class Checkpoint:
         for layer, kept in zip(net.layers, layers, strict=True):
             vars(layer).update(kept)
         vars(optimizer).update(config, steps=made)
-        optimizer.schedule = _into(optimizer.schedule, schedule)
+        optimizer.schedule = put_into(optimizer.schedule, schedule)
         optimizer.follow()
         if stopping is not None:
             stopping.best, stopping.waited = lowest, waited
             stopping.kept = (best["params"], best["state"]) if best["params"] is not None else None
         self.progress = Progress(history, steps, seconds, order, arrays.get("losses"))
-
-
-def _epoch(row: list[Any], expected: int, validated: bool) -> Epoch:
-    """One row of the history, with the two numbers of a validation where there is one."""
-    numbered, *values = row
-    here = (0.0, 0.0, 0.0, 0.0) if validated else (0.0, None, None, 0.0)
-    if numbered != expected or any((value is None) != (like is None) for value, like in zip(values, here, strict=True)):
-        raise ValueError(f"its epoch {expected} is {row}")
-    return Epoch(expected, *(_like(value, like) for value, like in zip(values, here, strict=True)))
-
-
-def _config(described: dict[str, Any], optimizer: Optimizer) -> dict[str, Any]:
-    """The numbers of an optimizer."""
-    if described.keys() != optimizer.config().keys():
-        raise ShapeError(f"its optimizer has {', '.join(described)}")
-    config: Any = {name: _like(value) for name, value in described.items()}
-    if type(optimizer) in OPTIMIZERS.values():  # whose arguments have the names of its numbers, and are checked
-        config = type(optimizer)(Network([Dense(1, 1)], QuadraticLoss()), **config).config()
-    return config
-
-
-def _kept(net: Network) -> list[dict[str, Any]]:
-    """What the layers keep besides arrays."""
-    return [{name: getattr(layer, name) for name in layer.keeps} for layer in net.layers]
-
-
-def _numbers(schedule: Schedule) -> list[Any]:
-    """A schedule as its class and its numbers, which may be schedules again. Whatever else it has is the program's."""
-    values: dict[str, Any] = {}
-    for name, value in vars(schedule).items():
-        if isinstance(value, Schedule):
-            values[name] = _numbers(value)
-        elif isinstance(value, (int, float, np.number)):
-            values[name] = value.item() if isinstance(value, np.number) else value
-    return [type(schedule).__name__, values]
-
-
-def _schedule(described: list[Any], here: Any) -> Schedule:
-    """A schedule as described: of the class of the one that is here, or one of minibp's."""
-    import inspect
-
-    name, values = described
-    known = {cls.__name__: cls for cls in vars(schedules).values() if isinstance(cls, type)}
-    cls = type(here) if name == type(here).__name__ else known[name]
-    if not issubclass(cls, Schedule):
-        raise ArgumentError(f"{name} is no schedule")
-    values = {
-        key: _schedule(value, getattr(here, key, None)) if isinstance(value, list) else value
-        for key, value in values.items()
-    }
-    if cls is known.get(name):  # its arguments have the names of its numbers, and are checked
-        made = cls(**{key: values.pop(key) for key in list(inspect.signature(cls).parameters) if key in values})
-        like = vars(made)
-    else:
-        made, like = copy.copy(here), {}  # what it may hold the program knows
-    for key, value in values.items():
-        if callable(getattr(cls, key, None)):
-            raise ArgumentError(f"{name} has a method {key}, not a number")
-        vars(made)[key] = value if isinstance(value, Schedule) else _like(value, like.get(key))
-    return made
-
-
-def _into(here: Any, made: Schedule) -> Schedule:
-    """Put these numbers into the schedule that is here, for a program may hold it; another class takes its place."""
-    if type(here) is not type(made):
-        return made
-    for name, value in vars(made).items():
-        vars(here)[name] = _into(vars(here).get(name), value) if isinstance(value, Schedule) else value
-    return here
-
-
-def _like(value: Any, here: Any = None) -> Any:
-    """A number that can stand where this one is: for a count a count. Where there is none, any will do, or None."""
-    if here is None:
-        if value is not None and not isinstance(value, (bool, int, float)):
-            raise ArgumentError(f"expected a number, got {value!r}")
-        return value
-    if isinstance(here, int):
-        return _count(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ArgumentError(f"expected a number, got {value!r}")
-    return float(value)
-
-
-def _count(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < COUNTS:
-        raise ArgumentError(f"expected a count, an integer of at least 0, got {value!r}")
-    return value
-
-
-def _in_words(batches: Batches) -> str:
-    x, t = batches.dataset
-    return f"{len(x)} samples of {x.shape[1:]} {x.dtype}, {_sha256(x, t)}"
-
-
-def _schedule_in_words(described: list[Any]) -> str:
-    name, values = described
-    return _call(name, {k: _schedule_in_words(v) if isinstance(v, list) else v for k, v in values.items()})
-
-
-def _call(name: str, values: dict[str, Any]) -> str:
-    return f"{name}({', '.join(f'{key}={value}' for key, value in values.items())})"
-
-
-def _sha256(*values: Any) -> str:
-    """16 digits, which tell arrays and texts apart that differ by accident."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    for value in values:
-        if isinstance(value, str):
-            digest.update(value.encode())
-            continue
-        digest.update(repr((value.dtype.str, value.shape)).encode())
-        rows = max(1, PIECE * len(value) // max(value.nbytes, 1)) if value.size else 1
-        for start in range(0, len(value), rows):
-            digest.update(np.ascontiguousarray(value[start : start + rows]).reshape(-1).view("u1").data)
-    return digest.hexdigest()[:16]

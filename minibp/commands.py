@@ -28,6 +28,8 @@ def evaluation(net: Network, test: Dataset) -> str:
         If it is no Dataset.
     InputError, ShapeError, TargetError
         If the data do not fit the network.
+    DivergenceError
+        If a loss is NaN or infinite.
     """
     loss, accuracy = evaluate(net, test)
     return f"test accuracy {accuracy:.4f}  loss {loss:.4f}  samples {len(test)}"
@@ -42,6 +44,8 @@ def predictions(net: Network, x: np.ndarray, outputs: bool = False) -> Iterator[
     ------
     InputError, ShapeError
         If the data do not fit the network.
+    DivergenceError
+        If an output is NaN or infinite.
     """
     for start in range(0, len(x), PIECE):
         rows = net.predict(x[start : start + PIECE])

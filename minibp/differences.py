@@ -91,7 +91,7 @@ def named(place: str) -> Iterator[None]:
 
 
 def bounded(place: str, values: np.ndarray, how: str = "formula gives") -> np.ndarray:
-    """Refuse numbers from which no gradient can be told: NaN, infinity, and those whose squares overflow."""
+    """Refuse, by an ArgumentError, numbers from which no gradient can be told: NaN, and whose squares overflow."""
     if not (abs(values.astype(float)) < LARGEST).all():
         raise ArgumentError(f"{place}: {how} NaN or numbers of {LARGEST:g} and more: check with some of about -1..1")
     return values

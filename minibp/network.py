@@ -221,13 +221,10 @@ class Network:
         """
         if all_finite(self.xp, self.params, self.state):
             return
-        for i, layer in enumerate(self.layers):
-            for name, values in {**layer.params, **layer.state}.items():
-                if not self.xp.isfinite(values).all():
-                    raise DivergenceError(
-                        f"layer {i}: {layer}: {name} holds NaN or infinity; build the network anew, or give it weights "
-                        "that are finite"
-                    )
+        held = [(f"layer {i}: {layer}", {**layer.params, **layer.state}) for i, layer in enumerate(self.layers)]
+        lost = [f"{at}: {name}" for at, ours in held for name, v in ours.items() if not self.xp.isfinite(v).all()]
+        cure = "build the network anew, or give it weights that are finite"
+        raise DivergenceError(f"{lost[0] if lost else self.loss} holds NaN or infinity; {cure}")
 
     def _as_array(self, x: Any) -> Array:
         if np.ma.isMaskedArray(x):
@@ -368,10 +365,8 @@ class Network:
         if not math.isfinite(np.vdot(out, out)) and not np.isfinite(out).all():  # the first is quick, but may overflow
             self.check_weights()
             bad = int(np.isfinite(out).all(axis=1).argmin())
-            raise DivergenceError(
-                f"the outputs of sample {bad} are NaN or infinite: it is too large for these weights and {self.dtype}; "
-                "scale inputs to about -1..1"
-            )
+            cause = f"it is too large for these weights and {self.dtype}; scale inputs to about -1..1"
+            raise DivergenceError(f"the outputs of sample {bad} are NaN or infinite: {cause}")
         return out
 
     def run(self, x: Array) -> Array:

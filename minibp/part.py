@@ -25,7 +25,7 @@ MAX_SHAPES = 8  # batch shapes remembered; training and inference need two each,
 
 
 def refuse_not_finite(name: str, values: Any, xp: Any, dtype: np.dtype) -> None:
-    """Refuse NaN and infinity among values that are assigned; those on a device are not read back for it."""
+    """Refuse, by an ArgumentError, NaN and infinity among values that are assigned; a device is not read for it."""
     if xp is not np and isinstance(values, xp.ndarray):
         return
     with np.errstate(over="ignore"):
@@ -289,7 +289,7 @@ class Part:
 
 
 def refuse_too_large(part: Part, dtype: np.dtype) -> None:
-    """Refuse parameters that would become infinite in this dtype."""
+    """Refuse, by an ArgumentError, parameters that would become infinite in this dtype."""
     for name, array in {**part.params, **part.state}.items():
         if array.dtype.itemsize > dtype.itemsize:
             size = abs(array)

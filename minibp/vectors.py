@@ -22,7 +22,13 @@ class Vectors(NamedTuple):
 
 
 def carve(parts: Sequence[Part], xp: Any, dtype: np.dtype) -> Vectors:
-    """Copy what these parts hold into three new vectors, weights (of two and more dimensions) before biases."""
+    """Copy what these parts hold into three new vectors, weights (of two and more dimensions) before biases.
+
+    Raises
+    ------
+    ArgumentError
+        If a number is too large for the dtype.
+    """
     for part in parts:
         refuse_too_large(part, dtype)
     views: list[dict[str, Array]] = [{} for _ in parts]
@@ -52,7 +58,7 @@ def all_finite(xp: Any, *vectors: Array) -> bool:
 
 
 def vector(name: str, doc: str) -> Any:
-    """A property for a vector: what is assigned to it is written into it, since the layers have views of it."""
+    """A property for a vector: what is assigned is written into it, for layers have views; ArgumentError for NaN."""
 
     def put(owner: Any, values: Any) -> None:
         if name == "params":

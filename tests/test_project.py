@@ -21,7 +21,7 @@ ORDER = [
     "errors", "checks", "backend", "initializers", "part", "vectors", "layer", "layers", "normalization",
     "dropout", "loss", "losses", "compiled", "chain", "summary", "network", "schedules", "optimizer", "optimizers",
     "diagnosis", "differences", "gradients", "tensorfile", "saving", "idx", "download", "published", "data", "batches",
-    "stopping", "progress", "checkpoint", "metrics", "training", "probing", "__init__", "doctor", "commands",
+    "stopping", "progress", "kept", "checkpoint", "metrics", "training", "probing", "__init__", "doctor", "commands",
     "__main__",
 ]  # fmt: skip
 
