@@ -35,7 +35,7 @@ def epoch_of(row: list[Any], expected: int, validated: bool) -> Epoch:
 
 
 def config_of(described: dict[str, Any], optimizer: Optimizer) -> dict[str, Any]:
-    """The numbers of an optimizer."""
+    """The numbers of an optimizer; a ShapeError where it has others."""
     if described.keys() != optimizer.config().keys():
         raise ShapeError(f"its optimizer has {', '.join(described)}")
     config: Any = {name: number_like(value) for name, value in described.items()}
