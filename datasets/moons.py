@@ -82,7 +82,9 @@ def circles(rng: np.random.RandomState, n: int = 200, noise: float = 0.10) -> tu
     return _shuffled(rng, np.stack([x, y], axis=1), n, noise)
 
 
-def _shuffled(rng: np.random.RandomState, points: np.ndarray, n: int, noise: float) -> tuple[np.ndarray, np.ndarray]:
+def _shuffled(
+    rng: np.random.RandomState, points: np.ndarray, n: int, noise: float
+) -> tuple[np.ndarray, np.ndarray]:
     labels = np.repeat([0, 1], [n // 2, n - n // 2])
     order = np.arange(n)
     rng.shuffle(order)

@@ -52,7 +52,7 @@ def parser(dataset: str, model: str) -> argparse.ArgumentParser:
         "Ctrl-C then saves first",
     )
     p.add_argument(
-        "--checkpoint-every", metavar="N", help="epochs, as 5, or steps, as 200steps, between two of them; default 1"
+        "--checkpoint-every", metavar="N", help='epochs, as 5, or steps, as 200steps, between two of them; default 1'
     )
     p.add_argument("--log", metavar="FILE", help="write a line for each epoch to this CSV file")
     p.add_argument("--plot", metavar="FILE", help=f"draw the curves of loss and accuracy ({', '.join(PICTURES)})")
@@ -258,7 +258,9 @@ def recipe(options: argparse.Namespace, n_in: int, n_out: int) -> models.Model:
 
 
 @contextmanager
-def progress(quiet: bool, epochs: int, over: int = 0) -> Iterator[tuple[Callable[[str], None], Callable[[], object]]]:
+def progress(
+    quiet: bool, epochs: int, over: int = 0
+) -> Iterator[tuple[Callable[[str], None], Callable[[], object]]]:
     """A bar of so many epochs: gives what shows a line above it, and what to call after each epoch; or no output."""
     with tqdm(total=max(epochs, 0), initial=over, unit="epoch", disable=quiet, leave=False) as bar:
 

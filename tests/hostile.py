@@ -355,7 +355,7 @@ PARSERS = {name: Confined(script.parser(name, "softmax")) for name in ("mnist", 
 def arguments(taken: Taken) -> list[str]:
     """A command line."""
     line = []
-    for _ in range(taken.below(7)):
+    for _ in range(1 + taken.below(6)):
         option, value = taken.one(OPTIONS), taken.one(VALUES)
         how = taken.below(16)
         if how == 0:
@@ -377,7 +377,9 @@ def _learn(data, nodes, output, epochs, show, learn=moons.learn):
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "mnist": lambda line: script.main("mnist", lambda folder: SPLITS, line, "softmax"),
     "digits": lambda line: script.main("digits", lambda seed: SPLITS, line, "softmax"),
-    "compare": lambda line: script.main("mnist", lambda folder: SPLITS, ["--compare-losses", *line], "softmax"),
+    "compare": lambda line: script.main(
+        "mnist", lambda folder: SPLITS, ["--compare-losses", "--epochs=1", "--hidden=2", *line], "softmax"
+    ),
     "moons": moons.main,
     "minibp": __main__.main,
 }

@@ -13,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the matrices are tiny
 
 try:
     import atheris
@@ -38,11 +39,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as corpus:
         for i, content in enumerate(hostile.SEEDS[options.target]):
             (Path(corpus) / str(i)).write_bytes(content)
+        if child := os.fork():  # the fuzzer ends its process without tidying up
+            sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         limits = ["-rss_limit_mb=1024", "-timeout=10", "-max_len=512", "-print_final_stats=1", "-reload=0"]
         atheris.Setup([sys.argv[0], f"-runs={options.runs}", f"-seed={options.seed}", *limits, corpus], target)
         atheris.Fuzz()
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     main()
