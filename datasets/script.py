@@ -6,6 +6,7 @@ import argparse
 import csv
 import inspect
 import math
+import os
 import signal
 import sys
 import time
@@ -209,6 +210,11 @@ def refuse_early(options: argparse.Namespace) -> None:
     for file in (options.save, options.log, options.checkpoint):
         if file:
             new_file(file)
+    given = [options.save, options.log, options.plot, options.checkpoint]
+    given += [f"{options.checkpoint}.previous"] if options.checkpoint else []
+    places = [os.path.realpath(file) for file in given if file]
+    if len(set(places)) < len(places):
+        raise ArgumentError("two of --save, --log, --plot and --checkpoint name the same file: give each its own")
     if options.plot:
         new_picture(options.plot)
     if options.seed < 0:

@@ -32,7 +32,8 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("file", metavar="FILE", help="a network that `save`, or a script's --save, wrote")
         command.add_argument("--dataset", choices=DATASETS, help="its test set is taken")
         command.add_argument("--data", metavar="DIR", help="folder with the files of the data set")
-        command.add_argument("--seed", type=int, default=0, help="the one that digits were split by; default 0")
+        split = "the --seed of the training, by which digits were split; default 0"
+        command.add_argument("--seed", type=int, default=0, help=split)
         command.add_argument("--backend", default="numpy", help=f"one of {', '.join(NAMES)}; default numpy")
     predict.add_argument("--images", metavar="FILE", help="an IDX file, gzipped or not, or .npy, instead of a data set")
     predict.add_argument("--outputs", action="store_true", help="all outputs of each image instead of its class")

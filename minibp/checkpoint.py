@@ -51,7 +51,8 @@ class Checkpoint:
     weights of a run that nothing disturbed, on the same machine with the same number of threads. Only the epochs that
     are still to be trained are yielded; those before are in ``checkpoint.history``.
 
-    The file is written before the first step, then after every so many epochs or steps, and at the end. An epoch's is
+    The file is written before the first step, then after every so many epochs or steps, and after the last epoch; what
+    follows is made again where a loop is left by ``break``. An epoch's is
     written when the caller's loop asks for the next, so that what the loop did (a schedule told the loss, early
     stopping) is in it. The one before is kept as ``<path>.previous``: where the newer is damaged, it is taken, with a
     warning. A file that cannot be written, on a full disk, is a warning too, and the training goes on; but for the
@@ -114,13 +115,16 @@ class Checkpoint:
         FileFormatError
             If it is damaged beyond use, and the one before too, or contradicts itself.
         ArgumentError
-            If the network has a generator of another kind than its own.
+            If the network has a generator of another kind than its own, or `stopping` is another network's; or if what
+            a layer `keeps` are no counts or numbers.
         OSError
             If the file cannot be read, or the first one not be written.
         """
         for left in glob.glob(f"{glob.escape(self.path)}.{'[0-9a-f]' * 16}.part"):  # of a process that was killed
             with suppress(OSError):
                 os.unlink(left)
+        if self.stopping is not None and self.stopping.net is not net:
+            raise ArgumentError("stopping is another network's; make one for this: EarlyStopping(net)")
         self.net, self.optimizer, self.batch_size, self._asked = net, optimizer, batches.batch_size, False
         self.progress = Progress(order=dict(net.rng.bit_generator.state))
         if self.progress.order["bit_generator"] != "PCG64":
@@ -139,12 +143,12 @@ class Checkpoint:
         return self.progress
 
     def step_done(self) -> None:
-        """After each step."""
+        """After each step; an ArgumentError if a layer keeps what is no number any more."""
         if self._asked or (self.counts_steps and self.optimizer.steps % self.every == 0):
             self._keep()
 
     def epoch_done(self, last: bool) -> None:
-        """After each epoch, when the caller's loop has done with it."""
+        """After each epoch, when the caller's loop has done with it; an ArgumentError as above."""
         if last or self._asked or (not self.counts_steps and len(self.history) % self.every == 0):
             self._keep()
 
@@ -153,10 +157,10 @@ class Checkpoint:
             self._write()
             self._failing = False
         except OSError as error:
-            if not self._failing:  # a disk stays full for long: once is enough
+            if self._asked or not self._failing:  # a disk stays full for long: once is enough
                 what = f"the checkpoint {self.path} could not be written after step {self.optimizer.steps}: {error}"
-                kept = "The last good one is still there; the training goes on, and tries again each time"
-                warnings.warn(f"{what}. {kept}", CheckpointWarning, 4)
+                then = "" if self._asked else "; the training goes on, and tries again each time"
+                warnings.warn(f"{what}. The last good one is still there{then}", CheckpointWarning, 4)
             self._failing = True
         if self._asked:
             raise KeyboardInterrupt
@@ -201,12 +205,15 @@ class Checkpoint:
             else:
                 self._whole = path == self.path
                 if faults:
-                    warnings.warn(f"{faults[0]}. Going on from the one before, {path}", CheckpointWarning, 4)
+                    what = f"{faults[0]}. Going on from the one before, {path}; to begin anew, {self._anew()}"
+                    warnings.warn(what, CheckpointWarning, 4)
                 return path, contents, arrays
         if faults[0].endswith(" is missing") and len(faults) == 1:
             return None
-        cure = f"To begin anew, give another file, or remove {self.path} and {self.previous}"
-        raise FileFormatError(f"no checkpoint to go on from: {'; '.join(faults)}. {cure}")
+        raise FileFormatError(f"no checkpoint to go on from: {'; '.join(faults)}. To begin anew, {self._anew()}")
+
+    def _anew(self) -> str:
+        return f"give another file, or remove {self.path} and {self.previous}"
 
     def _fit(self, batches: Batches, validation: Batches | None) -> dict[str, str]:
         """What must be the same for a training to go on, by name, in words."""
@@ -228,18 +235,19 @@ class Checkpoint:
 
     def _refuse_other(self, path: str, contents: dict[str, Any], epochs: int) -> None:
         theirs = contents.get("fit")
-        if not isinstance(theirs, dict) or not isinstance(contents.get("history"), list):
+        steps, history = contents.get("steps"), contents.get("history")
+        if not isinstance(theirs, dict) or not isinstance(history, list) or not isinstance(steps, int):
             raise FileFormatError(f"{path} does not say which training it is of")
         differ = [
             f"  {name}\n    here         {self.fit.get(name, 'none')}\n    in the file  {theirs.get(name, 'none')}"
             for name in {**self.fit, **theirs}
             if self.fit.get(name) != theirs.get(name)
         ]
-        made = len(contents["history"])
-        if made > epochs:
-            differ.append(f"  epochs\n    here         {epochs}\n    in the file  {made} are over already")
+        begun = len(history) + (steps > 0)
+        if begun > epochs:
+            differ.append(f"  epochs\n    here         {epochs}\n    in the file  {begun} are begun already")
         if differ:
-            cure = "Start it as it was begun; or, to begin anew, give another file or remove this one"
+            cure = f"Start it as it was begun; or, to begin anew, {self._anew()}"
             lines = "\n".join(differ)
             raise CheckpointError(f"{path} is a checkpoint of another training:\n{lines}\n{cure}")
 

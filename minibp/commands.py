@@ -85,8 +85,14 @@ def images(path: str | os.PathLike[str]) -> np.ndarray:
     """
     with open(path, "rb") as file:
         is_npy = file.read(6) == b"\x93NUMPY"
-    if not is_npy:
-        return data.read_idx(path)
+    x = _npy(path) if is_npy else data.read_idx(path)
+    if x.ndim < 2 or not len(x):
+        raise FileFormatError(f"{path} holds an array of shape {x.shape}, expected images (N, ...)")
+    return x
+
+
+def _npy(path: str | os.PathLike[str]) -> np.ndarray:
+    """A .npy file as a memory map: what its header claims must be there."""
     try:
         return np.lib.format.open_memmap(path, mode="r")
     except (ValueError, TypeError, EOFError, OverflowError, OSError) as error:

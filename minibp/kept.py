@@ -45,8 +45,16 @@ def config_of(described: dict[str, Any], optimizer: Optimizer) -> dict[str, Any]
 
 
 def kept_by(net: Network) -> list[dict[str, Any]]:
-    """What the layers keep besides arrays."""
-    return [{name: getattr(layer, name) for name in layer.keeps} for layer in net.layers]
+    """What the layers keep besides arrays; an ArgumentError where that could not be given back."""
+    return [{name: _kept(layer, name) for name in layer.keeps} for layer in net.layers]
+
+
+def _kept(layer: Any, name: str) -> Any:
+    value = getattr(layer, name)
+    try:
+        return number_like(value, value)
+    except ArgumentError as error:
+        raise ArgumentError(f"{layer} keeps {name}, but a checkpoint cannot: {error}; use an int or float") from None
 
 
 def numbers_of(schedule: Schedule) -> list[Any]:
@@ -117,7 +125,8 @@ def count(value: Any) -> int:
 def data_in_words(batches: Batches) -> str:
     """A data set: how many samples of what, and a hash of all."""
     x, t = batches.dataset
-    return f"{len(x)} samples of {x.shape[1:]} {x.dtype}, {sha256(x, t)}"
+    blocks = f", shuffled in blocks of {batches.stretch}, {batches.lot} at a time" if batches.mapped else ""
+    return f"{len(x)} samples of {x.shape[1:]} {x.dtype}, {sha256(x, t)}{blocks}"
 
 
 def schedule_in_words(described: list[Any]) -> str:

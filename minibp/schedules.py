@@ -138,7 +138,7 @@ class ReduceOnPlateau(Schedule):
     def __init__(self, lr: float, factor: float = 0.1, patience: int = 10, least: float = 0.0):
         if not 0 < number("factor", factor) < 1:
             raise ArgumentError(f"factor must lie between 0 and 1, got {factor!r}")
-        self.lr, self.factor, self.least = number("lr", lr), factor, number("least", least)
+        self.lr, self.factor, self.least = number("lr", lr), float(factor), number("least", least)
         self.patience = at_least_one("patience", patience) if patience else 0
         self.best, self.waited = math.inf, 0
 

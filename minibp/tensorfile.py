@@ -133,7 +133,7 @@ def _checked(path: str | os.PathLike[str], kind: str, text: str, arrays: dict[st
     if not whole:
         raise FileFormatError(f"{path} is damaged: its contents do not have the checksum that they were written with")
     if held != kind:
-        raise FileFormatError(f"{path} holds a {held}, expected a {kind}")
+        raise FileFormatError(f"{path} holds {ascii(held)[:40]}, expected {kind!r}")
     return contents
 
 

@@ -167,6 +167,8 @@ def test_early_stopping_goes_on_with_its_best_weights(path):
     assert resumed.stopping.best == undisturbed.stopping.best
 
 
+@on_every_library
+@pytest.mark.host
 def test_a_memory_map_that_is_read_in_blocks_goes_on(path, tmp_path, monkeypatch):
     monkeypatch.setattr("minibp.batches.MAPPED_BLOCK", 400)
     monkeypatch.setattr("minibp.batches.MAPPED_LOT", 800)
@@ -265,7 +267,7 @@ def test_without_a_whole_checkpoint_nothing_is_begun_anew_in_silence(path):
 def test_a_saved_network_is_no_checkpoint_and_is_left_alone(path):
     save(Run().net, path)
     before = path.read_bytes()
-    with pytest.raises(FileFormatError, match="holds a network, expected a checkpoint"):
+    with pytest.raises(FileFormatError, match="holds 'network', expected 'checkpoint'"):
         Run().go(path)
     assert path.read_bytes() == before
 
@@ -320,6 +322,7 @@ def test_weights_that_are_lost_never_take_the_place_of_good_ones(path):
     ({}, {"dataset": samples(5)}, "training data"),
     ({}, {"validation": samples(5)}, "validation data"),
     ({}, {"epochs": 1}, "epochs"),
+    ({}, {"epochs": 3}, "epochs"),  # the fourth is begun
 ])  # fmt: skip
 def test_the_checkpoint_of_another_training_is_refused_and_left_alone(path, build, options, differs):
     Run().interrupted(path, 3 * STEPS + 2)
@@ -365,6 +368,38 @@ def test_a_checkpoint_that_contradicts_itself_is_refused_before_anything_is_chan
     with pytest.raises(FileFormatError, match=r"contradicts itself|does not say which"):
         run.go(path)
     assert_same(run, untouched)
+
+
+@on_every_library
+@pytest.mark.host
+def test_a_memory_map_is_not_gone_on_with_as_an_array(path, tmp_path, monkeypatch):
+    monkeypatch.setattr("minibp.batches.MAPPED_BLOCK", 400)
+    monkeypatch.setattr("minibp.batches.MAPPED_LOT", 800)
+    np.save(tmp_path / "x.npy", samples().x)
+    Run().interrupted(path, 3, dataset=Dataset(np.load(tmp_path / "x.npy", mmap_mode="r"), samples().t))
+    with pytest.raises(CheckpointError, match="shuffled in blocks"):
+        Run().go(path)
+
+
+def test_what_could_not_be_given_back_is_refused_at_the_start(path):
+    run = Run()
+    run.net.layers[3].step = "three"
+    with pytest.raises(ArgumentError, match=r"keeps step, but a checkpoint cannot"):
+        run.go(path)
+    run = Run()
+    run.stopping = EarlyStopping(Run().net)
+    with pytest.raises(ArgumentError, match="another network's"):
+        run.go(path)
+    assert files(path) == []
+
+
+def test_ctrl_c_on_a_full_disk_says_that_nothing_was_saved(path, monkeypatch):
+    Run().interrupted(path, STEPS + 1)
+    run = Run()
+    with pytest.warns(CheckpointWarning) as warned, monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        run.interrupted(path, 3 * STEPS + 1)
+    assert [str(each.message).endswith("still there") for each in warned] == [False, True]
 
 
 @pytest.mark.parametrize("every", [0, -1, "0steps", "5 steps", "steps", "", 1.5, True, None])
@@ -426,6 +461,8 @@ def test_a_script_goes_on_with_its_log_and_reports_the_same(tmp_path, capsys):
     (["--checkpoint-every", "5"], "--checkpoint-every goes with --checkpoint FILE"),
     (["--checkpoint", "{}/c", "--checkpoint-every", "5 epochs"], "every must be epochs"),
     (["--checkpoint", "nowhere/c"], "there is no folder nowhere"),
+    (["--checkpoint", "{}/c", "--save", "{}/./c"], "name the same file"),
+    (["--checkpoint", "{}/c", "--log", "{}/c.previous"], "name the same file"),
     (["--checkpoint", "{}/c", "--compare-losses"], "--checkpoint does not go with --compare-losses"),
     (["--checkpoint", "{}/c", "--probe"], "--checkpoint does not go with --probe alone"),
     (["--checkpoint", "{}/c", "--probe", "--model", "small"], "does not go with --probe, which is watched"),

@@ -127,6 +127,12 @@ def test_images_that_do_not_fit_the_network_are_refused(refusal, path, tmp_path)
     assert "5 values" in refusal("predict", path, "--images", tmp_path / "x.npy")
 
 
+@pytest.mark.parametrize("shape", [(), (3,), (0, 64)])
+def test_what_holds_no_images_is_refused(refusal, path, tmp_path, shape):
+    np.save(tmp_path / "x.npy", np.zeros(shape, "uint8"))
+    assert "expected images (N, ...)" in refusal("predict", path, "--images", tmp_path / "x.npy")
+
+
 def test_a_file_of_python_objects_is_refused_and_never_unpickled(refusal, path, tmp_path):
     np.save(tmp_path / "x.npy", np.array([print], dtype=object), allow_pickle=True)
     assert "not a usable .npy file" in refusal("predict", path, "--images", tmp_path / "x.npy")

@@ -217,7 +217,7 @@ def test_safetensors_files_of_other_programs_are_refused(path, dtype):
     (lambda arrays, described: described.update(version=2), "format version 2, this minibp reads 1; upgrade minibp"),
     (lambda arrays, described: described.pop("layers"), r"description of the network is damaged \(KeyError"),
     (lambda arrays, described: described.update(layers=5), r"description of the network is damaged \(TypeError"),
-    (lambda arrays, described: described.update(kind="checkpoint"), "holds a checkpoint, expected a network"),
+    (lambda arrays, described: described.update(kind="checkpoint"), "holds 'checkpoint', expected 'network'"),
     (lambda arrays, described: described.update(dtype="int8"), "dtype must be"),
     (lambda arrays, described: described.update(loss=["Softmax", {}]), r"Softmax\(\) is not a loss"),
     (lambda arrays, described: described["layers"][0][1].update(n_in=10**15), r"shape \(1000000000000000, 3\)"),
