@@ -7,6 +7,7 @@ import builtins
 import importlib
 import inspect
 import textwrap
+from contextlib import suppress
 from functools import cache
 from types import FunctionType, ModuleType
 from typing import Any
@@ -63,7 +64,8 @@ class Scope:
             if hasattr(module, alias.name):
                 self.known[alias.name] = getattr(module, alias.name)
             else:
-                self.known[alias.name] = importlib.import_module(f"{package}.{alias.name}")
+                with suppress(ImportError):  # of compiled, where numba is not there
+                    self.known[alias.name] = importlib.import_module(f"{package}.{alias.name}")
 
     def __call__(self, node: ast.AST) -> tuple[Any, type | None]:
         """What `name`, `module.name`, `argument.method` or `super().method` is, and of which class; else None."""
