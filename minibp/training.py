@@ -139,8 +139,10 @@ def _epochs(
         val_loss, val_accuracy = _evaluate(net, validation) if validation is not None else (None, None)
         epoch = Epoch(number, loss, val_loss, val_accuracy, seconds)
         yield epoch
-        progress.next(epoch, dict(net.rng.bit_generator.state))
-        if checkpoint is not None:
+        if checkpoint is None:
+            progress = Progress()  # a history that nobody asks for would grow
+        else:
+            progress.next(epoch, dict(net.rng.bit_generator.state))
             checkpoint.epoch_done(last=number == epochs)
 
 
