@@ -185,7 +185,7 @@ def _download(url: str, size: int, timeout: tuple[float, float], limit: float) -
 
 
 def _get(url: str, size: int, timeout: tuple[float, float]) -> bytes:
-    import requests  # which pooch brings; here, not above: it takes longer to import than the rest of minibp
+    import requests  # here, not above: it takes longer to import than the rest of minibp
 
     class Session(requests.Session):
         def get_redirect_target(self, resp: Any) -> None:
