@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .checks import values
@@ -11,6 +11,15 @@ from .errors import ArgumentError, ShapeError, StateError
 from .layer import Layer
 from .loss import Loss
 from .part import Shape
+
+
+def sequence(layers: Any) -> tuple[Any, ...]:
+    """The layers of a network as they were given, a list of them or one alone; an ArgumentError for what is neither."""
+    if isinstance(layers, Layer):
+        return (layers,)
+    if not isinstance(layers, Iterable):
+        raise ArgumentError(f"layers must be a list of layers, got {layers!r}")
+    return tuple(layers)
 
 
 def refuse_strangers(layers: Sequence[Any], loss: Any) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from .backend import moved, to_host
 from .batches import Batches
-from .checks import new_file, number
+from .checks import instance, new_file, number
 from .errors import ArgumentError, CheckpointError, CheckpointWarning, FileFormatError, ShapeError
 from .kept import (
     call_in_words,
@@ -79,8 +79,8 @@ class Checkpoint:
     def __init__(self, path: str | os.PathLike[str], every: int | str = 1, stopping: EarlyStopping | None = None):
         self.path, self.stopping = new_file(os.fspath(path)), stopping
         self.previous = f"{self.path}.previous"
-        if stopping is not None and not isinstance(stopping, EarlyStopping):
-            raise ArgumentError(f"stopping must be an EarlyStopping, got {type(stopping).__name__}")
+        if stopping is not None:
+            instance("stopping", stopping, EarlyStopping, "make one: EarlyStopping(net)")
         match = re.fullmatch(r"([1-9]\d{0,11})(steps)?", str(every))
         if not match or isinstance(every, bool):
             raise ArgumentError(f'every must be epochs, as 5, or steps, as "200steps", each at least 1; got {every!r}')

@@ -21,6 +21,14 @@ def number(name: str, value: Any, least: float = 0.0) -> float:
     return float(value)
 
 
+def instance(name: str, value: Any, kind: type, cure: str) -> Any:
+    """An object of this class; `cure` says how one is made."""
+    if not isinstance(value, kind):
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise ArgumentError(f"{name} must be {article} {kind.__name__}, got {type(value).__name__}; {cure}")
+    return value
+
+
 def positive(name: str, value: Any) -> float:
     """A finite number above 0."""
     if number(name, value) == 0:

@@ -25,6 +25,7 @@ from .errors import ArgumentError, InputError
 from .layer import Layer
 from .loss import Loss
 from .network import Network
+from .part import Part
 
 
 class GradientError(NamedTuple):
@@ -85,13 +86,15 @@ def check_gradients(net: Network | Layer | Loss, x: Any, t: Any = None) -> Gradi
     Raises
     ------
     ArgumentError
-        If a loss is given no targets, or a layer some; or if a formula fails, or gives NaN or numbers of 1e50
-        and more: the message names the layer.
+        If net is none of the three; if a loss is given no targets, or a layer some; or if a formula fails, or gives
+        NaN or numbers of 1e50 and more: the message names the layer.
     InputError, ShapeError, TargetError
         If x or t do not fit, or a parameter of a layer alone is NaN or infinite.
     DivergenceError
         If a parameter of a network is NaN or infinite.
     """
+    if not isinstance(net, (Network, Part)):
+        raise ArgumentError(f"net must be a Network, a layer or a loss, got {type(net).__name__}; give it before x")
     x, t = (to_host(given) if isinstance(given, net.xp.ndarray) else given for given in (x, t))
     if isinstance(net, Network):
         return _check_network(net, x, t)

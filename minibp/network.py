@@ -12,7 +12,7 @@ from weakref import WeakSet
 import numpy as np
 
 from .backend import resolve, to_host
-from .chain import chain, refuse_strangers
+from .chain import chain, refuse_strangers, sequence
 from .checks import at_least_one, real, seeds
 from .errors import DivergenceError, InputError, ShapeError, StateError, TargetError
 from .layer import Layer
@@ -67,7 +67,7 @@ class Network:
     def __init__(
         self, layers: Sequence[Layer], loss: Loss, backend: str = "numpy", dtype: Any = "float32", seed: int | None = 0
     ):
-        self.layers, self.loss = (layers,) if isinstance(layers, Layer) else tuple(layers), loss
+        self.layers, self.loss = sequence(layers), loss
         refuse_strangers(self.layers, loss)
         self.shapes = chain(self.layers, loss)
         xp, dtype = resolve(backend), real(dtype)

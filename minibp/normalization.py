@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .checks import at_least_one, fraction, positive
+from .errors import ArgumentError
 from .initializers import Ones, Zeros
 from .layer import Layer
 from .part import Array, Shape
@@ -126,6 +127,11 @@ class BatchNorm(Normalization):
         self.momentum = fraction("BatchNorm: momentum", momentum)
         self.add_parameter("running_mean", (self.n,), Zeros(), trained=False)
         self.add_parameter("running_var", (self.n,), Ones(), trained=False)
+
+    def _fill(self, name: str, value: Any) -> None:
+        super()._fill(name, value)
+        if name == "running_var" and (self.running_var < 0).any():
+            raise ArgumentError(f"{self}: running_var must hold no negative numbers, got {self.running_var.min():g}")
 
     def config(self) -> dict[str, Any]:
         return {"n": self.n, "momentum": self.momentum, "eps": self.eps}

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from .backend import moved, to_host
-from .checks import number, positive
-from .errors import ArgumentError
+from .checks import instance, number, positive
 from .network import Network
 from .part import Array
 from .schedules import Constant, Schedule
@@ -66,8 +65,7 @@ class Optimizer:
         clip_norm: float | None = None,
         max_norm: float | None = None,
     ):
-        if not isinstance(net, Network):
-            raise ArgumentError(f"an optimizer needs the network it trains, got {net!r}")
+        instance("net", net, Network, "give the network that is to be trained first: SGD(net, lr=0.1)")
         self.net, self.steps, self.schedule = net, 0, self._as_schedule(lr)
         self.weight_decay = number("weight_decay", weight_decay)
         self.clip_norm = None if clip_norm is None else positive("clip_norm", clip_norm)

@@ -124,9 +124,9 @@ def load(name: str, directory: str | os.PathLike[str] | None = None) -> list[np.
 
 def cache_folder() -> Path:
     """Give the folder of this user in which downloads are kept, one sub-folder a data set."""
-    import pooch
+    from platformdirs import user_cache_path
 
-    return Path(pooch.os_cache("minibp"))
+    return user_cache_path("minibp")
 
 
 def _users_folder(name: str, directory: str | os.PathLike[str] | None) -> Path | None:

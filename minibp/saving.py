@@ -10,6 +10,7 @@ import numpy as np
 
 from . import dropout, layers, losses, normalization
 from .backend import to_host
+from .checks import instance
 from .errors import ArgumentError, FileFormatError, ShapeError, UnknownNameError
 from .layer import Layer
 from .loss import Loss
@@ -50,8 +51,7 @@ def save(net: Network, path: str | os.PathLike[str]) -> None:
     OSError
         If the file cannot be written; what was there before is still there.
     """
-    if not isinstance(net, Network):
-        raise ArgumentError(f"save needs a Network, got {type(net).__name__}: save(net, path)")
+    instance("net", net, Network, "call save(net, path)")
     arrays = {
         f"layers.{i}.{name}": to_host(value)
         for i, layer in enumerate(net.layers)
@@ -103,12 +103,14 @@ def load(path: str | os.PathLike[str], backend: str = "numpy", own: Iterable[typ
         If there is no such file.
     FileFormatError
         If it is no safetensors file, none of minibp's, or damaged.
+    ArgumentError
+        If `own` holds what is no class of a layer or a loss.
     UnknownNameError
         If it uses a layer that is neither minibp's nor in `own`, or there is no backend of that name.
     BackendError
         If CuPy is asked for and does not work.
     """
-    known = KNOWN | {cls.__name__: cls for cls in own}
+    known = KNOWN | {cls.__name__: cls for cls in _classes(own)}
     described, arrays = read(path, KIND)
     try:
         dtype, loss_spec = described["dtype"], described["loss"]
@@ -132,6 +134,14 @@ def load(path: str | os.PathLike[str], backend: str = "numpy", own: Iterable[typ
     except (ArgumentError, ShapeError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise FileFormatError(f"{path}: the description and the weights do not fit together: {error}") from None
     return net.to(backend)
+
+
+def _classes(own: Any) -> list[type[Part]]:
+    classes = list(own) if isinstance(own, Iterable) else [own]
+    for cls in classes:
+        if not (isinstance(cls, type) and issubclass(cls, Part)):
+            raise ArgumentError(f"own must be classes of layers and losses, got {cls!r}; write own=[MyLayer]")
+    return classes
 
 
 def _fill(parts: list[Any], arrays: dict[str, Any], dtype: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from .backend import moved
-from .checks import at_least_one
+from .checks import at_least_one, instance
 from .errors import ArgumentError
 from .network import Network
 from .part import Array
@@ -39,11 +39,12 @@ class EarlyStopping:
     Raises
     ------
     ArgumentError
-        If patience is no integer of at least 1.
+        If net is no Network, or patience no integer of at least 1.
     """
 
     def __init__(self, net: Network, patience: int = 5):
-        self.net, self.patience = net, at_least_one("patience", patience)
+        self.net = instance("net", net, Network, "give the network first: EarlyStopping(net, patience=5)")
+        self.patience = at_least_one("patience", patience)
         self.best, self.waited = float("inf"), 0
         self.kept: tuple[Array, Array] | None = None
 
@@ -53,10 +54,13 @@ class EarlyStopping:
         Raises
         ------
         ArgumentError
-            If value is None: `train` was called without a validation set.
+            If value is no number: None where `train` was called without a validation set.
         """
-        if value is None:
-            raise ArgumentError("early stopping got None, expected a number: train with train(..., validation=...)")
+        try:
+            value = float(value)  # type: ignore[arg-type]  # None is refused here
+        except (TypeError, ValueError):
+            cure = "train with train(..., validation=...)"
+            raise ArgumentError(f"early stopping got {value!r}, expected a number: {cure}") from None
         if math.isfinite(value) and value < self.best:  # NaN is no improvement
             self.best, self.waited = value, 0
             self.kept = self.net.params.copy(), self.net.state.copy()

@@ -11,7 +11,7 @@ import numpy as np
 from .backend import moved, to_host
 from .batches import Batches
 from .checkpoint import Checkpoint
-from .checks import at_least_one
+from .checks import at_least_one, instance
 from .data import Dataset
 from .errors import ArgumentError, DivergenceError
 from .metrics import accuracy, classes
@@ -94,8 +94,7 @@ def train(
     held_out = Batches(net, validation, PREDICT) if validation is not None else None
     if checkpoint is None:
         return _epochs(net, optimizer, batches, epochs, held_out, Progress(), None)
-    if not isinstance(checkpoint, Checkpoint):
-        raise ArgumentError(f"checkpoint must be a Checkpoint, got {checkpoint!r}; make one: Checkpoint('run.ckpt')")
+    instance("checkpoint", checkpoint, Checkpoint, "make one: Checkpoint('run.ckpt')")
     progress = checkpoint.begin(net, optimizer, batches, held_out, epochs)
     return _epochs(net, optimizer, batches, epochs, held_out, progress, checkpoint)
 
@@ -107,7 +106,9 @@ def check_fit(net: Network, optimizer: Optimizer, dataset: Any) -> None:
     ------
     ArgumentError, DivergenceError
     """
-    if not isinstance(optimizer, Optimizer) or optimizer.net is not net:
+    instance("net", net, Network, "build one: Network(layers, loss)")
+    instance("optimizer", optimizer, Optimizer, "make one for this network: e.g. SGD(net, lr=0.1)")
+    if optimizer.net is not net:
         raise ArgumentError("the optimizer was made for another network; make one for this: e.g. SGD(net, lr=0.1)")
     check_dataset("dataset", dataset)
     net.check_weights()
@@ -115,8 +116,7 @@ def check_fit(net: Network, optimizer: Optimizer, dataset: Any) -> None:
 
 def check_dataset(name: str, given: Any) -> None:
     """Refuse, by an ArgumentError, what is no data set."""
-    if not isinstance(given, Dataset):
-        raise ArgumentError(f"{name} must be a Dataset, got {type(given).__name__}; make one: Dataset(x, labels)")
+    instance(name, given, Dataset, "make one: Dataset(x, labels)")
 
 
 def _epochs(
@@ -219,9 +219,8 @@ def evaluate(net: Network, dataset: Dataset, batch_size: int = PREDICT) -> Evalu
     DivergenceError
         If a weight, or the loss of a sample, is NaN or infinite: no answer would mean anything.
     """
-    net.check_weights()
-    if not isinstance(dataset, Dataset):
-        raise ArgumentError(f"evaluate needs a Dataset, got {type(dataset).__name__}; make one: Dataset(x, labels)")
+    instance("net", net, Network, "call evaluate(net, dataset)").check_weights()
+    check_dataset("dataset", dataset)
     return _evaluate(net, Batches(net, dataset, at_least_one("batch_size", batch_size)))
 
 

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import pooch
 import pytest
 
 from minibp import data, published
@@ -249,7 +248,7 @@ def test_digits_are_those_of_scikit_learn():
 
 
 def test_import_does_not_bring_the_downloader():
-    code = "import sys; from minibp import data; data.digits(); assert 'pooch' not in sys.modules"
+    code = "import sys; from minibp import data; data.digits(); assert 'requests' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
@@ -291,7 +290,7 @@ def dead_port(monkeypatch):
 def cache(monkeypatch, tmp_path):
     """A cache of the test's own, so that none ever touches the user's."""
     folder = tmp_path / "cache"
-    monkeypatch.setattr(pooch, "os_cache", lambda _: folder)
+    monkeypatch.setattr("minibp.published.cache_folder", lambda: folder)
     monkeypatch.delenv("MINIBP_DATA", raising=False)
     return folder
 

@@ -7,11 +7,24 @@ import re
 from pathlib import Path
 from types import FunctionType
 
+import numpy as np
 import pytest
 from raising import functions, raised
 
 import minibp
-from minibp import Network, backend, data, errors, initializers, metrics, schedules
+from minibp import (
+    SGD,
+    Dense,
+    EarlyStopping,
+    Network,
+    SoftmaxCrossEntropy,
+    backend,
+    data,
+    errors,
+    initializers,
+    metrics,
+    schedules,
+)
 from minibp.errors import ArgumentError, DivergenceError, MinibpError, ShapeError, StateError, UnknownNameError
 
 ROOT = Path(__file__).parent.parent
@@ -146,3 +159,31 @@ def test_sections_are_read():
     doc = "What.\n\nRaises\n------\nShapeError, InputError\n    If.\nOSError\n    When.\n\nNotes\n-----\nNo."
     assert section(doc) == ["ShapeError", "InputError", "OSError"]
     assert section("Raises nothing.") == []
+
+
+# --- what is of another class --------------------------------------------------------------------------------------
+
+SAMPLES = data.Dataset(np.ones((4, 2)), np.array([0, 1, 0, 1]))
+
+
+def small():
+    return Network([Dense(2, 2)], SoftmaxCrossEntropy())
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda: Network(3, SoftmaxCrossEntropy()), "layers must be a list of layers, got 3"),
+    (lambda: SGD(0.1, small()), "net must be a Network, got float; give the network that is to be trained first"),
+    (lambda: EarlyStopping(5), r"net must be a Network, got int; give the network first: EarlyStopping\(net"),
+    (lambda: EarlyStopping(small()).should_stop("low"), "early stopping got 'low', expected a number"),
+    (lambda: minibp.save("a.safetensors", small()), r"net must be a Network, got str; call save\(net, path\)"),
+    (lambda: minibp.evaluate(SAMPLES, small()), r"net must be a Network, got Dataset; call evaluate\(net, dataset\)"),
+    (lambda: minibp.evaluate(small(), tuple(SAMPLES)), "dataset must be a Dataset, got tuple; make one"),
+    (lambda: minibp.train(SGD(small(), 0.1), small(), SAMPLES, 1), "net must be a Network, got SGD"),
+    (lambda: minibp.train(small(), 0.1, SAMPLES, 1), "optimizer must be an Optimizer, got float; make one"),
+    (lambda: minibp.probe(small(), SAMPLES, SAMPLES), "optimizer must be an Optimizer, got Dataset"),
+    (lambda: minibp.check_gradients(SAMPLES.x, small()), "net must be a Network, a layer or a loss, got ndarray"),
+    (lambda: minibp.Checkpoint("a.ckpt", stopping=5), "stopping must be an EarlyStopping, got int; make one"),
+])  # fmt: skip
+def test_what_is_of_another_class_is_refused(call, message):
+    with pytest.raises(ArgumentError, match=message):
+        call()

@@ -298,11 +298,6 @@ def test_nesterov_without_momentum_is_refused():
         SGD(network(), nesterov=True)
 
 
-def test_what_is_no_network_is_refused():
-    with pytest.raises(ArgumentError, match="needs the network it trains, got"):
-        SGD(network().params)
-
-
 def test_unknown_name_is_told_which_there_are():
     with pytest.raises(UnknownNameError, match="unknown optimizer 'sdg': choose one of sgd, rmsprop, adagrad, adam, "):
         by_name("sdg")

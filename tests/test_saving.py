@@ -260,9 +260,20 @@ def test_a_network_of_no_use_is_not_saved(path):
     assert path.read_bytes() == before
 
 
-def test_what_is_no_network_is_not_saved(path):
-    with pytest.raises(ArgumentError, match="save needs a Network, got str"):
-        save(str(path), small())
+@pytest.mark.parametrize("own", [3, ["Dense"], [Dense(2, 2)], Network])
+def test_own_layers_are_given_as_classes(path, own):
+    with pytest.raises(ArgumentError, match=r"own must be classes of layers and losses, got .* write own=\[MyLayer\]"):
+        load(path, own=own)
+
+
+def test_a_negative_variance_is_refused(path):
+    def negative(arrays, described):
+        arrays["layers.1.running_var"][0] = -1
+
+    save(Network([Dense(2, 3), BatchNorm(3)], SoftmaxCrossEntropy()), path)
+    rewrite(path, negative)
+    with pytest.raises(FileFormatError, match="running_var must hold no negative numbers, got -1"):
+        load(path)
 
 
 @pytest.mark.parametrize("name", ["Part", "Layer", "Loss", "Normalization"])
