@@ -76,6 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (MinibpError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except MemoryError as error:
+        print(f"error: this takes more memory than there is ({error})", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

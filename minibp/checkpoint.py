@@ -33,7 +33,7 @@ from .network import Network
 from .optimizer import Optimizer
 from .progress import Epoch, Progress
 from .stopping import EarlyStopping
-from .tensorfile import read, to_bytes, write_atomically
+from .tensorfile import printable, read, to_bytes, write_atomically
 
 KIND = "checkpoint"
 
@@ -116,7 +116,7 @@ class Checkpoint:
             If it is damaged beyond use, and the one before too, or contradicts itself.
         ArgumentError
             If the network has a generator of another kind than its own, or `stopping` is another network's; or if what
-            a layer `keeps` are no counts or numbers.
+            a layer `keeps`, or a schedule has, are no counts or numbers of Python.
         OSError
             If the file cannot be read, or the first one not be written.
         """
@@ -139,7 +139,8 @@ class Checkpoint:
         try:
             self._restore(contents, arrays, len(batches))
         except Exception as error:  # whatever a stranger wrote into it
-            raise FileFormatError(f"{path} contradicts itself: {type(error).__name__}: {error}") from None
+            said = printable(error)
+            raise FileFormatError(f"{path} contradicts itself: {type(error).__name__}: {said}") from None
         return self.progress
 
     def step_done(self) -> None:
@@ -239,7 +240,8 @@ class Checkpoint:
         if not isinstance(theirs, dict) or not isinstance(history, list) or not isinstance(steps, int):
             raise FileFormatError(f"{path} does not say which training it is of")
         differ = [
-            f"  {name}\n    here         {self.fit.get(name, 'none')}\n    in the file  {theirs.get(name, 'none')}"
+            f"  {printable(name)}\n    here         {self.fit.get(name, 'none')}\n"
+            f"    in the file  {printable(theirs.get(name, 'none'))}"
             for name in {**self.fit, **theirs}
             if self.fit.get(name) != theirs.get(name)
         ]

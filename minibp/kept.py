@@ -58,13 +58,20 @@ def _kept(layer: Any, name: str) -> Any:
 
 
 def numbers_of(schedule: Schedule) -> list[Any]:
-    """A schedule as its class and its numbers, which may be schedules again. Whatever else it has is the program's."""
+    """A schedule as its class and its numbers, which may be schedules again. Whatever else it has is the program's.
+
+    An ArgumentError for numbers that JSON has not: 0.1 as a float32 would come back as another type, with other
+    products.
+    """
     values: dict[str, Any] = {}
     for name, value in vars(schedule).items():
         if isinstance(value, Schedule):
             values[name] = numbers_of(value)
-        elif isinstance(value, (int, float, np.number)):
+        elif isinstance(value, (int, float, np.integer)):
             values[name] = value.item() if isinstance(value, np.number) else value
+        elif isinstance(value, np.number):
+            what = f"{type(schedule).__name__}: a checkpoint cannot keep {name}, which is a {value.dtype}"
+            raise ArgumentError(f"{what}; make it a number of Python: float({name})")
     return [type(schedule).__name__, values]
 
 

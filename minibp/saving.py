@@ -16,7 +16,7 @@ from .layer import Layer
 from .loss import Loss
 from .network import Network
 from .part import Part
-from .tensorfile import read, write
+from .tensorfile import printable, read, write
 
 KIND = "network"
 KNOWN: dict[str, type[Part]] = {
@@ -132,7 +132,8 @@ def load(path: str | os.PathLike[str], backend: str = "numpy", own: Iterable[typ
         _fill(parts, arrays, dtype)
         net = Network(parts, loss, dtype=dtype)
     except (ArgumentError, ShapeError, TypeError, ValueError, OverflowError, AttributeError) as error:
-        raise FileFormatError(f"{path}: the description and the weights do not fit together: {error}") from None
+        said = printable(error)
+        raise FileFormatError(f"{path}: the description and the weights do not fit together: {said}") from None
     return net.to(backend)
 
 

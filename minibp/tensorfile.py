@@ -113,6 +113,11 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
     return _checked(path, kind, text, arrays), arrays
 
 
+def printable(text: Any) -> str:
+    """What a stranger's file says, for an error: a terminal shall not obey it."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(text))
+
+
 def _checked(path: str | os.PathLike[str], kind: str, text: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """The description, if it and the arrays are what was written."""
     import json

@@ -340,6 +340,20 @@ def test_only_what_differs_is_listed(path):
 
 
 @pytest.mark.parametrize("change", [
+    lambda contents, arrays: contents["fit"].update({"\x1b[2J": "\x1b[31m"}),
+    lambda contents, arrays: contents["optimizer"]["config"].update({"\x1b[2J": 1}),
+])  # fmt: skip
+def test_what_a_file_says_is_no_command_to_a_terminal(path, change):
+    Run().interrupted(path, 3)
+    contents, arrays = tensorfile.read(path, "checkpoint")
+    change(contents, arrays)
+    tensorfile.write(path, "checkpoint", contents, arrays)
+    with pytest.raises((CheckpointError, FileFormatError), match=r"\\x1b\[2J") as caught:
+        Run().go(path)
+    assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change", [
     lambda contents, arrays: contents.update(steps=-1),
     lambda contents, arrays: contents.update(steps=8),
     lambda contents, arrays: contents.update(order={"bit_generator": "MT19937"}),
@@ -385,6 +399,11 @@ def test_what_could_not_be_given_back_is_refused_at_the_start(path):
     run = Run()
     run.net.layers[3].step = "three"
     with pytest.raises(ArgumentError, match=r"keeps step, but a checkpoint cannot"):
+        run.go(path)
+    run = Run()
+    run.optimizer.schedule = schedules.Constant(0.1)
+    run.optimizer.schedule.lr = np.float32(0.1)
+    with pytest.raises(ArgumentError, match=r"Constant: a checkpoint cannot keep lr, which is a float32"):
         run.go(path)
     run = Run()
     run.stopping = EarlyStopping(Run().net)

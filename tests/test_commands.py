@@ -144,3 +144,12 @@ def test_a_header_that_claims_too_much_is_refused(refusal, path, tmp_path):
     claimed = content.replace(b"(3, 64), }", b"(3" + 9 * b"0" + b", 64), }").replace(b" " * 9 + b"\n", b"\n")
     (tmp_path / "x.npy").write_bytes(claimed)
     assert "not a usable .npy file" in refusal("predict", path, "--images", tmp_path / "x.npy")
+
+
+def test_too_little_memory_is_said(refusal, path, monkeypatch):
+    def exhausted(*arguments):
+        raise MemoryError("Unable to allocate 8.00 EiB")
+
+    monkeypatch.setattr("minibp.__main__.load", exhausted)
+    said = refusal("evaluate", path, "--dataset", "digits")
+    assert said == "error: this takes more memory than there is (Unable to allocate 8.00 EiB)\n"

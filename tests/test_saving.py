@@ -266,6 +266,12 @@ def test_own_layers_are_given_as_classes(path, own):
         load(path, own=own)
 
 
+def test_what_a_file_says_is_no_command_to_a_terminal(path):
+    rewrite(path, lambda arrays, described: arrays.update({"\x1b[2J": np.ones(1, "float32")}))
+    with pytest.raises(FileFormatError, match=r"missing or unexpected: \\x1b\[2J"):
+        load(path)
+
+
 def test_a_negative_variance_is_refused(path):
     def negative(arrays, described):
         arrays["layers.1.running_var"][0] = -1
