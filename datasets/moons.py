@@ -34,7 +34,8 @@ from minibp import (
     Softmax,
 )
 from minibp.checks import at_least_one, new_picture
-from minibp.errors import ArgumentError, MinibpError
+from minibp.errors import ArgumentError
+from minibp.status import exit_status
 
 from .script import plotter
 
@@ -165,18 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     p.add_argument("--epochs", type=int, default=2000, help="steps of training; default 2000")
     p.add_argument("--plot", metavar="FILE", help="draw the decision boundaries side by side (png, svg, pdf)")
     options = p.parse_args(arguments)
-    try:
-        run(options)
-    except (MinibpError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except MemoryError as error:
-        print(f"error: this takes more memory than there is ({error}): give fewer --nodes", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 0
+    return exit_status(lambda: run(options), "give fewer --nodes")
 
 
 def run(options: argparse.Namespace) -> None:

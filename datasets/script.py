@@ -22,8 +22,9 @@ import models
 from minibp import Checkpoint, Epoch, Network, Optimizer, backend, save, train
 from minibp.checks import PICTURES, new_file, new_picture
 from minibp.data import Dataset, Splits
-from minibp.errors import ArgumentError, CheckpointWarning, MinibpError, MissingExtraError
+from minibp.errors import ArgumentError, CheckpointWarning, MissingExtraError
 from minibp.optimizers import OPTIMIZERS, by_name
+from minibp.status import exit_status
 
 COLUMNS = ("epoch", "loss", "test_loss", "test_accuracy", "seconds")
 
@@ -80,34 +81,28 @@ def main(
 ) -> int:
     """Run the script of a data set, with this model by default; returns the exit status."""
     options = parser(dataset, model).parse_args(arguments)
-    try:
-        if options.checkpoint_every is not None and options.checkpoint is None:
-            raise ArgumentError("--checkpoint-every goes with --checkpoint FILE, which is missing")
-        if options.compare_losses and options.probe:
-            raise ArgumentError("--probe does not go with --compare-losses: leave one of the two out")
-        if options.compare_losses:
-            from .compare import run as compare  # here, not above: it uses this module
+    smaller = "give fewer units, --hidden, or smaller batches, --batch-size"
+    then = f"; the same command line goes on from {options.checkpoint}" if options.checkpoint else ""
+    return exit_status(lambda: choose(dataset, loader, options, model), smaller, f"interrupted{then}")
 
-            compare(dataset, loader, options)
-        elif options.probe:
-            from .probe import run as probe
 
-            probe(dataset, loader, options)
-        else:
-            options.model = options.model or model
-            run(dataset, loader, options)
-    except (MinibpError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except MemoryError as error:
-        cure = "give fewer units, --hidden, or smaller batches, --batch-size"
-        print(f"error: this takes more memory than there is ({error}): {cure}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        cure = f"; the same command line goes on from {options.checkpoint}" if options.checkpoint else ""
-        print(f"interrupted{cure}", file=sys.stderr)
-        return 130
-    return 0
+def choose(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace, model: str) -> None:
+    """A training with this model by default, or one of the experiments."""
+    if options.checkpoint_every is not None and options.checkpoint is None:
+        raise ArgumentError("--checkpoint-every goes with --checkpoint FILE, which is missing")
+    if options.compare_losses and options.probe:
+        raise ArgumentError("--probe does not go with --compare-losses: leave one of the two out")
+    if options.compare_losses:
+        from .compare import run as compare  # here, not above: it uses this module
+
+        compare(dataset, loader, options)
+    elif options.probe:
+        from .probe import run as probe
+
+        probe(dataset, loader, options)
+    else:
+        options.model = options.model or model
+        run(dataset, loader, options)
 
 
 class Start(NamedTuple):

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from .backend import NAMES
 from .commands import DATASETS, evaluation, images, predictions, test_set
 from .doctor import report
-from .errors import ArgumentError, MinibpError
+from .errors import ArgumentError
 from .network import Network
 from .saving import load
+from .status import exit_status
 
 
 def parser() -> argparse.ArgumentParser:
@@ -68,21 +69,16 @@ def network(options: argparse.Namespace) -> Network:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks for; returns the exit status."""
     options = parser().parse_args(arguments)
+    return exit_status(lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Do it until all is printed, or nobody reads it any more."""
     try:
         options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, as `head`, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    except (MinibpError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except MemoryError as error:
-        print(f"error: this takes more memory than there is ({error})", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 0
 
 
 if __name__ == "__main__":

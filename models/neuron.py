@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from minibp import SGD, BinaryCrossEntropy, Dense, Loss, Network, QuadraticLoss, Sigmoid
 from minibp.checks import at_least_one, new_picture
-from minibp.errors import MinibpError, MissingExtraError
+from minibp.errors import MissingExtraError
+from minibp.status import exit_status
 
 STARTS = ((0.6, 0.9), (2.0, 2.0))  # w and b
 LOSSES: dict[str, type[Loss]] = {"quadratic": QuadraticLoss, "cross-entropy": BinaryCrossEntropy}
@@ -96,21 +97,18 @@ def main(arguments: list[str] | None = None) -> int:
     p.add_argument("--steps", type=int, default=300, help="steps of training; default 300")
     p.add_argument("--plot", metavar="FILE", help="draw output and cost over the steps (png, svg, pdf)")
     options = p.parse_args(arguments)
-    try:
-        at_least_one("--steps", options.steps)
-        figure = new_figure() if options.plot and new_picture(options.plot) else None  # what fails, before the runs
-        runs = [learn(loss, w, b, options.lr, options.steps) for loss in LOSSES for w, b in STARTS]
-        for run in runs:
-            print(run)
-        if figure:
-            draw(runs, figure, options.plot)
-    except (MinibpError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 0
+    return exit_status(lambda: run(options), "give fewer --steps")
+
+
+def run(options: argparse.Namespace) -> None:
+    """What the command line asks for."""
+    at_least_one("--steps", options.steps)
+    figure = new_figure() if options.plot and new_picture(options.plot) else None  # what fails, before the runs
+    runs = [learn(loss, w, b, options.lr, options.steps) for loss in LOSSES for w, b in STARTS]
+    for each in runs:
+        print(each)
+    if figure:
+        draw(runs, figure, options.plot)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,38 @@
+"""exit_status(): how the programs end - what goes wrong as one line, and the exit status."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from .errors import MinibpError
+
+
+def exit_status(run: Callable[[], object], smaller: str = "", interrupted: str = "interrupted") -> int:
+    """Run a program, and say on stderr in one line what went wrong.
+
+    Parameters
+    ----------
+    run : callable
+        The program.
+    smaller : str, optional
+        What to do where there is too little memory.
+    interrupted : str, default "interrupted"
+        What to say after Ctrl-C.
+
+    Returns
+    -------
+    0 when all went well, 2 after an error that minibp or the system raised, 130 after Ctrl-C, as shells have it.
+    """
+    try:
+        run()
+    except (MinibpError, OSError) as error:
+        said, status = f"error: {error}", 2
+    except MemoryError as error:
+        said, status = f"error: this takes more memory than there is ({error}){smaller and f': {smaller}'}", 2
+    except KeyboardInterrupt:
+        said, status = interrupted, 130
+    else:
+        return 0
+    print(said, file=sys.stderr)
+    return status
