@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -58,6 +59,15 @@ def library(request):
         patch.setattr(Network.__init__, "__defaults__", ("cupy", dtype, seed))
         patch.setattr(Part, "xp", xp)
         yield xp
+
+
+@pytest.fixture
+def dead_port(monkeypatch):
+    """The address of a server that is none."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{one.getsockname()[1]}/"  # bound, but nobody listens
 
 
 @pytest.fixture(scope="session")  # set up before a test's own fixtures, some of which remove MINIBP_DATA

@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import os
 import shutil
-import socket
 import struct
 import subprocess
 import sys
@@ -276,14 +275,6 @@ def contents(name, start):
 
 def packed(unpacked, level=9):
     return gzip.compress(unpacked, level, mtime=0)
-
-
-@pytest.fixture
-def dead_port(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{one.getsockname()[1]}/"  # bound, but nobody listens
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ import hashlib
 import http.server
 import os
 import shutil
-import socket
 import ssl
 import subprocess
 import sys
@@ -186,14 +185,6 @@ def secure_server(monkeypatch, certificate):
         yield server
 
 
-@pytest.fixture
-def dead_mirror(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{one.getsockname()[1]}/"  # bound, but nobody listens
-
-
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
@@ -224,10 +215,10 @@ def test_damaged_cached_file_is_set_aside_and_downloaded_again(server, tmp_path,
     assert (tmp_path / "values.gz.rejected").read_bytes() == damaged
 
 
-def test_damaged_cached_file_is_not_used_without_a_network(dead_mirror, tmp_path):
+def test_damaged_cached_file_is_not_used_without_a_network(dead_port, tmp_path):
     (tmp_path / FILE.name).write_bytes(b"damaged")
     with pytest.raises(DownloadError, match=r"values\.gz: its sha256 is"):
-        fetch(FILE, [dead_mirror], tmp_path)
+        fetch(FILE, [dead_port], tmp_path)
     assert names(tmp_path) == ["values.gz.rejected"]
 
 
@@ -287,8 +278,8 @@ def test_mirror_that_sends_a_byte_now_and_then_is_given_up(server, tmp_path, beh
     assert names(tmp_path) == []
 
 
-def test_every_mirror_and_the_way_by_hand_are_listed_when_all_fail(server, dead_mirror, tmp_path):
-    mirrors = [dead_mirror, server.mirror("403")]
+def test_every_mirror_and_the_way_by_hand_are_listed_when_all_fail(server, dead_port, tmp_path):
+    mirrors = [dead_port, server.mirror("403")]
     with pytest.raises(DownloadError) as caught:
         fetch(FILE, mirrors, tmp_path, by_hand="By hand: so.")
     for expected in [*mirrors, "refused", "403", "By hand: so."]:
@@ -308,12 +299,12 @@ def test_whatever_a_server_answers_is_an_error_of_downloads(server, tmp_path, st
 
 
 @pytest.mark.parametrize("behaviour", OTHER_CONTENTS)
-def test_other_contents_are_set_aside_and_never_used(server, dead_mirror, tmp_path, behaviour):
+def test_other_contents_are_set_aside_and_never_used(server, dead_port, tmp_path, behaviour):
     with pytest.raises(ChecksumError, match=f"not {FILE.sha256}|has more than the published 256000 bytes") as caught:
-        fetch(FILE, [server.mirror(behaviour), dead_mirror], tmp_path)
+        fetch(FILE, [server.mirror(behaviour), dead_port], tmp_path)
     assert names(tmp_path) == ["values.gz.rejected"]
     assert f"set aside as {tmp_path / 'values.gz.rejected'}" in str(caught.value)
-    assert dead_mirror in str(caught.value)
+    assert dead_port in str(caught.value)
 
 
 def test_web_page_is_called_one(server, tmp_path):
