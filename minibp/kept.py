@@ -96,7 +96,11 @@ def schedule_of(described: list[Any], here: Any) -> Schedule:
     for key, value in values.items():
         if callable(getattr(cls, key, None)):
             raise ArgumentError(f"{name} has a method {key}, not a number")
-        vars(made)[key] = value if isinstance(value, Schedule) else number_like(value, like.get(key))
+        if not isinstance(value, Schedule):
+            value = number_like(value, like.get(key))
+        elif isinstance(vars(made).get(key), (int, float)):
+            raise ArgumentError(f"{name} has a number {key}, not a schedule")
+        vars(made)[key] = value
     return made
 
 

@@ -364,6 +364,7 @@ def test_what_a_file_says_is_no_command_to_a_terminal(path, change):
     lambda contents, arrays: contents.update(schedule=["Network", {}]),
     lambda contents, arrays: contents.update(schedule=["Step", {"lr": 1, "every": 0, "factor": 1}]),
     lambda contents, arrays: contents.update(schedule=["Constant", {"lr": float("nan")}]),
+    lambda contents, arrays: contents["schedule"][1].update(best=["Constant", {"lr": 1.0}]),
     lambda contents, arrays: contents["optimizer"].update(steps=1.5),
     lambda contents, arrays: contents["optimizer"]["config"].update(step=5),
     lambda contents, arrays: contents.pop("seconds"),
