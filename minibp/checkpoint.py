@@ -13,25 +13,22 @@ import numpy as np
 
 from .backend import moved, to_host
 from .batches import Batches
-from .checks import instance, new_file, number
-from .errors import ArgumentError, CheckpointError, CheckpointWarning, FileFormatError, ShapeError
-from .kept import (
-    call_in_words,
-    config_of,
-    count,
-    data_in_words,
-    epoch_of,
-    kept_by,
-    number_like,
-    numbers_of,
-    put_into,
-    schedule_in_words,
-    schedule_of,
-    sha256,
+from .checks import instance, new_file, number, real
+from .errors import (
+    ArgumentError,
+    BackendError,
+    CheckpointError,
+    CheckpointWarning,
+    FileFormatError,
+    OtherFileError,
+    ShapeError,
 )
+from .fit import differences, fit
+from .kept import attributes, count, decode, encode, encoded, number_like, refuse_new, restore
 from .network import Network
 from .optimizer import Optimizer
 from .progress import Epoch, Progress
+from .schedules import Schedule
 from .stopping import EarlyStopping
 from .tensorfile import printable, read, to_bytes, write_atomically
 
@@ -77,7 +74,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: str | os.PathLike[str], every: int | str = 1, stopping: EarlyStopping | None = None):
-        self.path, self.stopping = new_file(os.fspath(path)), stopping
+        self.path, self.stopping = os.path.realpath(new_file(os.fspath(path))), stopping  # where a link leads
         self.previous = f"{self.path}.previous"
         if stopping is not None:
             instance("stopping", stopping, EarlyStopping, "make one: EarlyStopping(net)")
@@ -113,10 +110,11 @@ class Checkpoint:
         CheckpointError
             If the file is of another training.
         FileFormatError
-            If it is damaged beyond use, and the one before too, or contradicts itself.
+            If it is damaged beyond use, and the one before too, is none of this kind, or contradicts itself.
         ArgumentError
-            If the network has a generator of another kind than its own, or `stopping` is another network's; or if what
-            a layer `keeps`, or a schedule has, are no counts or numbers of Python.
+            If the network has a generator of another kind than its own, or shares it with a layer; if `stopping` is
+            another network's; if an average of the optimizer is NaN or infinite; or if a layer, the loss, the optimizer
+            or the schedule has an attribute that a checkpoint cannot keep.
         OSError
             If the file cannot be read, or the first one not be written.
         """
@@ -126,25 +124,42 @@ class Checkpoint:
         if self.stopping is not None and self.stopping.net is not net:
             raise ArgumentError("stopping is another network's; make one for this: EarlyStopping(net)")
         self.net, self.optimizer, self.batch_size, self._asked = net, optimizer, batches.batch_size, False
-        self.progress = Progress(order=dict(net.rng.bit_generator.state))
+        self.parts = {f"layer {i}": layer for i, layer in enumerate(net.layers)} | {"loss": net.loss}
+        self.progress, self._resumed = Progress(order=dict(net.rng.bit_generator.state)), False
         if self.progress.order["bit_generator"] != "PCG64":
             raise ArgumentError("a checkpoint keeps the generator that a network makes, but net.rng is another")
-        self.fit = self._fit(batches, validation)
+        for part in self.parts.values():
+            if any(value is net.rng for value in attributes(part).values()):
+                cure = "give it its own, numpy.random.default_rng(0)"
+                raise ArgumentError(f"{part} draws from the network's generator, so no order can be kept: {cure}")
+        self.fit = fit(net, optimizer, batches, validation, self.stopping, self.progress.order)
+        self.start = self._state()
         found = self._read()
         if found is None:
-            self._write()
+            if not self._write():
+                raise ArgumentError("the optimizer's averages hold NaN or infinity; make it anew")
             return self.progress
         path, contents, arrays = found
-        self._refuse_other(path, contents, epochs)
+        self._refuse_other(path, contents, arrays, epochs)
         try:
             self._restore(contents, arrays, len(batches))
+        except (MemoryError, BackendError):
+            raise
         except Exception as error:  # whatever a stranger wrote into it
             said = printable(error)
             raise FileFormatError(f"{path} contradicts itself: {type(error).__name__}: {said}") from None
         return self.progress
 
+    def settle(self) -> None:
+        """Before the first epoch: what the program drew since `begin` counts in a training that starts, else it did."""
+        generator = self.net.rng.bit_generator
+        if self._resumed:
+            generator.state = self.progress.order
+        else:
+            self.progress.order = dict(generator.state)
+
     def step_done(self) -> None:
-        """After each step; an ArgumentError if a layer keeps what is no number any more."""
+        """After each step; an ArgumentError if a layer, say, has an attribute now that cannot be kept."""
         if self._asked or (self.counts_steps and self.optimizer.steps % self.every == 0):
             self._keep()
 
@@ -168,39 +183,51 @@ class Checkpoint:
 
     # ---- the file
 
-    def _write(self) -> None:
+    def _state(self) -> dict[str, Any]:
+        """The attributes of all that takes part."""
+        return {
+            "parts": {name: encoded(part, str(part)) for name, part in self.parts.items()},
+            "optimizer": encoded(self.optimizer, "the optimizer"),
+            "schedule": encode(self.optimizer.schedule, "the schedule"),
+        }
+
+    def _write(self) -> bool:
+        """Write it; False where weights or averages are lost: the last good one must not be, `train` says the rest."""
         net, optimizer, progress, stopping = self.net, self.optimizer, self.progress, self.stopping
         arrays = {"params": net.params, "state": net.state}
         arrays |= {f"moments.{i}": vector for i, vector in enumerate(optimizer.vectors)}
-        if progress.losses is not None:
-            arrays["losses"] = progress.losses[: progress.steps * self.batch_size]
         if stopping is not None and stopping.kept is not None:
             arrays["best.params"], arrays["best.state"] = stopping.kept
         arrays = {name: to_host(array) for name, array in arrays.items()}
-        if not all(np.isfinite(array).all() for name, array in arrays.items() if name != "losses"):
-            return  # lost: the last good one must not be, and `train` says what happened
-        contents = {
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            return False
+        if progress.losses is not None:
+            arrays["losses"] = to_host(progress.losses[: progress.steps * self.batch_size])
+        arrays["history"] = np.array([epoch[1:] for epoch in progress.history], "float64").reshape(-1, 4)
+        state = self._state()
+        for name, now in state.items():
+            refuse_new(now, self.start[name], name)
+        contents = state | {
             "fit": self.fit,
+            "backend": net.backend,
             "steps": progress.steps,
             "seconds": progress.seconds,
             "order": progress.order,
-            "history": [list(epoch) for epoch in progress.history],
-            "layers": kept_by(net),
-            "optimizer": {"steps": optimizer.steps, "config": optimizer.config()},
-            "schedule": numbers_of(optimizer.schedule),
             "stopping": None if stopping is None else {"best": stopping.best, "waited": stopping.waited},
         }
         write_atomically(self.path, to_bytes(KIND, contents, arrays), self.previous if self._whole else None)
         self._whole = True
+        return True
 
     def _read(self) -> tuple[str, dict[str, Any], dict[str, np.ndarray]] | None:
         """The newest checkpoint that is whole; None where there is no file."""
-        faults = []
-        for path in (self.path, self.previous):
+        there = [path for path in (self.path, self.previous) if os.path.exists(path)]
+        faults = [f"{self.path} is missing"] if there and there[0] != self.path else []
+        for path in there:
             try:
                 contents, arrays = read(path, KIND)
-            except FileNotFoundError:
-                faults += [f"{path} is missing"] if path == self.path else []
+            except OtherFileError:  # not damaged: it must not be written over
+                raise
             except FileFormatError as error:
                 faults.append(str(error))
             else:
@@ -209,42 +236,20 @@ class Checkpoint:
                     what = f"{faults[0]}. Going on from the one before, {path}; to begin anew, {self._anew()}"
                     warnings.warn(what, CheckpointWarning, 4)
                 return path, contents, arrays
-        if faults[0].endswith(" is missing") and len(faults) == 1:
-            return None
-        raise FileFormatError(f"no checkpoint to go on from: {'; '.join(faults)}. To begin anew, {self._anew()}")
+        if faults:
+            raise FileFormatError(f"no checkpoint to go on from: {'; '.join(faults)}. To begin anew, {self._anew()}")
+        return None
 
     def _anew(self) -> str:
         return f"give another file, or remove {self.path} and {self.previous}"
 
-    def _fit(self, batches: Batches, validation: Batches | None) -> dict[str, str]:
-        """What must be the same for a training to go on, by name, in words."""
-        net, optimizer, stopping = self.net, self.optimizer, self.stopping
-        start = [net.params, net.state, *optimizer.vectors]
-        numbers = repr((optimizer.steps, self.progress.order, kept_by(net)))
-        return {
-            "network": repr(net),
-            "dtype": str(net.dtype),
-            "backend": net.backend,
-            "starting weights and generators (seed)": sha256(*map(to_host, start), numbers),
-            "training data": data_in_words(batches),
-            "validation data": "none" if validation is None else data_in_words(validation),
-            "batch size": str(batches.batch_size),
-            "optimizer": call_in_words(type(optimizer).__name__, optimizer.config()),
-            "learning rate": schedule_in_words(numbers_of(optimizer.schedule)),
-            "early stopping": "none" if stopping is None else f"patience {stopping.patience}",
-        }
-
-    def _refuse_other(self, path: str, contents: dict[str, Any], epochs: int) -> None:
-        theirs = contents.get("fit")
-        steps, history = contents.get("steps"), contents.get("history")
-        if not isinstance(theirs, dict) or not isinstance(history, list) or not isinstance(steps, int):
+    def _refuse_other(
+        self, path: str, contents: dict[str, Any], arrays: dict[str, np.ndarray], epochs: int
+    ) -> None:
+        theirs, steps, history = contents.get("fit"), contents.get("steps"), arrays.get("history")
+        if not isinstance(theirs, dict) or history is None or not history.ndim or not isinstance(steps, int):
             raise FileFormatError(f"{path} does not say which training it is of")
-        differ = [
-            f"  {printable(name)}\n    here         {self.fit.get(name, 'none')}\n"
-            f"    in the file  {printable(theirs.get(name, 'none'))}"
-            for name in {**self.fit, **theirs}
-            if self.fit.get(name) != theirs.get(name)
-        ]
+        differ = differences(self.fit, theirs)
         begun = len(history) + (steps > 0)
         if begun > epochs:
             differ.append(f"  epochs\n    here         {epochs}\n    in the file  {begun} are begun already")
@@ -256,50 +261,61 @@ class Checkpoint:
     def _restore(self, contents: dict[str, Any], arrays: dict[str, np.ndarray], samples: int) -> None:
         """Put the training into this state: all of it is checked first, and then put in place."""
         net, optimizer, stopping = self.net, self.optimizer, self.stopping
-        targets = {"params": net.params, "state": net.state}
-        targets |= {f"moments.{i}": vector for i, vector in enumerate(optimizer.vectors)}
-        steps = count(contents["steps"])
-        expected = {name: target.shape for name, target in targets.items()}
+        steps, backend, dtype = count(contents["steps"]), contents["backend"], real(arrays["params"].dtype)
+        if backend not in ("numpy", "cupy"):
+            raise ArgumentError(f"its backend is {backend!r}")
+        shapes = {"params": net.params.shape, "state": net.state.shape}
+        shapes |= {f"moments.{i}": vector.shape for i, vector in enumerate(optimizer.vectors)}
+        if stopping is not None and "best.params" in arrays:
+            shapes |= {"best.params": net.params.shape, "best.state": net.state.shape}
         if steps:
             if steps > -(-samples // self.batch_size):
                 raise ShapeError(f"it has {steps} steps in an epoch of {samples} samples")
-            expected["losses"] = (min(steps * self.batch_size, samples),)
-        best = {name: arrays.get(f"best.{name}") for name in ("params", "state")} if stopping is not None else {}
-        if best and best["params"] is not None:
-            expected |= {f"best.{name}": targets[name].shape for name in best}
-        found = {name: array.shape for name, array in arrays.items()}
-        if found != expected or any(array.dtype != net.dtype for array in arrays.values()):
-            raise ShapeError(f"it has arrays {found}, expected {expected}, all {net.dtype}")
-        if not all(np.isfinite(array).all() for name, array in arrays.items() if name != "losses"):
+            shapes["losses"] = (min(steps * self.batch_size, samples),)
+        expected = {name: (shape, dtype) for name, shape in shapes.items()}
+        expected["history"] = ((len(arrays["history"]), 4), np.dtype("float64"))
+        found = {name: (array.shape, array.dtype) for name, array in arrays.items()}
+        if found != expected:
+            raise ShapeError(f"it has arrays {found}, expected {expected}")
+        if not all(np.isfinite(arrays[name]).all() for name in shapes if name != "losses"):
             raise ShapeError("it has NaN or infinity in it")
 
         generator = np.random.PCG64()
         generator.state = contents["order"]
         order = dict(generator.state)
-        validated = self.fit["validation data"] != "none"
-        history = [epoch_of(row, i, validated) for i, row in enumerate(contents["history"], 1)]
         seconds = number("seconds", contents["seconds"])
+        restore(contents["optimizer"], optimizer, in_place=False)
+        schedule = decode(contents["schedule"], optimizer.schedule, in_place=False)
+        if not isinstance(schedule, Schedule):
+            raise ArgumentError(f"its schedule is a {type(schedule).__name__}")
         made = count(contents["optimizer"]["steps"])
-        config = config_of(contents["optimizer"]["config"], optimizer)
-        schedule = schedule_of(contents["schedule"], optimizer.schedule)
-        number("the learning rate", schedule(made))
-        layers = [
-            {name: number_like(kept[name], getattr(layer, name)) for name in layer.keeps}
-            for layer, kept in zip(net.layers, contents["layers"], strict=True)
-        ]
+        number("the learning rate", float(schedule(made)))
+        for name, part in self.parts.items():
+            restore(contents["parts"][name], part, in_place=False)
         if stopping is not None:
             waited = count(contents["stopping"]["waited"])
             lowest = number_like(contents["stopping"]["best"], stopping.best)
 
-        for name, target in targets.items():
+        if (backend, dtype) != (net.backend, net.dtype):
+            net.to(backend, dtype)
+        targets = [net.params, net.state, *optimizer.vectors]
+        for name, target in zip(shapes, targets, strict=False):
             target[...] = moved(arrays[name], net.xp, net.dtype)
         net.rng.bit_generator.state = order
-        for layer, kept in zip(net.layers, layers, strict=True):
-            vars(layer).update(kept)
-        vars(optimizer).update(config, steps=made)
-        optimizer.schedule = put_into(optimizer.schedule, schedule)
+        for name, part in self.parts.items():
+            restore(contents["parts"][name], part, in_place=True)
+        restore(contents["optimizer"], optimizer, in_place=True)
+        optimizer.steps, optimizer.schedule = made, decode(contents["schedule"], optimizer.schedule, in_place=True)
         optimizer.follow()
         if stopping is not None:
             stopping.best, stopping.waited = lowest, waited
-            stopping.kept = (best["params"], best["state"]) if best["params"] is not None else None
+            stopping.kept = (arrays["best.params"], arrays["best.state"]) if "best.params" in arrays else None
+        history = _epochs(arrays["history"], validated=self.fit["validation data"] != "none")
         self.progress = Progress(history, steps, seconds, order, arrays.get("losses"))
+        self._resumed = bool(history or steps)
+
+
+def _epochs(rows: np.ndarray, validated: bool) -> list[Epoch]:
+    """The history; without a validation its two numbers are None."""
+    epochs = [Epoch(i, *row) for i, row in enumerate(rows.tolist(), 1)]
+    return epochs if validated else [epoch._replace(val_loss=None, val_accuracy=None) for epoch in epochs]

@@ -62,6 +62,8 @@ def new_file(path: str) -> str:
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise ArgumentError(f"{path}: there is no folder {folder}; make it first")
+    if not os.access(folder, os.W_OK):
+        raise ArgumentError(f"{path}: nothing can be written to the folder {folder}; give another, or the right to it")
     if os.path.isdir(path):
         raise ArgumentError(f"{path} is a folder, expected the name of a file")
     return path

@@ -37,7 +37,6 @@ class Dropout(Layer):
     """
 
     gives = "its input"
-    keeps = ("seed", "step")
 
     def __init__(self, rate: float, seed: int | None = None):
         seeds(seed)  # refuses what is none

@@ -68,6 +68,10 @@ class FileFormatError(DataError, ValueError):
     """A file that is not what its name says: truncated, of the wrong kind, or a web page saved as data."""
 
 
+class OtherFileError(FileFormatError):
+    """A file that is whole, but of another kind or a later version than is read here; nothing is written over it."""
+
+
 class ChecksumError(DataError, ValueError):
     """A file whose contents are not the published ones."""
 

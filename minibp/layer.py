@@ -26,9 +26,10 @@ class Layer(Part):
     Results may be workspaces that the next call overwrites: copy what you want to keep, and do not run one layer in
     two threads, or twice before its backward.
 
-    An array that a layer of one's own keeps from call to call belongs among its parameters
-    (``add_parameter(..., trained=False)``) or its `workspaces`: then it goes along when the network is moved. A number
-    that the next step depends on, such as a counter, is named in ``keeps``: then a checkpoint keeps it.
+    A checkpoint keeps the attributes of a layer of one's own: numbers, texts, lists, a generator. It keeps no arrays:
+    one that a later batch depends on belongs to the parameters, ``add_parameter(..., trained=False)``, and so goes
+    along when the network is moved; others are best among the `workspaces`. To be saved and loaded, a layer that takes
+    arguments gives them by ``config()``.
 
     Attributes
     ----------

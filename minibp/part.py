@@ -57,7 +57,6 @@ class Part:
     xp: Any = np
     dtype = np.dtype("float64")
     training = True
-    keeps: tuple[str, ...] = ()  # numbers that the next step depends on: a checkpoint keeps them, counts as counts
     _shape: Shape | None = None  # of the x that the workspaces are bound to
     # Constants in its dtype (see `attach`); exp(log_max) is still finite.
     zero, half, one, log_max = np.float64(0), np.float64(0.5), np.float64(1), np.float64(708)

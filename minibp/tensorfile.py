@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from .errors import FileFormatError
+from .errors import ArgumentError, FileFormatError, OtherFileError
 
 VERSION = 1  # of the format; a reader refuses another one
 DEEPEST = 30  # lists and objects in each other in a description: what reads them may call itself for each
+LONGEST = 1 << 24  # bytes of a header, which takes up to 25 times as much memory when it is read
+MOST_SAID = 2000  # characters of what a file says that an error repeats
 KEY = "minibp"  # the one entry of the file's metadata
 
 
@@ -30,6 +32,8 @@ def write(path: str | os.PathLike[str], kind: str, described: Mapping[str, Any],
 
     Raises
     ------
+    ArgumentError
+        If the description is too long or holds what JSON cannot, or at `path` there is a folder, a pipe or a device.
     OSError
         If it cannot be written; what was there before is still there.
     """
@@ -37,21 +41,31 @@ def write(path: str | os.PathLike[str], kind: str, described: Mapping[str, Any],
 
 
 def to_bytes(kind: str, described: Mapping[str, Any], arrays: Mapping[str, Any]) -> bytes:
-    """What `write` writes."""
+    """What `write` writes; an ArgumentError where the description is too long or holds what JSON cannot."""
     from safetensors.numpy import save  # here, not above: few programs save, all import
 
     ordered = {name: np.array(array, order="C") for name, array in arrays.items()}  # it saves other orders wrong
     contents = {"version": VERSION, "kind": kind, **described}
     text = _json({"contents": contents, "sha256": _checksum(contents, ordered)})
-    return save(ordered, {KEY: text})
+    content = save(ordered, {KEY: text})
+    if (length := _header_length(content)) > LONGEST:
+        raise ArgumentError(f"its description takes {length:,} bytes, and a file may have {LONGEST:,}")
+    return content
+
+
+def _header_length(content: bytes) -> int:
+    return int.from_bytes(content[:8], "little")
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes, previous: str | None = None) -> None:
     """Write a file beside its place, have the disk take it, and only then give it its name.
 
     What was there before gets the name `previous`, if one is given. A process that is killed between the two leaves
-    that one only.
+    that one only. A link stays, and leads to the new file. An ArgumentError where something else than a file is there.
     """
+    path = os.path.realpath(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ArgumentError(f"{path} is a folder, a pipe or a device; expected the name of a file")
     temporary = f"{os.fspath(path)}.{os.urandom(8).hex()}.part"  # not mkstemp: others may read the file
     try:
         with open(temporary, "xb") as file:
@@ -63,9 +77,11 @@ def write_atomically(path: str | os.PathLike[str], content: bytes, previous: str
                 os.replace(path, previous)
         os.replace(temporary, path)
         sync_folder(path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.filename == temporary:
+            error.filename = path  # which the caller knows
         raise
 
 
@@ -82,14 +98,16 @@ def sync_folder(path: str | os.PathLike[str]) -> None:
 def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Read what `write` wrote: the description, and the arrays by name.
 
-    Nothing in the file is run, no more memory is set aside than the file is long, and every bit is checked.
+    Nothing in the file is run, memory is taken for what is there and not for what is claimed, and every bit is checked.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
+    OtherFileError
+        If it is of another kind or version.
     FileFormatError
-        If it is no safetensors file, none of minibp's, of another kind or version, or damaged.
+        If it is no safetensors file, none of minibp's, or damaged.
     OSError
         If it cannot be read.
     """
@@ -99,13 +117,14 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
         raise FileNotFoundError(f"no such file: {path}")
     if not os.path.isfile(path):
         raise FileFormatError(f"{path} is a folder or a device, expected a safetensors file")
-    with open(path, "rb"):
-        pass  # what may not be read is an OSError that says so
+    with open(path, "rb") as file:  # what may not be read is an OSError that says so
+        if (length := _header_length(file.read(8))) > LONGEST:
+            raise FileFormatError(f"{path} is no file of minibp: its header claims {length:,} bytes, over {LONGEST:,}")
     try:
-        with safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get(KEY)
-            names = file.keys() if text else []  # others' files may hold types that NumPy has not
-            arrays = {name: file.get_tensor(name) for name in names}
+        with safe_open(path, framework="numpy") as opened:
+            text = (opened.metadata() or {}).get(KEY)
+            names = opened.keys() if text else []  # others' files may hold types that NumPy has not
+            arrays = {name: opened.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise FileFormatError(f"{path} is not a readable safetensors file: {error}") from None
     if text is None:
@@ -115,7 +134,9 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
 
 def printable(text: Any) -> str:
     """What a stranger's file says, for an error: a terminal shall not obey it."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(text))
+    text = str(text)
+    said = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[:MOST_SAID])
+    return said if len(text) <= MOST_SAID else f"{said}..."
 
 
 def _checked(path: str | os.PathLike[str], kind: str, text: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -128,17 +149,16 @@ def _checked(path: str | os.PathLike[str], kind: str, text: str, arrays: dict[st
             raise ValueError
         contents, checksum = outer["contents"], outer["sha256"]
         version, held = contents["version"], contents["kind"]
-        if version != VERSION:
-            raise FileFormatError(f"{path} has format version {version!r}, this minibp reads {VERSION}; upgrade minibp")
         whole = checksum == _checksum(contents, arrays)
-    except FileFormatError:
-        raise
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise FileFormatError(f"{path}: what it says of itself is damaged ({type(error).__name__})") from None
     if not whole:
         raise FileFormatError(f"{path} is damaged: its contents do not have the checksum that they were written with")
+    if version != VERSION:
+        what = f"format version {ascii(version)[:40]}, this minibp reads {VERSION}"
+        raise OtherFileError(f"{path} has {what}; upgrade minibp")
     if held != kind:
-        raise FileFormatError(f"{path} holds {ascii(held)[:40]}, expected {kind!r}")
+        raise OtherFileError(f"{path} holds {ascii(held)[:40]}, expected {kind!r}")
     return contents
 
 
@@ -161,4 +181,10 @@ def _checksum(contents: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
 def _json(contents: Any) -> str:
     import json
 
-    return json.dumps(contents, sort_keys=True, default=float)  # float: for numbers of NumPy
+    return json.dumps(contents, sort_keys=True, default=_number)
+
+
+def _number(value: Any) -> Any:
+    if not isinstance(value, np.generic):
+        raise ArgumentError(f"{value!r:.80} is a {type(value).__name__}, which no file can hold: use numbers and texts")
+    return value.item()

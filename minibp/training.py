@@ -128,6 +128,8 @@ def _epochs(
     progress: Progress,
     checkpoint: Checkpoint | None,
 ) -> Iterator[Epoch]:
+    if checkpoint is not None:
+        checkpoint.settle()
     for number in range(len(progress.history) + 1, epochs + 1):
         batches, validation = batches.follow(), validation.follow() if validation is not None else None
         start = time.perf_counter() - progress.seconds

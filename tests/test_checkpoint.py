@@ -10,7 +10,7 @@ import time
 import kills
 import numpy as np
 import pytest
-from arrays import assert_equal
+from runs import BATCH, EPOCHS, STEPS, Run, assert_same, samples
 
 from datasets.script import main
 from minibp import (
@@ -18,16 +18,9 @@ from minibp import (
     AdaGrad,
     Adam,
     AdamW,
-    BatchNorm,
     Checkpoint,
-    CrossEntropy,
-    Dense,
-    Dropout,
     EarlyStopping,
-    Network,
-    ReLU,
     RMSProp,
-    Softmax,
     data,
     save,
     schedules,
@@ -36,68 +29,14 @@ from minibp import (
 )
 from minibp.data import Dataset
 from minibp.errors import ArgumentError, CheckpointError, CheckpointWarning, DivergenceError, FileFormatError
+from minibp.kept import encode
 
 on_every_library = pytest.mark.usefixtures("library")
-SAMPLES, BATCH, EPOCHS = 50, 8, 4
-STEPS = 7  # of an epoch; the last batch is shorter
 
 
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "run.ckpt"
-
-
-def samples(seed=0, kind="float32"):
-    rng = np.random.default_rng(seed)
-    return Dataset(rng.normal(size=(SAMPLES, 6)).astype(kind), rng.integers(3, size=SAMPLES))
-
-
-class Run:
-    """A training of a small network, as a program would build it each time it is started."""
-
-    def __init__(self, optimizer=lambda net: Adam(net, lr=0.01), seed=0, hidden=5, dtype="float32", patience=0):
-        layers = [Dense(6, hidden), BatchNorm(hidden), ReLU(), Dropout(0.3), Dense(hidden, 3), Softmax()]
-        self.net = Network(layers, CrossEntropy(), dtype=dtype, seed=seed)
-        self.optimizer = optimizer(self.net)
-        self.stopping = EarlyStopping(self.net, patience) if patience else None
-        self.epochs, self.checkpoint = [], None
-
-    def go(self, path=None, every=1, stop=None, epochs=EPOCHS, batch_size=BATCH, dataset=None, validation=None):
-        """Train; with `stop`, be interrupted after so many steps."""
-        if path is not None:
-            self.checkpoint = Checkpoint(path, every, self.stopping)
-        dataset = samples() if dataset is None else dataset
-        step = self.optimizer.step
-
-        def counted():
-            step()
-            if self.optimizer.steps == stop:
-                self.checkpoint.interrupt()
-
-        self.optimizer.step = counted
-        validation = samples(1) if validation is None else validation
-        for epoch in train(self.net, self.optimizer, dataset, epochs, batch_size, validation, self.checkpoint):
-            self.epochs.append(epoch)
-            if isinstance(self.optimizer.schedule, schedules.ReduceOnPlateau):
-                self.optimizer.schedule.update(epoch.val_loss)
-            if self.stopping and self.stopping.should_stop(epoch.val_loss):
-                break
-        return self
-
-    def interrupted(self, path, stop, **options):
-        with pytest.raises(KeyboardInterrupt):
-            self.go(path, stop=stop, **options)
-        return self
-
-
-def assert_same(ours, theirs):
-    """Two runs ended alike, to the bit."""
-    pairs = [(ours.net.params, theirs.net.params), (ours.net.state, theirs.net.state)]
-    pairs += zip(ours.optimizer.vectors, theirs.optimizer.vectors, strict=True)
-    for our, their in pairs:
-        assert_equal(our, their)
-    assert ours.optimizer.steps == theirs.optimizer.steps and ours.optimizer.lr == theirs.optimizer.lr
-    assert ours.net.rng.bit_generator.state == theirs.net.rng.bit_generator.state
 
 
 OPTIMIZERS = {
@@ -341,7 +280,7 @@ def test_only_what_differs_is_listed(path):
 
 @pytest.mark.parametrize("change", [
     lambda contents, arrays: contents["fit"].update({"\x1b[2J": "\x1b[31m"}),
-    lambda contents, arrays: contents["optimizer"]["config"].update({"\x1b[2J": 1}),
+    lambda contents, arrays: contents["optimizer"].update({"\x1b[2J": 1}),
 ])  # fmt: skip
 def test_what_a_file_says_is_no_command_to_a_terminal(path, change):
     Run().interrupted(path, 3)
@@ -353,20 +292,34 @@ def test_what_a_file_says_is_no_command_to_a_terminal(path, change):
     assert "\x1b" not in str(caught.value)
 
 
+def plateau(**changed):
+    """A schedule as it is written."""
+    _, name, numbers = encode(schedules.ReduceOnPlateau(0.1), "the schedule")
+    return ["object", name, numbers | changed]
+
+
 @pytest.mark.parametrize("change", [
     lambda contents, arrays: contents.update(steps=-1),
     lambda contents, arrays: contents.update(steps=8),
     lambda contents, arrays: contents.update(order={"bit_generator": "MT19937"}),
     lambda contents, arrays: contents["order"]["state"].update(state="x"),
-    lambda contents, arrays: contents.update(history=[[2, 0, 0, 0, 0]]),
-    lambda contents, arrays: contents.update(layers=[]),
-    lambda contents, arrays: contents["layers"][3].update(step="os.system"),
-    lambda contents, arrays: contents.update(schedule=["Network", {}]),
-    lambda contents, arrays: contents.update(schedule=["Step", {"lr": 1, "every": 0, "factor": 1}]),
-    lambda contents, arrays: contents.update(schedule=["Constant", {"lr": float("nan")}]),
-    lambda contents, arrays: contents["schedule"][1].update(best=["Constant", {"lr": 1.0}]),
+    lambda contents, arrays: contents.update(backend="os"),
+    lambda contents, arrays: contents["parts"].pop("layer 2"),
+    lambda contents, arrays: contents["parts"]["layer 3"].update(step="os.system"),
+    lambda contents, arrays: contents["parts"]["layer 3"].update(rate=1.5),
+    lambda contents, arrays: contents["parts"]["layer 1"].update(n=7),
+    lambda contents, arrays: contents["parts"]["layer 1"].update(more=7),
+    lambda contents, arrays: contents.update(schedule=["object", "Network", {}]),
+    lambda contents, arrays: contents.update(schedule=["object", "minibp.Schedule", {}]),
+    lambda contents, arrays: contents.update(schedule=["object", "minibp.Step", {"lr": 1, "every": 0, "factor": 1}]),
+    lambda contents, arrays: contents.update(schedule=["object", "minibp.Constant", {"lr": float("nan")}]),
+    lambda contents, arrays: contents.update(schedule=["object", "minibp.Constant", {"lr": 0.1, "__call__": 1}]),
+    lambda contents, arrays: contents.update(schedule=plateau(best=["object", "minibp.Constant", {"lr": 1.0}])),
     lambda contents, arrays: contents["optimizer"].update(steps=1.5),
-    lambda contents, arrays: contents["optimizer"]["config"].update(step=5),
+    lambda contents, arrays: contents["optimizer"].update(eps=["array", "S99999999", [1], [0]]),
+    lambda contents, arrays: contents["optimizer"].update(step=5),
+    lambda contents, arrays: arrays.update(history=np.ones((1, 5))),
+    lambda contents, arrays: arrays.update(history=np.ones((1, 4), "float32")),
     lambda contents, arrays: contents.pop("seconds"),
     lambda contents, arrays: arrays.pop("moments.1"),
     lambda contents, arrays: arrays.update(params=arrays["params"][1:]),
@@ -398,13 +351,8 @@ def test_a_memory_map_is_not_gone_on_with_as_an_array(path, tmp_path, monkeypatc
 
 def test_what_could_not_be_given_back_is_refused_at_the_start(path):
     run = Run()
-    run.net.layers[3].step = "three"
-    with pytest.raises(ArgumentError, match=r"keeps step, but a checkpoint cannot"):
-        run.go(path)
-    run = Run()
-    run.optimizer.schedule = schedules.Constant(0.1)
-    run.optimizer.schedule.lr = np.float32(0.1)
-    with pytest.raises(ArgumentError, match=r"Constant: a checkpoint cannot keep lr, which is a float32"):
+    run.net.layers[3].more = iter("more")
+    with pytest.raises(ArgumentError, match=r"a checkpoint cannot keep Dropout\(0\.3\): more, a str_ascii_iterator"):
         run.go(path)
     run = Run()
     run.stopping = EarlyStopping(Run().net)

@@ -78,7 +78,7 @@ NEVER = {  # what is raised on the way, but not to the caller
     "data.mnist": FILES | PUBLISHED,
     "data.fashion_mnist": FILES | PUBLISHED,
     "data.kmnist": FILES | PUBLISHED,
-    "kept.config_of": {"BackendError", "StateError"},
+    "kept.restore": {"BackendError", "StateError", "ShapeError"},
     "published.load": PUBLISHED,
     "download.fetch": {"OSError"},  # becomes a DownloadError
     "tensorfile.read": {"ValueError"},  # becomes a FileFormatError

@@ -1,0 +1,79 @@
+"""A training as a program would start it again and again, for what is about checkpoints."""
+
+import numpy as np
+import pytest
+from arrays import assert_equal
+
+from minibp import (
+    Adam,
+    BatchNorm,
+    Checkpoint,
+    CrossEntropy,
+    Dense,
+    Dropout,
+    EarlyStopping,
+    Network,
+    ReLU,
+    Softmax,
+    schedules,
+    train,
+)
+from minibp.data import Dataset
+
+SAMPLES, BATCH, EPOCHS = 50, 8, 4
+STEPS = 7  # of an epoch; the last batch is shorter
+
+
+def samples(seed=0, kind="float32"):
+    rng = np.random.default_rng(seed)
+    return Dataset(rng.normal(size=(SAMPLES, 6)).astype(kind), rng.integers(3, size=SAMPLES))
+
+
+class Run:
+    """A training of a small network, as a program would build it each time it is started."""
+
+    def __init__(self, optimizer=lambda net: Adam(net, lr=0.01), seed=0, hidden=5, dtype="float32", patience=0, more=(),
+                 loss=CrossEntropy, on_the_way=lambda run, epoch: None):  # fmt: skip
+        layers = [Dense(6, hidden), BatchNorm(hidden), ReLU(), Dropout(0.3), *(layer() for layer in more)]
+        self.net = Network([*layers, Dense(hidden, 3), Softmax()], loss(), dtype=dtype, seed=seed)
+        self.optimizer = optimizer(self.net)
+        self.stopping = EarlyStopping(self.net, patience) if patience else None
+        self.epochs, self.checkpoint, self.on_the_way = [], None, on_the_way
+
+    def go(self, path=None, every=1, stop=None, epochs=EPOCHS, batch_size=BATCH, dataset=None, validation=None):
+        """Train; with `stop`, be interrupted after so many steps."""
+        if path is not None:
+            self.checkpoint = Checkpoint(path, every, self.stopping)
+        dataset = samples() if dataset is None else dataset
+        step = self.optimizer.step
+
+        def counted():
+            step()
+            if self.optimizer.steps == stop:
+                self.checkpoint.interrupt()
+
+        self.optimizer.step = counted
+        validation = samples(1) if validation is None else validation
+        for epoch in train(self.net, self.optimizer, dataset, epochs, batch_size, validation, self.checkpoint):
+            self.epochs.append(epoch)
+            self.on_the_way(self, epoch)
+            if isinstance(self.optimizer.schedule, schedules.ReduceOnPlateau):
+                self.optimizer.schedule.update(epoch.val_loss)
+            if self.stopping and self.stopping.should_stop(epoch.val_loss):
+                break
+        return self
+
+    def interrupted(self, path, stop, **options):
+        with pytest.raises(KeyboardInterrupt):
+            self.go(path, stop=stop, **options)
+        return self
+
+
+def assert_same(ours, theirs):
+    """Two runs ended alike, to the bit."""
+    pairs = [(ours.net.params, theirs.net.params), (ours.net.state, theirs.net.state)]
+    pairs += zip(ours.optimizer.vectors, theirs.optimizer.vectors, strict=True)
+    for our, their in pairs:
+        assert_equal(our, their)
+    assert ours.optimizer.steps == theirs.optimizer.steps and ours.optimizer.lr == theirs.optimizer.lr
+    assert ours.net.rng.bit_generator.state == theirs.net.rng.bit_generator.state
