@@ -133,6 +133,10 @@ class Part:
         self._held.update(arrays)
         self.__dict__.update(arrays)
 
+    def shapes(self) -> dict[str, Shape]:
+        """The shapes of all parameters by name, drawn or not."""
+        return {name: shape for name, (shape, _) in self._starts.items()}
+
     def initialize(self, rng: np.random.Generator) -> None:
         """Draw what was neither given nor drawn yet; an ArgumentError where an initializer draws what is not finite."""
         for name, (shape, start) in self._starts.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,11 @@ from .layer import Layer
 from .loss import Loss
 from .network import Network
 from .part import Part
-from .tensorfile import printable, read, write
+from .tensorfile import from_json, printable, read, to_json, write
 
 KIND = "network"
+MOST_LAYERS = 10_000  # of a file: each takes some 2 KB of memory, and a description 12 bytes
+PLAIN = (type(None), bool, int, float, str)
 KNOWN: dict[str, type[Part]] = {
     name: value
     for module in (layers, normalization, dropout, losses)
@@ -47,18 +50,58 @@ def save(net: Network, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     ArgumentError
-        If it is no network, or a weight is NaN or infinite: `load` would refuse the file.
+        If it is no network; if a weight is NaN or infinite; or if `load` could not make a layer or a loss of one's own
+        again from its ``config()``, or would take another class for it.
     OSError
         If the file cannot be written; what was there before is still there.
     """
     instance("net", net, Network, "call save(net, path)")
+    parts = _named([*net.layers, net.loss])
     arrays = {
-        f"layers.{i}.{name}": to_host(value)
-        for i, layer in enumerate(net.layers)
-        for name, value in {**layer.params, **layer.state}.items()
+        f"{at}.{name}": to_host(value)
+        for at, part in parts.items()
+        for name, value in {**part.params, **part.state}.items()
     }
     refuse_not_finite(arrays)
+    if len(parts) > MOST_LAYERS:
+        raise ArgumentError(f"a file holds networks of up to {MOST_LAYERS:,} layers, this one has {len(net.layers):,}")
+    for at, part in parts.items():
+        if part.__class__ not in KNOWN.values():
+            _refuse_unlike(f"{at}: {type(part).__name__}", part)
+    own = {type(part) for part in parts.values()}
+    if len({cls.__name__ for cls in own}) < len(own):
+        raise ArgumentError("two classes of the network have the same name, by which load finds them: rename one")
     write(path, KIND, describe(net), arrays)
+
+
+def _named(parts: list[Any]) -> dict[str, Any]:
+    """Layers, and last a loss, by the names that their arrays have in a file."""
+    return {f"layers.{i}": layer for i, layer in enumerate(parts[:-1])} | {"loss": parts[-1]}
+
+
+def _refuse_unlike(place: str, part: Part) -> None:
+    """Refuse, by an ArgumentError, a layer or a loss of one's own that a file would give back as another one."""
+    if type(part).__name__ in KNOWN:
+        raise ArgumentError(f"{place} is your own, with the name of one of minibp's, which load would take: rename it")
+    config = part.config()
+    try:
+        given_back = from_json(to_json(config))
+    except ArgumentError as error:
+        raise ArgumentError(f"{place}: config() cannot be saved: {error}") from None
+    if given_back != config:
+        raise ArgumentError(f"{place}: config() gives {config}, a file gives back {given_back}; use lists and texts")
+    cure = "let config() return all that __init__ takes, by name"
+    try:
+        made = type(part)(**given_back)
+    except Exception as error:
+        raise ArgumentError(f"{place} cannot be made again from its config() {config}: {error}; {cure}") from None
+    if made.shapes() != part.shapes():
+        raise ArgumentError(f"{place}: made again from its config(), its parameters have other shapes; {cure}")
+    for name in signature(type(part).__init__).parameters.keys() - config.keys() - NOT_IN_FILES:
+        ours, theirs = vars(part).get(name), vars(made).get(name)
+        if type(ours) in PLAIN and ours != theirs:
+            what = f"its {name} is {theirs!r}, not {ours!r}"
+            raise ArgumentError(f"{place}: made again from its config(), {what}; {cure}")
 
 
 def refuse_not_finite(arrays: dict[str, Any]) -> None:
@@ -81,7 +124,7 @@ def load(path: str | os.PathLike[str], backend: str = "numpy", own: Iterable[typ
     """Read a network that `save` wrote.
 
     A file from a stranger is safe to load: no code in it is run, no class is looked up but those of minibp and those
-    given, and no more memory is set aside than the file is long.
+    given, and memory is taken for what is in the file, not for what it claims.
 
     Parameters
     ----------
@@ -103,20 +146,24 @@ def load(path: str | os.PathLike[str], backend: str = "numpy", own: Iterable[typ
         If there is no such file.
     FileFormatError
         If it is no safetensors file, none of minibp's, or damaged.
+    OSError
+        If it cannot be read.
     ArgumentError
-        If `own` holds what is no class of a layer or a loss.
+        If `own` holds what is no class of a layer or a loss, or two of one name.
     UnknownNameError
         If it uses a layer that is neither minibp's nor in `own`, or there is no backend of that name.
     BackendError
         If CuPy is asked for and does not work.
     """
-    known = KNOWN | {cls.__name__: cls for cls in _classes(own)}
+    known = KNOWN | _by_name(own)
     described, arrays = read(path, KIND)
     try:
         dtype, loss_spec = described["dtype"], described["loss"]
-        specs = [(str(name), dict(config)) for name, config in [*described["layers"], loss_spec]]
+        specs = [(str(name), dict(**config)) for name, config in [*described["layers"], loss_spec]]
     except (ValueError, KeyError, TypeError) as error:
         raise FileFormatError(f"{path}: the description of the network is damaged ({error!r})") from None
+    if len(specs) > MOST_LAYERS:
+        raise FileFormatError(f"{path} describes {len(specs):,} layers, more than the {MOST_LAYERS:,} of any file")
     for name, config in specs:
         if name not in known:
             raise UnknownNameError(f"layer (in {path}; give your own as load(path, own=[...]))", name, list(known))
@@ -126,31 +173,34 @@ def load(path: str | os.PathLike[str], backend: str = "numpy", own: Iterable[typ
         if dtype not in ("float32", "float64"):
             raise ArgumentError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
         built: list[Any] = [known[name](**config) for name, config in specs]
-        *parts, loss = built
-        if not isinstance(loss, Loss):
-            raise ArgumentError(f"{loss} is not a loss")
-        _fill(parts, arrays, dtype)
-        net = Network(parts, loss, dtype=dtype)
+        _take(_named(built), arrays, dtype)
+        net = Network(built[:-1], built[-1], dtype=dtype)
     except (ArgumentError, ShapeError, TypeError, ValueError, OverflowError, AttributeError) as error:
         said = printable(error)
         raise FileFormatError(f"{path}: the description and the weights do not fit together: {said}") from None
     return net.to(backend)
 
 
-def _classes(own: Any) -> list[type[Part]]:
+def _by_name(own: Any) -> dict[str, type[Part]]:
+    """Classes of one's own by their names; an ArgumentError where these are not clear."""
     classes = list(own) if isinstance(own, Iterable) else [own]
+    found: dict[str, type[Part]] = {}
     for cls in classes:
         if not (isinstance(cls, type) and issubclass(cls, Part)):
             raise ArgumentError(f"own must be classes of layers and losses, got {cls!r}; write own=[MyLayer]")
-    return classes
+        name = cls.__name__
+        if KNOWN.get(name, cls) is not cls or found.get(name, cls) is not cls:
+            raise ArgumentError(f"own has a class {name}, and there is another one of that name: rename it")
+        found[name] = cls
+    return found
 
 
-def _fill(parts: list[Any], arrays: dict[str, Any], dtype: Any) -> None:
+def _take(parts: dict[str, Any], arrays: dict[str, Any], dtype: Any) -> None:
     """Give the layers the arrays of a file; all must be there, and no others.
 
     This comes before a network would draw them: the sizes in a damaged file may be beyond all memory.
     """
-    wanted = {f"layers.{i}.{name}": (part, name) for i, part in enumerate(parts) for name in part._starts}
+    wanted = {f"{at}.{name}": (part, name) for at, part in parts.items() for name in part.shapes()}
     if set(wanted) != set(arrays):
         differ = ", ".join(sorted(set(wanted) ^ set(arrays)))
         raise ShapeError(f"missing or unexpected: {differ}")

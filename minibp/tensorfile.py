@@ -46,7 +46,7 @@ def to_bytes(kind: str, described: Mapping[str, Any], arrays: Mapping[str, Any])
 
     ordered = {name: np.array(array, order="C") for name, array in arrays.items()}  # it saves other orders wrong
     contents = {"version": VERSION, "kind": kind, **described}
-    text = _json({"contents": contents, "sha256": _checksum(contents, ordered)})
+    text = to_json({"contents": contents, "sha256": _checksum(contents, ordered)})
     content = save(ordered, {KEY: text})
     if (length := _header_length(content)) > LONGEST:
         raise ArgumentError(f"its description takes {length:,} bytes, and a file may have {LONGEST:,}")
@@ -119,7 +119,8 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
         raise FileFormatError(f"{path} is a folder or a device, expected a safetensors file")
     with open(path, "rb") as file:  # what may not be read is an OSError that says so
         if (length := _header_length(file.read(8))) > LONGEST:
-            raise FileFormatError(f"{path} is no file of minibp: its header claims {length:,} bytes, over {LONGEST:,}")
+            what = f"its header would take {length:,} bytes, and minibp's up to {LONGEST:,}"
+            raise FileFormatError(f"{path} is not a readable safetensors file: {what}")
     try:
         with safe_open(path, framework="numpy") as opened:
             text = (opened.metadata() or {}).get(KEY)
@@ -141,10 +142,8 @@ def printable(text: Any) -> str:
 
 def _checked(path: str | os.PathLike[str], kind: str, text: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """The description, if it and the arrays are what was written."""
-    import json
-
     try:
-        outer = json.loads(text)
+        outer = from_json(text)
         if _depth(outer) > DEEPEST:
             raise ValueError
         contents, checksum = outer["contents"], outer["sha256"]
@@ -171,17 +170,25 @@ def _depth(value: Any) -> int:
 def _checksum(contents: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
     import hashlib
 
-    digest = hashlib.sha256(_json(contents).encode())
+    digest = hashlib.sha256(to_json(contents).encode())
     for name, array in sorted(arrays.items()):
         digest.update(repr((name, array.dtype.str, array.shape)).encode())
         digest.update(np.ascontiguousarray(array).reshape(-1).view("u1").data)
     return digest.hexdigest()
 
 
-def _json(contents: Any) -> str:
+def to_json(contents: Any) -> str:
+    """As JSON; an ArgumentError for what it cannot hold."""
     import json
 
     return json.dumps(contents, sort_keys=True, default=_number)
+
+
+def from_json(text: str) -> Any:
+    """What `to_json` was given, as far as JSON can hold it."""
+    import json
+
+    return json.loads(text)
 
 
 def _number(value: Any) -> Any:

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import stat
 from contextlib import suppress
 
 import numpy as np
@@ -258,6 +259,131 @@ def test_a_network_of_no_use_is_not_saved(path):
     with pytest.raises(ArgumentError, match=r"layers\.0\.W: NaN or infinite"):
         save(net, path)
     assert path.read_bytes() == before
+
+
+class Weighted(QuadraticLoss):
+    """A loss with a parameter of its own."""
+
+    def __init__(self):
+        self.add_parameter("s", (1,), np.ones(1))
+
+
+def test_parameters_of_a_loss_are_saved(path):
+    net = Network([Dense(2, 3)], Weighted())
+    net.loss.s[:] = 0.25
+    save(net, path)
+    assert load(path, own=[Weighted]).loss.s == 0.25
+    assert "loss.s" in load_file(path)
+
+
+def own_layer(**attributes):
+    """A layer of one's own with these attributes."""
+    return type("Own", (Layer,), {"formula": lambda self, x: x, "gradient": lambda self, dy: dy, **attributes})
+
+
+def with_slope(self, slope=0.1):
+    self.slope = slope
+
+
+def with_units(self, n):
+    self.add_parameter("u", (n,), np.zeros(n))
+
+
+class Wide(LeakyReLU):
+    def __init__(self, slope=0.01, gain=1.0):
+        super().__init__(slope)
+        self.gain = gain
+
+
+@pytest.mark.parametrize(("layer", "message"), [
+    (type("Sigmoid", (Sigmoid,), {})(), r"layers\.0: Sigmoid is your own, with the name of one of minibp's"),
+    (own_layer(__init__=with_slope)(0.5), r"Own: made again from its config\(\), its slope is 0\.1, not 0\.5"),
+    (Wide(0.01, gain=3.0), r"Wide: made again from its config\(\), its gain is 1\.0, not 3\.0; let config\(\) return"),
+    (own_layer(__init__=with_units)(3), r"Own cannot be made again from its config\(\) \{\}: .*missing 1 required"),
+    (own_layer(__init__=with_units, config=lambda self: {"n": 4})(3), "its parameters have other shapes"),
+    (own_layer(config=lambda self: {"shape": (2, 3)})(), r"config\(\) gives .*\(2, 3\).* gives back .*\[2, 3\]"),
+    (own_layer(config=lambda self: {"f": np.tanh})(), r"Own: config\(\) cannot be saved: <ufunc 'tanh'> is a ufunc"),
+])  # fmt: skip
+def test_what_a_file_would_give_back_as_another_layer_is_not_saved(path, layer, message):
+    before = path.read_bytes()
+    with pytest.raises(ArgumentError, match=message):
+        save(Network([layer, Dense(3, 3)], QuadraticLoss()), path)
+    assert path.read_bytes() == before
+
+
+def test_numbers_of_numpy_come_back_as_the_same_numbers(path):
+    own = own_layer(__init__=with_units, config=lambda self: {"n": np.int64(3)})
+    save(Network([own(3), Dense(3, 3)], QuadraticLoss()), path)
+    assert load(path, own=[own]).layers[0].u.shape == (3,)
+
+
+def test_classes_of_one_name_are_refused(path):
+    one, other = own_layer(), own_layer()
+    with pytest.raises(ArgumentError, match="two classes of the network have the same name"):
+        save(Network([one(), other(), Dense(3, 3)], QuadraticLoss()), path)
+    for own in ([one, other], [type("Sigmoid", (Sigmoid,), {})]):
+        with pytest.raises(ArgumentError, match="and there is another one of that name"):
+            load(path, own=own)
+
+
+def test_a_description_of_more_layers_than_any_file_has_is_refused(path):
+    rewrite(path, lambda arrays, described: described.update(layers=[["ReLU", {}]] * 10_001))
+    with pytest.raises(FileFormatError, match="describes 10,002 layers"):
+        load(path)
+    with pytest.raises(ArgumentError, match="up to 10,000 layers, this one has 10,000"):
+        save(Network([ReLU() for _ in range(9_999)] + [Dense(2, 2)], QuadraticLoss()), path)
+
+
+def test_a_description_that_is_too_long_is_neither_read_nor_written(path, monkeypatch):
+    monkeypatch.setattr(tensorfile, "LONGEST", 100)
+    with pytest.raises(FileFormatError, match=r"its header would take \d+ bytes, and minibp's up to 100"):
+        load(path)
+    with pytest.raises(ArgumentError, match="a file may have 100"):
+        save(small(), path)
+
+
+def exchanged(content):
+    """The bytes of a file with the names of two arrays of one shape exchanged."""
+    return content.replace(b'"layers.1.beta"', b'"!"').replace(b'"layers.1.gamma"', b'"layers.1.beta"').replace(
+        b'"!"', b'"layers.1.gamma"'
+    )  # fmt: skip
+
+
+def test_names_are_part_of_the_checksum(path):
+    path.write_bytes(exchanged(path.read_bytes()))
+    with pytest.raises(FileFormatError, match="damaged"):
+        load(path)
+
+
+def test_a_link_stays_and_leads_to_the_new_file(path, tmp_path):
+    (tmp_path / "folder").mkdir()
+    link = tmp_path / "folder" / "link"
+    link.symlink_to(path)
+    save(Network([Dense(1, 1)], QuadraticLoss()), link)
+    assert link.is_symlink() and len(load(path).layers) == 1
+    assert os.listdir(tmp_path / "folder") == ["link"]
+
+
+def test_a_pipe_is_not_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ArgumentError, match="is a folder, a pipe or a device"):
+        save(small(), tmp_path / "pipe")
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+def test_what_is_written_is_on_the_disk_before_it_has_its_name_and_the_name_after(path, monkeypatch):
+    calls, fsync, replace = [], os.fsync, os.replace
+
+    def synced(file):
+        about = os.fstat(file)
+        kind = "folder" if stat.S_ISDIR(about.st_mode) else f"{about.st_size} bytes"
+        calls.append(f"fsync {kind}")
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", lambda *names: calls.append("replace") or replace(*names))
+    save(small(), path)
+    assert calls == [f"fsync {path.stat().st_size} bytes", "replace", "fsync folder"]
 
 
 @pytest.mark.parametrize("own", [3, ["Dense"], [Dense(2, 2)], Network])
