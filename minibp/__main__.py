@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from .backend import NAMES
-from .commands import DATASETS, evaluation, images, predictions, test_set
+from .commands import DATASETS, evaluation, images, predictions, testing
 from .doctor import report
 from .errors import ArgumentError
 from .network import Network
@@ -33,8 +33,8 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("file", metavar="FILE", help="a network that `save`, or a script's --save, wrote")
         command.add_argument("--dataset", choices=DATASETS, help="its test set is taken")
         command.add_argument("--data", metavar="DIR", help="folder with the files of the data set")
-        split = "the --seed of the training, by which digits were split; default 0"
-        command.add_argument("--seed", type=int, default=0, help=split)
+        split = "of the digits, the --seed of the training, by which they were split"
+        command.add_argument("--seed", type=int, help=split)
         command.add_argument("--backend", default="numpy", help=f"one of {', '.join(NAMES)}; default numpy")
     predict.add_argument("--images", metavar="FILE", help="an IDX file, gzipped or not, or .npy, instead of a data set")
     predict.add_argument("--outputs", action="store_true", help="all outputs of each image instead of its class")
@@ -44,13 +44,14 @@ def parser() -> argparse.ArgumentParser:
 def run_evaluate(options: argparse.Namespace) -> None:
     """Print one line."""
     net = network(options)
-    print(evaluation(net, test_set(options.dataset, options.data, options.seed)))
+    print(evaluation(net, testing(options.dataset, options.data, options.seed)))
 
 
 def run_predict(options: argparse.Namespace) -> None:
     """Print a line for each image."""
     net = network(options)
-    x = images(options.images) if options.images else test_set(options.dataset, options.data, options.seed).x
+    from_file = options.images is not None
+    x = images(options.images) if from_file else testing(options.dataset, options.data, options.seed).x
     for line in predictions(net, x, options.outputs):
         print(line)
 
@@ -61,8 +62,9 @@ def network(options: argparse.Namespace) -> Network:
     if (options.dataset is None) == (given is None):
         either = " or --images FILE" if hasattr(options, "images") else ""
         raise ArgumentError(f"say what to take, by --dataset NAME{either}{', not both' if given else ''}")
-    if given and options.data:
-        raise ArgumentError("--data goes with --dataset, not with --images: leave one of the two out")
+    for name in ("data", "seed"):
+        if given is not None and getattr(options, name) is not None:
+            raise ArgumentError(f"--{name} goes with --dataset, not with --images: leave one of the two out")
     return load(options.file, options.backend)
 
 
@@ -76,7 +78,8 @@ def run(options: argparse.Namespace) -> None:
     """Do it until all is printed, or nobody reads it any more."""
     try:
         options.run(options)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by the shell
+            sys.stdout.flush()
     except BrokenPipeError:  # the reader, as `head`, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,11 +13,11 @@ from .data import Dataset
 from .errors import ArgumentError, FileFormatError
 from .metrics import classes
 from .network import Network
+from .tensorfile import printable
 from .training import evaluate
 
 FROM_FILES = {"mnist": data.mnist, "fashion_mnist": data.fashion_mnist, "kmnist": data.kmnist}
 DATASETS = ("digits", *FROM_FILES)
-PIECE = 10_000  # samples predicted before their lines are given
 
 
 def evaluation(net: Network, test: Dataset) -> str:
@@ -47,29 +48,31 @@ def predictions(net: Network, x: np.ndarray, outputs: bool = False) -> Iterator[
     DivergenceError
         If an output is NaN or infinite.
     """
-    for start in range(0, len(x), PIECE):
-        rows = net.predict(x[start : start + PIECE])
-        if start == 0:
-            yield ",".join(["sample", *(map(str, range(rows.shape[1])) if outputs else ("class", "output"))])
-        for i, (row, answer) in enumerate(zip(rows, classes(rows), strict=True), start):
-            shown = row if outputs else [row[answer] if len(row) > 1 else row[0]]
-            yield ",".join([str(i), *([] if outputs else [str(answer)]), *(f"{value:.6g}" for value in shown)])
+    rows = net.predict(x)
+    yield ",".join(["sample", *(map(str, range(rows.shape[1])) if outputs else ("class", "output"))])
+    for i, (row, answer) in enumerate(zip(rows, classes(rows), strict=True)):
+        shown = row if outputs else [row[answer] if len(row) > 1 else row[0]]
+        yield ",".join([str(i), *([] if outputs else [str(answer)]), *(f"{value:.6g}" for value in shown)])
 
 
-def test_set(name: str, folder: str | None, seed: int = 0) -> Dataset:
+def testing(name: str, folder: str | None, seed: int | None) -> Dataset:
     """The test set of a data set: of files in a folder, or as `data` finds them; the digits are split by the seed.
 
     Raises
     ------
     ArgumentError
-        If a folder is given for the digits, or the seed is negative.
+        If a folder is given for the digits, a seed for others, or none for the digits, or a negative one.
     DataError
         If the files are missing, damaged or others than the published ones.
     """
     if name != "digits":
+        if seed is not None:
+            raise ArgumentError(f"--seed says how digits were split; {name} has a test set of its own: leave it out")
         return FROM_FILES[name](folder).test
     if folder is not None:
         raise ArgumentError("the digits are part of minibp, there are no files to give: leave --data out")
+    if seed is None:  # other samples would be among those that the network has learnt
+        raise ArgumentError("the digits are split by the seed of the training: give the same one, --seed 0 by default")
     return data.digits(seed=seed).test
 
 
@@ -83,6 +86,8 @@ def images(path: str | os.PathLike[str]) -> np.ndarray:
     FileFormatError
         If it is neither, or damaged.
     """
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
+        raise FileFormatError(f"{path} is a folder, a pipe or a device; expected an IDX file or a .npy file")
     with open(path, "rb") as file:
         is_npy = file.read(6) == b"\x93NUMPY"
     x = _npy(path) if is_npy else data.read_idx(path)
@@ -94,6 +99,9 @@ def images(path: str | os.PathLike[str]) -> np.ndarray:
 def _npy(path: str | os.PathLike[str]) -> np.ndarray:
     """A .npy file as a memory map: what its header claims must be there."""
     try:
-        return np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, TypeError, EOFError, OverflowError, OSError) as error:
-        raise FileFormatError(f"{path} is not a usable .npy file: {error}") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy's own, of an old header
+            return np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # its header is parsed as an expression of Python: SyntaxError, RecursionError, ...
+        said = printable(error).splitlines()[:1] or [type(error).__name__]
+        raise FileFormatError(f"{path} is not a usable .npy file: {said[0]}") from None

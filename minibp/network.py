@@ -182,8 +182,10 @@ class Network:
 
     # ---- the boundary: where arrays of the user's come in
 
-    def enter(self, x: Any) -> Array:
+    def enter(self, x: Any, first: int = 0) -> Array:
         """Inputs x as the network computes with them: uint8 scaled by 1/255, on its array library, in its dtype.
+
+        `first` is the number of the first of them, for an error to name a sample by.
 
         Raises
         ------
@@ -204,7 +206,7 @@ class Network:
             values = lib.asarray(x, self.dtype)
         finite = lib.isfinite(values)
         if not finite.all():
-            bad = int(finite.reshape(len(x), -1).all(axis=1).argmin())
+            bad = first + int(finite.reshape(len(x), -1).all(axis=1).argmin())
             raise InputError(
                 f"x holds NaN or infinity (as {self.dtype}), first in sample {bad}; "
                 "clean it first, e.g. by numpy.nan_to_num(x)"
@@ -351,19 +353,19 @@ class Network:
         InputError, ShapeError
             If x does not fit the network.
         DivergenceError
-            If an output is NaN or infinite: the weights are, or x is too large.
+            If a weight is NaN or infinite, or an output is: x is too large then.
         """
         batch_size = at_least_one("batch_size", batch_size)
+        self.check_weights()
         x = self._as_array(x)
         k = self.outputs(x.shape)
         out = np.empty((len(x), k), self.dtype)
         with self.aside():
             for start in range(0, len(x), batch_size):
                 piece = slice(start, start + batch_size)
-                y = self.run(self.enter(x[piece]))
+                y = self.run(self.enter(x[piece], start))
                 out[piece] = to_host(self.finish.forward(y) if self.finish else y)
-        if not math.isfinite(np.vdot(out, out)) and not np.isfinite(out).all():  # the first is quick, but may overflow
-            self.check_weights()
+        if not all_finite(np, out):
             bad = int(np.isfinite(out).all(axis=1).argmin())
             cause = f"it is too large for these weights and {self.dtype}; scale inputs to about -1..1"
             raise DivergenceError(f"the outputs of sample {bad} are NaN or infinite: {cause}")

@@ -1,6 +1,7 @@
 """The command line of minibp itself: evaluate and predict, of a saved network. The doctor has tests of its own."""
 
 import gzip
+import os
 import struct
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import pytest
 
 from minibp import CrossEntropy, Dense, Network, SigmoidCrossEntropy, Softmax, data, evaluate, save
 from minibp.__main__ import main
+
+DIGITS = ("--dataset", "digits", "--seed", "0")
 
 
 @pytest.fixture
@@ -62,13 +65,13 @@ def test_evaluate_takes_files(command, mnist_directory, tmp_path):
 
 def test_predict_prints_class_and_output_of_each_image(command, path, net):
     rows = net.predict(data.digits().test.x)
-    header, *lines = command("predict", path, "--dataset", "digits")
+    header, *lines = command("predict", path, *DIGITS)
     assert header == "sample,class,output"
     assert lines == [f"{i},{row.argmax()},{row.max():.6g}" for i, row in enumerate(rows)]
 
 
 def test_predict_prints_all_outputs(command, path, net):
-    header, *lines = command("predict", path, "--dataset", "digits", "--outputs")
+    header, *lines = command("predict", path, *DIGITS, "--outputs")
     assert header == "sample,0,1,2,3,4,5,6,7,8,9"
     read = np.array([line.split(",")[1:] for line in lines], float)
     np.testing.assert_allclose(read, net.predict(data.digits().test.x), rtol=1e-5)
@@ -82,27 +85,27 @@ def test_predict_takes_a_file_of_images(command, path, tmp_path, name):
     else:
         content = bytes([0, 0, 8, 3]) + struct.pack(">3I", *x.shape) + x.tobytes()
         (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
-    assert command("predict", path, "--images", tmp_path / name) == command("predict", path, "--dataset", "digits")
-
-
-def test_predict_goes_over_many_images_piece_by_piece(command, path, monkeypatch):
-    whole = command("predict", path, "--dataset", "digits")
-    monkeypatch.setattr("minibp.commands.PIECE", 100)
-    assert command("predict", path, "--dataset", "digits") == whole
+    assert command("predict", path, "--images", tmp_path / name) == command("predict", path, *DIGITS)
 
 
 def test_predict_divides_one_output_at_a_half(command, tmp_path):
     net = Network([Dense(64, 1)], SigmoidCrossEntropy())
     save(net, tmp_path / "net")
     rows = net.predict(data.digits().test.x)[:, 0]
-    lines = command("predict", tmp_path / "net", "--dataset", "digits")[1:]
+    lines = command("predict", tmp_path / "net", *DIGITS)[1:]
     assert [line.split(",")[1] for line in lines] == [str(int(row > 0.5)) for row in rows]
 
 
-def test_a_reader_that_has_enough_is_no_error(path):
-    run = f"{sys.executable} -m minibp predict {path} --dataset digits --outputs | head -n 1"
+def test_a_reader_that_has_enough_is_no_error(path, tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((10_000, 64), "uint8"))  # 800 kB of lines: more than a pipe holds
+    run = f"{sys.executable} -m minibp predict {path} --images {tmp_path / 'x.npy'} --outputs | head -n 1"
     done = subprocess.run(["bash", "-c", f"set -o pipefail; {run}"], capture_output=True, text=True, check=True)
     assert done.stdout == "sample,0,1,2,3,4,5,6,7,8,9\n" and done.stderr == ""
+
+
+def test_an_output_that_is_closed_is_no_error(path):
+    run = f"{sys.executable} -m minibp evaluate {path} {' '.join(DIGITS)} >&-"
+    assert subprocess.run(["bash", "-c", run], capture_output=True, text=True, check=True).stderr == ""
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
@@ -110,10 +113,15 @@ def test_a_reader_that_has_enough_is_no_error(path):
     (["predict", "{}"], "say what to take, by --dataset NAME or --images FILE"),
     (["predict", "{}", "--dataset", "digits", "--images", "x.npy"], "not both"),
     (["predict", "{}", "--data", "x", "--images", "x.npy"], "--data goes with --dataset"),
+    (["predict", "{}", "--seed", "0", "--images", "x.npy"], "--seed goes with --dataset"),
+    (["predict", "{}", "--images", ""], "No such file or directory: ''"),
+    (["predict", "{}", "--images", "."], "is a folder, a pipe or a device"),
     (["evaluate", "{}", "--dataset", "digits", "--data", "x"], "the digits are part of minibp"),
+    (["evaluate", "{}", "--dataset", "digits"], "give the same one, --seed 0 by default"),
+    (["evaluate", "{}", "--dataset", "mnist", "--seed", "0"], "mnist has a test set of its own"),
     (["evaluate", "{}", "--dataset", "digits", "--seed", "-1"], "seed must be an integer of at least 0"),
-    (["evaluate", "{}", "--dataset", "digits", "--backend", "torch"], "unknown backend 'torch'"),
-    (["evaluate", "nowhere", "--dataset", "digits"], "no such file: nowhere"),
+    (["evaluate", "{}", *DIGITS, "--backend", "torch"], "unknown backend 'torch'"),
+    (["evaluate", "nowhere", *DIGITS], "no such file: nowhere"),
     (["evaluate", "{}", "--dataset", "mnist", "--data", "nowhere"], "nowhere is not a folder"),
     (["predict", "{}", "--images", "nowhere"], "No such file or directory: 'nowhere'"),
     (["predict", "{}", "--images", "{}"], "not a usable IDX file"),
@@ -146,10 +154,27 @@ def test_a_header_that_claims_too_much_is_refused(refusal, path, tmp_path):
     assert "not a usable .npy file" in refusal("predict", path, "--images", tmp_path / "x.npy")
 
 
+@pytest.mark.parametrize("header", [
+    "{'descr': (), 'fortran_order': False, 'shape': (3, 64), }",
+    "{'descr': '<u1', 'fortran_order': False, 'shape': ((,",
+    "(" * 3000, "-" * 9000, "'", "{'descr': ',', 'fortran_order': False, 'shape': (3, 64), }", "\x1b[31m",
+])  # fmt: skip
+def test_a_header_that_is_none_is_refused(refusal, path, tmp_path, header):
+    text = header.encode() + b"\n"
+    (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\x01\0" + struct.pack("<H", len(text)) + text + bytes(192))
+    error = refusal("predict", path, "--images", tmp_path / "x.npy")
+    assert "not a usable .npy file" in error and "\x1b" not in error
+
+
+def test_a_pipe_is_not_waited_for(refusal, path, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert "a pipe or a device" in refusal("predict", path, "--images", tmp_path / "pipe")
+
+
 def test_too_little_memory_is_said(refusal, path, monkeypatch):
     def exhausted(*arguments):
         raise MemoryError("Unable to allocate 8.00 EiB")
 
     monkeypatch.setattr("minibp.__main__.load", exhausted)
-    said = refusal("evaluate", path, "--dataset", "digits")
+    said = refusal("evaluate", path, *DIGITS)
     assert said == "error: this takes more memory than there is (Unable to allocate 8.00 EiB)\n"

@@ -73,7 +73,7 @@ NEVER = {  # what is raised on the way, but not to the caller
     # What becomes a FileFormatError; and of a small network that tries the numbers of an optimizer.
     "checkpoint.Checkpoint.begin": {"FileNotFoundError", "ValueError", "ShapeError", "BackendError", "StateError"},
     "commands.predictions": {"ArgumentError"},
-    "commands.test_set": FILES,
+    "commands.testing": FILES,
     "data.digits": FILES,
     "data.mnist": FILES | PUBLISHED,
     "data.fashion_mnist": FILES | PUBLISHED,
