@@ -9,6 +9,7 @@ import math
 import os
 import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -45,19 +46,20 @@ def parser(dataset: str, model: str) -> argparse.ArgumentParser:
     p.add_argument("--weight-decay", type=float, metavar="LAMBDA", help="decay of the weights, not of the biases")
     p.add_argument("--seed", type=int, default=0, help="draws weights, order, and the split of digits; default 0")
     p.add_argument("--backend", default="numpy", help=f"one of {', '.join(backend.NAMES)}; default numpy")
-    p.add_argument("--data", metavar="DIR", help="folder with the files of the data set")
-    p.add_argument("--save", metavar="FILE", help="write the trained network to this safetensors file")
+    p.add_argument("--data", type=given, metavar="DIR", help="folder with the files of the data set")
+    p.add_argument("--save", type=given, metavar="FILE", help="write the trained network to this safetensors file")
     p.add_argument(
         "--checkpoint",
+        type=given,
         metavar="FILE",
         help="keep the state of the training in this file; the same command line, started again, goes on from there. "
         "Ctrl-C then saves first",
     )
-    p.add_argument(
-        "--checkpoint-every", metavar="N", help='epochs, as 5, or steps, as 200steps, between two of them; default 1'
-    )
-    p.add_argument("--log", metavar="FILE", help="write a line for each epoch to this CSV file")
-    p.add_argument("--plot", metavar="FILE", help=f"draw the curves of loss and accuracy ({', '.join(PICTURES)})")
+    every = "epochs, as 5, or steps, as 200steps, between two of them; default 1"
+    p.add_argument("--checkpoint-every", type=given, metavar="N", help=every)
+    p.add_argument("--log", type=given, metavar="FILE", help="write a line for each epoch to this CSV file")
+    curves = f"draw the curves of loss and accuracy ({', '.join(PICTURES)})"
+    p.add_argument("--plot", type=given, metavar="FILE", help=curves)
     p.add_argument(
         "--compare-losses",
         action="store_true",
@@ -76,14 +78,25 @@ def parser(dataset: str, model: str) -> argparse.ArgumentParser:
     return p
 
 
+def given(text: str) -> str:
+    """The name of a file: an empty one, of a variable that the shell does not know, would be taken for none."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty: give a name, or leave the option out")
+    return text
+
+
 def main(
     dataset: str, loader: Callable[..., Splits], arguments: Sequence[str] | None = None, model: str = "mlp"
 ) -> int:
     """Run the script of a data set, with this model by default; returns the exit status."""
     options = parser(dataset, model).parse_args(arguments)
     smaller = "give fewer units, --hidden, or smaller batches, --batch-size"
-    then = f"; the same command line goes on from {options.checkpoint}" if options.checkpoint else ""
-    return exit_status(lambda: choose(dataset, loader, options, model), smaller, f"interrupted{then}")
+
+    def interrupted() -> str:
+        kept = options.checkpoint and os.path.exists(options.checkpoint)
+        return f"interrupted{f'; the same command line goes on from {options.checkpoint}' if kept else ''}"
+
+    return exit_status(lambda: choose(dataset, loader, options, model), smaller, interrupted)
 
 
 def choose(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace, model: str) -> None:
@@ -189,11 +202,12 @@ def saved_at_interrupt(checkpoint: Checkpoint) -> Iterator[None]:
         checkpoint.interrupt()
         signal.signal(signal.SIGINT, before)
 
-    try:
-        before = signal.signal(signal.SIGINT, ask)
-    except ValueError:  # not in the main thread, which alone gets signals
+    before = signal.getsignal(signal.SIGINT)
+    # Only the main thread gets signals; and a program that was told to ignore this one, as by nohup, goes on to do so.
+    if before == signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
         yield
         return
+    signal.signal(signal.SIGINT, ask)
     try:
         yield
     finally:

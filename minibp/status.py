@@ -8,7 +8,9 @@ from collections.abc import Callable
 from .errors import MinibpError
 
 
-def exit_status(run: Callable[[], object], smaller: str = "", interrupted: str = "interrupted") -> int:
+def exit_status(
+    run: Callable[[], object], smaller: str = "", interrupted: Callable[[], str] = lambda: "interrupted"
+) -> int:
     """Run a program, and say on stderr in one line what went wrong.
 
     Parameters
@@ -17,8 +19,8 @@ def exit_status(run: Callable[[], object], smaller: str = "", interrupted: str =
         The program.
     smaller : str, optional
         What to do where there is too little memory.
-    interrupted : str, default "interrupted"
-        What to say after Ctrl-C.
+    interrupted : callable, optional
+        Gives what to say after Ctrl-C.
 
     Returns
     -------
@@ -31,7 +33,7 @@ def exit_status(run: Callable[[], object], smaller: str = "", interrupted: str =
     except MemoryError as error:
         said, status = f"error: this takes more memory than there is ({error}){smaller and f': {smaller}'}", 2
     except KeyboardInterrupt:
-        said, status = interrupted, 130
+        said, status = interrupted(), 130
     else:
         return 0
     print(said, file=sys.stderr)

@@ -1,8 +1,9 @@
 """Kills trainings at any moment, and sees whether they end with the same weights: python tests/kills.py --kills 200
 
 A run of the digits is started, killed (SIGKILL) and started again until it has been killed so often, and then let
-finish. What it saves at the end must be, byte for byte, what an undisturbed run saves. In the mode "write" it dies at a
-point inside the writing of a checkpoint; in the mode "damage" the file is damaged, too, where the one before is there.
+finish. Each start must go on from the step of the newest file that is whole, and what is saved at the end must be, byte
+for byte, what an undisturbed run saves. In the mode "write" it dies at a point inside the writing of a checkpoint; in
+the mode "damage" the file is damaged, too, where the one before is there.
 """
 
 from __future__ import annotations
@@ -10,61 +11,90 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))  # as a script it is started from anywhere
+
+from minibp import tensorfile  # noqa: E402
+from minibp.errors import FileFormatError  # noqa: E402
+
 MODES = ("moment", "write", "damage")
-TRAINING = ("--epochs", "30", "--optimizer", "adam", "--checkpoint-every", "7steps", "--quiet")
+TRAINING = ("--epochs", "30", "--optimizer", "adam", "--checkpoint-every", "7steps")
 SECONDS = 600  # that one run may take
 
 
 class Killed(NamedTuple):
-    """What a run went through: kills while it ran, files damaged, and whether its weights came out the same."""
+    """What a run went through: kills while it ran, starts that went on from a file, files damaged."""
 
     kills: int
+    resumed: int
     damaged: int
-    same: bool
 
 
 def start(folder: Path, name: str, die_at: int = 0, training: Sequence[str] = TRAINING) -> subprocess.Popen:
     """Start the training, or start it again."""
     files = ["--save", str(folder / f"{name}.safetensors"), "--checkpoint", str(folder / f"{name}.ckpt")]
     command = [sys.executable, __file__, "--die-at", str(die_at), "--", *training, *files]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def finish(process: subprocess.Popen) -> None:
-    """Wait for a run that must end well."""
-    _, error = process.communicate(timeout=SECONDS)
-    if process.returncode:
+def finish(process: subprocess.Popen, wait: float = SECONDS) -> str:
+    """Wait for a run, and kill it when the time is over; what it printed."""
+    try:
+        out, error = process.communicate(timeout=wait)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, error = process.communicate()
+    if process.returncode not in (0, -signal.SIGKILL):
         raise AssertionError(f"the run failed with status {process.returncode}: {error.decode()}")
+    return out.decode()
+
+
+def newest(folder: Path) -> int:
+    """The step of the newest checkpoint that is whole; 0 without one."""
+    for name in ("killed.ckpt", "killed.ckpt.previous"):
+        with suppress(FileNotFoundError, FileFormatError):
+            return tensorfile.read(folder / name, "checkpoint")[0]["optimizer"]["steps"]
+    return 0
+
+
+def refuse_anew(printed: str, step: int) -> bool:
+    """Whether a run went on; it must have gone on from this step, once it said anything."""
+    match = re.search(r"going on from .*, after step ([\d,]+)", printed)
+    found = int(match[1].replace(",", "")) if match else 0
+    if printed and found != step:
+        raise AssertionError(f"the run went on from step {found}, and the file was of step {step}: {printed}")
+    return match is not None
 
 
 def survive(folder: Path, mode: str, kills: int, rng: random.Random, training: Sequence[str] = TRAINING) -> Killed:
     """Kill a run so often at random moments, start it again each time, and compare its end with an undisturbed one."""
-    begun = time.monotonic()
-    finish(start(folder, "undisturbed", training=training))
-    usual = time.monotonic() - begun
-    done = damaged = 0
+    seconds = []
+    for name, options in (("undisturbed", ()), ("short", ("--epochs", "1"))):
+        begun = time.monotonic()
+        finish(start(folder, name, training=(*training, *options)))
+        seconds.append(time.monotonic() - begun)
+    usual, least = seconds
+    done = resumed = damaged = 0
     checkpoint, previous = folder / "killed.ckpt", folder / "killed.ckpt.previous"
     while done < kills:
+        step = newest(folder)
         process = start(folder, "killed", rng.randrange(1, 60) if mode == "write" else 0, training)
-        try:
-            _, error = process.communicate(timeout=SECONDS if mode == "write" else rng.uniform(0.2, 1) * usual)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            _, error = process.communicate()
-        if process.returncode == -signal.SIGKILL:
+        # Up to a third of the training at a time, so that it takes several starts.
+        wait = SECONDS if mode == "write" else least * rng.uniform(0.5, 1) + rng.uniform(0, 1) * (usual - least) / 3
+        resumed += refuse_anew(finish(process, wait), step)
+        if process.returncode:
             done += 1
-        elif process.returncode:
-            raise AssertionError(f"the run failed with status {process.returncode}: {error.decode()}")
         else:  # it ended before its time: again from the start
             compare(folder)
             for file in (checkpoint, previous):
@@ -73,15 +103,15 @@ def survive(folder: Path, mode: str, kills: int, rng: random.Random, training: S
             damage(checkpoint, rng)
             damaged += 1
     finish(start(folder, "killed", training=training))
-    return Killed(done, damaged, compare(folder))
+    compare(folder)
+    return Killed(done, resumed, damaged)
 
 
-def compare(folder: Path) -> bool:
-    """Whether the killed run saved what the undisturbed one saved."""
+def compare(folder: Path) -> None:
+    """The killed run must have saved what the undisturbed one saved."""
     files = [(folder / f"{name}.safetensors").read_bytes() for name in ("undisturbed", "killed")]
     if files[0] != files[1]:
-        raise AssertionError(f"the weights differ: see {folder}")
-    return True
+        raise AssertionError("the weights differ from those of the undisturbed run")
 
 
 def damage(path: Path, rng: random.Random) -> None:
@@ -100,8 +130,6 @@ def die_in_write(point: int) -> None:
 
     A point is a file that is half written, and each call to the system, before it and after it.
     """
-    from minibp import tensorfile
-
     left = point
 
     def reached() -> None:
@@ -143,7 +171,7 @@ def die_in_write(point: int) -> None:
         def write(self, content: bytes) -> None:
             half = len(content) // 2
             self.file.write(content[:half])
-            self.file.flush()
+            self.file.flush()  # half of it shall be there
             reached()
             self.file.write(content[half:])
 
@@ -160,7 +188,6 @@ def main() -> int:
     p.add_argument("training", nargs="*", help=argparse.SUPPRESS)
     options = p.parse_args()
     if options.die_at is not None:
-        sys.path.insert(0, str(ROOT))
         from datasets.script import main as train
         from minibp import data
 
@@ -172,8 +199,8 @@ def main() -> int:
             begun = time.monotonic()
             result = survive(Path(folder), mode, options.kills, random.Random(options.seed))
             print(
-                f"{mode}: {result.kills} kills, {result.damaged} files damaged, weights the same: {result.same}, "
-                f"{time.monotonic() - begun:.0f} s",
+                f"{mode}: {result.kills} kills, {result.resumed} starts that went on, {result.damaged} files damaged; "
+                f"each went on from the newest whole file, the weights are the same; {time.monotonic() - begun:.0f} s",
                 flush=True,
             )
     return 0

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from runs import BATCH, EPOCHS, STEPS, Run, assert_same, samples
 
+from datasets import script
 from datasets.script import main
 from minibp import (
     SGD,
@@ -393,8 +394,8 @@ def test_a_place_that_is_not_there_is_refused(tmp_path):
 
 @pytest.mark.parametrize("mode", kills.MODES)
 def test_a_script_that_is_killed_again_and_again_ends_with_the_same_weights(tmp_path, mode):
-    training = ("--epochs", "6", "--optimizer", "adam", "--checkpoint-every", "3steps", "--quiet")
-    assert kills.survive(tmp_path, mode, 3, random.Random(0), training).same
+    training = ("--epochs", "6", "--optimizer", "adam", "--checkpoint-every", "3steps")
+    assert kills.survive(tmp_path, mode, 3, random.Random(0), training).kills == 3
 
 
 def test_ctrl_c_saves_and_exits_with_130_and_the_same_command_line_goes_on(tmp_path):
@@ -438,3 +439,30 @@ def test_a_script_goes_on_with_its_log_and_reports_the_same(tmp_path, capsys):
 def test_a_script_refuses_what_does_not_go_together(tmp_path, capsys, arguments, message):
     assert main("digits", data.digits, [argument.format(tmp_path) for argument in arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_an_interrupt_that_is_ignored_stays_so(tmp_path):
+    """As a shell starts what shall go on in the background."""
+    checkpoint = Checkpoint(tmp_path / "run.ckpt")
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with script.saved_at_interrupt(checkpoint):
+            assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_without_a_file_none_is_said_to_go_on_from(tmp_path, capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(script, "prepare", interrupted)
+    assert main("digits", data.digits, ["--checkpoint", str(tmp_path / "run.ckpt")]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize("option", ["--save", "--checkpoint", "--checkpoint-every", "--log", "--plot", "--data"])
+def test_an_empty_name_is_not_taken_for_none(capsys, option):
+    with pytest.raises(SystemExit) as end:
+        main("digits", data.digits, [option, ""])
+    assert end.value.code == 2 and f"argument {option}: it is empty" in capsys.readouterr().err

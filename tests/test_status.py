@@ -16,7 +16,7 @@ def test_what_goes_wrong_is_one_line_and_a_status(capsys, error, status, line):
     def run():
         raise error
 
-    assert exit_status(run, smaller="train less", interrupted="stopped") == status
+    assert exit_status(run, smaller="train less", interrupted=lambda: "stopped") == status
     assert capsys.readouterr() == ("", f"{line}\n")
 
 
