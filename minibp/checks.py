@@ -14,11 +14,23 @@ from .errors import ArgumentError
 PICTURES = (".png", ".svg", ".pdf")
 
 
+def _as_float(name: str, value: Any) -> float:
+    """A number as a float; NaN for what is none."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:  # of an integer, which may be too long to be shown as well
+        raise ArgumentError(f"{name} is too large for a float") from None
+
+
 def number(name: str, value: Any, least: float = 0.0) -> float:
     """A finite number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not (math.isfinite(value) and float(value) >= least):
-        raise ArgumentError(f"{name} must be a finite number of at least {least:g}, got {value!r}")
-    return float(value)
+    given = _as_float(name, value)
+    if not (math.isfinite(given) and given >= least):
+        bound = f" of at least {least:g}" if math.isfinite(least) else ""
+        raise ArgumentError(f"{name} must be a finite number{bound}, got {value!r}")
+    return given
 
 
 def instance(name: str, value: Any, kind: type, cure: str) -> Any:
@@ -31,16 +43,18 @@ def instance(name: str, value: Any, kind: type, cure: str) -> Any:
 
 def positive(name: str, value: Any) -> float:
     """A finite number above 0."""
-    if number(name, value) == 0:
+    given = number(name, value)
+    if given == 0:
         raise ArgumentError(f"{name} must be above 0, got {value!r}")
-    return float(value)
+    return given
 
 
 def fraction(name: str, value: Any) -> float:
     """A number in [0, 1)."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < 1:
+    given = _as_float(name, value)
+    if not 0 <= given < 1:
         raise ArgumentError(f"{name} must lie in [0, 1), got {value!r}")
-    return float(value)
+    return given
 
 
 def values(shape: tuple[int, ...]) -> str:
