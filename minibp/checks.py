@@ -64,11 +64,25 @@ def values(shape: tuple[int, ...]) -> str:
     return f"samples of shape {shape}"
 
 
+def integer(name: str, value: Any, least: int) -> int:
+    """An integer of at least `least`."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < least:
+        raise ArgumentError(f"{name} must be an integer of at least {least}, got {value!r}")
+    return int(value)
+
+
 def at_least_one(name: str, value: Any) -> int:
     """A count: an integer of at least 1."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
-        raise ArgumentError(f"{name} must be an integer of at least 1, got {value!r}")
-    return int(value)
+    return integer(name, value, 1)
+
+
+def of_an_epoch(who: str, value: Any) -> float:
+    """What an epoch is judged by, which may be NaN or infinite; not the None of a training without a validation set."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        cure = "train with train(..., validation=...)"
+        raise ArgumentError(f"{who} got {value!r}, expected a number: {cure}") from None
 
 
 def new_file(path: str) -> str:
