@@ -49,12 +49,24 @@ def positive(name: str, value: Any) -> float:
     return given
 
 
+def positive_or_none(name: str, value: Any) -> float | None:
+    """A finite number above 0, or None."""
+    return None if value is None else positive(name, value)
+
+
 def fraction(name: str, value: Any) -> float:
     """A number in [0, 1)."""
     given = _as_float(name, value)
     if not 0 <= given < 1:
         raise ArgumentError(f"{name} must lie in [0, 1), got {value!r}")
     return given
+
+
+def yes_or_no(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ArgumentError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
 
 
 def values(shape: tuple[int, ...]) -> str:

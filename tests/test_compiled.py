@@ -210,6 +210,27 @@ def test_a_rate_of_any_kind_gives_the_same_bits(lr, monkeypatch):
     np.testing.assert_array_equal(ours.net.params, stepped(lambda net: SGD(net, lr=Fixed())).net.params)
 
 
+@pytest.mark.parametrize("then", [
+    {"momentum": 0.0}, {"momentum": 0.5, "nesterov": True}, {"weight_decay": 0.1, "clip_norm": 0.1, "max_norm": 0.5},
+])  # fmt: skip
+def test_numbers_assigned_while_the_loops_run_give_the_bits_of_the_formulas(then, monkeypatch):
+    pytest.importorskip("numba")
+
+    def run():
+        made = stepped(lambda net: SGD(net, momentum=0.9))
+        for name, value in then.items():
+            setattr(made, name, value)
+        for _ in range(2):
+            made.step()
+        return made
+
+    ours = run()
+    monkeypatch.setattr(optimizer, "WORTH", 1e9)
+    plain = run()
+    assert ours.compiled is not None and plain.compiled is None
+    np.testing.assert_array_equal(ours.net.params, plain.net.params)
+
+
 class Doubled(ReLU):
     """A subclass with a formula of its own."""
 
