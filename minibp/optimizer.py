@@ -11,6 +11,7 @@ import numpy as np
 
 from .backend import moved, to_host
 from .checks import instance, number, positive_or_none
+from .errors import ArgumentError
 from .network import Network
 from .part import Array
 from .schedules import Constant, Schedule
@@ -70,7 +71,8 @@ class Optimizer:
     Raises
     ------
     ArgumentError
-        If net is no Network, or a number is outside its range: here, or where it is assigned.
+        If net is no Network, or a number is outside its range: here, or where it is assigned; of a Schedule, where
+        it is asked for the rate.
     """
 
     weight_decay: Any = Checked(number)
@@ -101,9 +103,13 @@ class Optimizer:
     @property
     def lr(self) -> float:
         try:
-            return float(self.schedule(self.steps))  # a NumPy number would widen the arithmetic
+            rate = float(self.schedule(self.steps))  # a NumPy number would widen the arithmetic
         except OverflowError:  # of a factor above 1, after many steps
             return math.inf
+        if not rate >= 0:  # uphill, or NaN
+            who = f"{type(self.schedule).__name__} gives the rate {rate:g} after {self.steps} steps"
+            raise ArgumentError(f"{who}, expected a number of at least 0")
+        return rate
 
     @lr.setter
     def lr(self, lr: float | Schedule) -> None:
@@ -151,13 +157,19 @@ class Optimizer:
         self.follow()
 
     def step(self) -> None:
-        """One step: change the network's params by its grads."""
+        """One step: change the network's params by its grads.
+
+        Raises
+        ------
+        ArgumentError
+            If a schedule gives a rate that is negative or NaN: nothing is changed then.
+        """
         if self.pieces is None or self.steps == self.late:
             self._cut()
         if self.steps % CLEAR == 0:
             self._clear()
-        xp, scale, decays = self.xp, self._clip(), self.decays
-        self.begin(self.lr)
+        xp, lr, scale, decays = self.xp, self.lr, self._clip(), self.decays
+        self.begin(lr)
         self.steps += 1
         loop = self.compiled
         numbers = [self.net.dtype.type(number) for number in self.numbers()] if loop else []

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from minibp import SGD, AdaGrad, Adam, AdamW, Dense, Network, QuadraticLoss, RMSProp, Tanh
 from minibp.errors import ArgumentError, UnknownNameError
 from minibp.optimizers import OPTIMIZERS, by_name
-from minibp.schedules import Exponential, Step
+from minibp.schedules import Exponential, Schedule, Step
 
 pytestmark = pytest.mark.usefixtures("library")
 
@@ -288,6 +288,21 @@ def test_a_schedule_can_be_set_and_counts_all_steps():
 
 def test_numbers_of_numpy_are_numbers():
     assert SGD(network(), lr=np.float32(0.5)).lr == 0.5
+
+
+@pytest.mark.parametrize("bad", [-0.1, np.nan, -np.inf, np.float32(-0.1)])
+def test_a_schedule_that_gives_no_rate_is_refused_at_its_step(bad):
+    class Falling(Schedule):
+        def __call__(self, step):
+            return bad if step == 2 else 0.1
+
+    net = network()
+    optimizer = SGD(net, lr=Falling())
+    before = follow(optimizer, random_gradients(net, 2))
+    with pytest.raises(ArgumentError, match=r"Falling gives the rate (-0\.1|nan|-inf) after 2 steps, expected"):
+        optimizer.step()
+    assert_equal(parameters(net), before)
+    assert optimizer.steps == 2
 
 
 # --- what is refused -----------------------------------------------------------------------------------------------
