@@ -14,11 +14,23 @@ from .errors import ArgumentError
 PICTURES = (".png", ".svg", ".pdf")
 
 
+def _as_float(name: str, value: Any) -> float:
+    """A number as a float; NaN for what is none."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:  # of an integer, which may be too long to be shown as well
+        raise ArgumentError(f"{name} is too large for a float") from None
+
+
 def number(name: str, value: Any, least: float = 0.0) -> float:
     """A finite number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not (math.isfinite(value) and float(value) >= least):
-        raise ArgumentError(f"{name} must be a finite number of at least {least:g}, got {value!r}")
-    return float(value)
+    given = _as_float(name, value)
+    if not (math.isfinite(given) and given >= least):
+        bound = f" of at least {least:g}" if math.isfinite(least) else ""
+        raise ArgumentError(f"{name} must be a finite number{bound}, got {value!r}")
+    return given
 
 
 def instance(name: str, value: Any, kind: type, cure: str) -> Any:
@@ -31,16 +43,30 @@ def instance(name: str, value: Any, kind: type, cure: str) -> Any:
 
 def positive(name: str, value: Any) -> float:
     """A finite number above 0."""
-    if number(name, value) == 0:
+    given = number(name, value)
+    if given == 0:
         raise ArgumentError(f"{name} must be above 0, got {value!r}")
-    return float(value)
+    return given
+
+
+def positive_or_none(name: str, value: Any) -> float | None:
+    """A finite number above 0, or None."""
+    return None if value is None else positive(name, value)
 
 
 def fraction(name: str, value: Any) -> float:
     """A number in [0, 1)."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < 1:
+    given = _as_float(name, value)
+    if not 0 <= given < 1:
         raise ArgumentError(f"{name} must lie in [0, 1), got {value!r}")
-    return float(value)
+    return given
+
+
+def yes_or_no(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ArgumentError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
 
 
 def values(shape: tuple[int, ...]) -> str:
@@ -50,11 +76,25 @@ def values(shape: tuple[int, ...]) -> str:
     return f"samples of shape {shape}"
 
 
+def integer(name: str, value: Any, least: int) -> int:
+    """An integer of at least `least`."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < least:
+        raise ArgumentError(f"{name} must be an integer of at least {least}, got {value!r}")
+    return int(value)
+
+
 def at_least_one(name: str, value: Any) -> int:
     """A count: an integer of at least 1."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
-        raise ArgumentError(f"{name} must be an integer of at least 1, got {value!r}")
-    return int(value)
+    return integer(name, value, 1)
+
+
+def of_an_epoch(who: str, value: Any) -> float:
+    """What an epoch is judged by, which may be NaN or infinite; not the None of a training without a validation set."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        cure = "train with train(..., validation=...)"
+        raise ArgumentError(f"{who} got {value!r}, expected a number: {cure}") from None
 
 
 def new_file(path: str) -> str:

@@ -231,7 +231,7 @@ def one_hot(loss: Loss, t: Array) -> Array:
 
 @compiled
 def _shifted(x: Any, t: Any, y: Any, row: Any, score: Any) -> None:
-    n, k = x.shape
+    (n, k), zero = x.shape, y.dtype.type(0)
     for i in range(n):
         row[i, 0], score[i, 0] = x[i, 0], 0
     for j in range(1, k):
@@ -240,7 +240,8 @@ def _shifted(x: Any, t: Any, y: Any, row: Any, score: Any) -> None:
     for j in range(k):
         for i in range(n):
             y[i, j] = x[i, j] - row[i, 0]
-            score[i, 0] += t[i, j] * y[i, j]
+            part = t[i, j] * y[i, j]
+            score[i, 0] += part if part < zero else zero  # 0 · -∞ is NaN, here 0
 
 
 @compiled

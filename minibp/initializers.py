@@ -18,10 +18,16 @@ Shape = tuple[int, ...]
 
 
 class Constant:
-    """Every value the same."""
+    """Every value the same.
+
+    Raises
+    ------
+    ArgumentError
+        If value is no finite number.
+    """
 
     def __init__(self, value: float):
-        self.value = value
+        self.value = number("Constant: value", value, -math.inf)
 
     def __call__(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
         return np.full(shape, self.value, float)
@@ -31,14 +37,14 @@ class Zeros(Constant):
     """All zeros: right for biases. As weights of a hidden layer they keep its units alike for ever."""
 
     def __init__(self) -> None:
-        super().__init__(0.0)
+        self.value = 0.0
 
 
 class Ones(Constant):
     """All ones: the scale of a normalization starts so."""
 
     def __init__(self) -> None:
-        super().__init__(1.0)
+        self.value = 1.0
 
 
 class Normal:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .backend import to_host
+from .checks import values
 from .errors import ArgumentError, InputError, ShapeError, StateError, TargetError
 from .layer import Layer
 from .part import Array, Part, Shape
@@ -123,10 +124,9 @@ class Loss(Part):
     def check_outputs(self, k: int, who: str = "") -> None:
         """Refuse, by a ShapeError, a number of outputs that this loss is not defined for."""
         if k < self.fewest:
-            raise ShapeError(
-                f"{self} is fed 1 value{who}, but needs at least {self.fewest} outputs: one for each class; "
-                "for a yes/no answer from one output use Sigmoid() and BinaryCrossEntropy()"
-            )
+            needed = f"{self.fewest} outputs: one for each class" if self.fewest > 1 else "1 output"
+            advice = "; for a yes/no answer from one output use Sigmoid() and BinaryCrossEntropy()" if k == 1 else ""
+            raise ShapeError(f"{self} is fed {values((k,))}{who}, but needs at least {needed}{advice}")
 
     def check_last(self, layer: Layer) -> None:
         """Refuse, by an ArgumentError, a last layer whose outputs this loss would silently take for something else."""

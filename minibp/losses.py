@@ -32,7 +32,8 @@ class QuadraticLoss(Loss):
 class SoftmaxCrossEntropy(Distribution):
     """Softmax and cross-entropy in one, ℓ = log Σₖ exp(xₖ) - Σₖ tₖ xₖ for logits x.
 
-    Equals CrossEntropy of Softmax, but is finite and exact for logits of any size. Rows of t sum to 1.
+    Equals CrossEntropy of Softmax, but is exact for logits of any size. Rows of t sum to 1. It is infinite only where a
+    logit whose t is not 0 lies farther below the largest than the largest number of the dtype.
     """
 
     activation = Softmax
@@ -42,7 +43,9 @@ class SoftmaxCrossEntropy(Distribution):
     def formula(self, x: Array, t: Array) -> Array:
         xp, y, row, score = self.xp, self.y, self.row, self.score
         xp.subtract(x, x.max(axis=1, keepdims=True, out=row), out=y)  # changes nothing, as rows of t sum to 1
-        xp.multiply(t, y, out=self.dx).sum(axis=1, keepdims=True, out=score)
+        parts = xp.multiply(t, y, out=self.dx)
+        xp.fmin(parts, self.zero, out=parts)  # 0 · -∞ is NaN, here 0; all others are ≤ 0
+        parts.sum(axis=1, keepdims=True, out=score)
         xp.exp(y, out=y)  # the largest exponent is 0: cannot overflow
         y /= y.sum(axis=1, keepdims=True, out=row)  # y = softmax(x)
         xp.log(row, out=row)

@@ -13,6 +13,9 @@ import numpy as np
 from .checks import at_least_one
 from .errors import ArgumentError, InputError, ShapeError, TargetError
 
+MOST = 10_000  # classes that a confusion matrix is made for unasked, of 0.8 GB
+MOST_ASKED = 100_000  # and where K is given, of 80 GB
+
 
 def classes(rows: Any) -> np.ndarray:
     """The class of each row (N, K), as integers (N,); labels (N,) are returned as they are.
@@ -43,9 +46,11 @@ def _answers(outputs: Any, t: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if len(outputs) != len(t) or len(t) == 0:
         raise TargetError(f"got {len(outputs)} outputs and {len(t)} targets, expected one for each, and at least one")
     for name, values, refused in (("outputs", outputs, InputError), ("targets", t, TargetError)):
-        if np.isnan(values).any():  # argmax would take it for the largest
-            bad = int(np.isnan(values).reshape(len(values), -1).any(axis=1).argmax())
-            raise refused(f"the {name} of sample {bad} are NaN, which is no class; has the training diverged?")
+        finite = np.isfinite(values)
+        if not finite.all():  # argmax would take NaN for the largest, and one infinity for as good as another
+            bad = int(finite.reshape(len(values), -1).all(axis=1).argmin())
+            what = "NaN" if np.isnan(values[bad]).any() else "infinite"
+            raise refused(f"the {name} of sample {bad} are {what}, which is no class; has the training diverged?")
     if t.dtype.kind == "f" and outputs.shape[1:] == (1,):
         t = t.reshape(-1, 1)  # with one output, numbers (N,) are the rows, as for a loss
     said, true = classes(outputs), classes(t)
@@ -72,9 +77,9 @@ def accuracy(outputs: Any, t: Any) -> float:
     Raises
     ------
     ShapeError, TargetError
-        If the two do not fit together, or a target is NaN.
+        If the two do not fit together, or a target is NaN or infinite.
     InputError
-        If an output is NaN.
+        If an output is NaN or infinite.
     """
     _, said, true = _answers(outputs, t)
     return float((said == true).mean())
@@ -97,16 +102,17 @@ def top_k_accuracy(outputs: Any, t: Any, k: int = 5) -> float:
     Raises
     ------
     ArgumentError, ShapeError, TargetError
-        If k lies outside 1..K, the two do not fit together, or a target is NaN.
+        If k lies outside 1..K, the two do not fit together, or a target is NaN or infinite.
     InputError
-        If an output is NaN.
+        If an output is NaN or infinite.
     """
     outputs, _, true = _answers(outputs, t)
     if outputs.ndim != 2 or outputs.shape[1] < 2:
         raise ShapeError(f"top_k_accuracy needs outputs (N, K) of at least 2 classes, got shape {outputs.shape}")
     if at_least_one("k", k) > outputs.shape[1]:
         raise ArgumentError(f"k must lie in 1..{outputs.shape[1]}, the number of outputs, got {k}")
-    best = np.argsort(-outputs.astype("float64"), axis=1, kind="stable")[:, :k]
+    last = outputs.shape[1] - 1  # from the right, so that of equal outputs that of the lower class number is the last
+    best = last - np.argsort(outputs[:, ::-1], axis=1, kind="stable")[:, ::-1][:, :k]
     return float((best == true[:, None]).any(axis=1).mean())
 
 
@@ -120,19 +126,24 @@ def confusion_matrix(outputs: Any, t: Any, k: int | None = None) -> np.ndarray:
     t : labels (N,), or rows (N, K)
         What is true.
     k : int, optional
-        K. By default the number of outputs, for labels the largest that occurs + 1; at least 2.
+        K, up to 100,000. By default the number of outputs, for labels the largest that occurs + 1; at least 2.
 
     Raises
     ------
     ArgumentError, ShapeError, TargetError
-        If a class lies outside 0..K-1, the two do not fit together, or a target is NaN.
+        If a class lies outside 0..K-1, k outside its range, the two do not fit together, or a target is NaN or
+        infinite; if there are labels above 9,999, and neither outputs nor k tell that there are so many classes.
     InputError
-        If an output is NaN.
+        If an output is NaN or infinite.
     """
     outputs, said, true = _answers(outputs, t)
     highest = int(max(said.max(), true.max()))
     if k is None:
         k = max(outputs.shape[1] if outputs.ndim == 2 else highest + 1, 2)
-    if at_least_one("k", k) <= highest:
+        if outputs.ndim == 1 and k > MOST:
+            raise TargetError(f"class {highest} occurs, so there would be {k} classes: are these labels? If so, give k")
+    if at_least_one("k", k) > MOST_ASKED:
+        raise ArgumentError(f"k must be at most {MOST_ASKED}, for the matrix has k × k counts")
+    if k <= highest:
         raise ArgumentError(f"class {highest} occurs, but there are only {k} classes, 0..{k - 1}")
     return np.bincount(true * k + said, minlength=k * k).reshape(k, k)

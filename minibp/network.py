@@ -183,9 +183,8 @@ class Network:
     # ---- the boundary: where arrays of the user's come in
 
     def enter(self, x: Any, first: int = 0) -> Array:
-        """Inputs x as the network computes with them: uint8 scaled by 1/255, on its array library, in its dtype.
-
-        `first` is the number of the first of them, for an error to name a sample by.
+        """Inputs x, of which the first has this number, as the network computes with them: uint8 scaled by 1/255, on its
+        array library, in its dtype.
 
         Raises
         ------

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from .backend import moved, to_host
-from .checks import instance, number, positive
+from .checks import instance, number, positive_or_none
+from .errors import ArgumentError
 from .network import Network
 from .part import Array
 from .schedules import Constant, Schedule
@@ -20,6 +21,26 @@ WORTH = 4e8  # parameters updated (of each step, each) after which compiled loop
 #              it takes to load them: they save 1.2 to 1.6 ns each
 CLEAR = 100  # steps after which moments that have decayed to less than
 LEAST = 1e6  # times the smallest normal number become 0: 1e-32 in float32, whose root is far below any usual ε
+
+
+class Checked:
+    """A number of an optimizer, checked wherever it is assigned: ``eps = Checked(positive)``.
+
+    It lies among the attributes of the optimizer, so that reading it costs nothing.
+    """
+
+    def __init__(self, check: Callable[[str, Any], Any]):
+        self.check = check
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __set__(self, optimizer: Optimizer, value: Any) -> None:
+        value, before = self.check(self.name, value), vars(optimizer).get(self.name)
+        optimizer.fits(self.name, value)
+        vars(optimizer)[self.name] = value
+        if bool(before) != bool(value):
+            optimizer.pieces = None  # what is used or not decides how the vectors are cut, and which loop runs
 
 
 class Optimizer:
@@ -42,17 +63,20 @@ class Optimizer:
     Attributes
     ----------
     lr : float
-        The rate of the next step. A number or a Schedule can be assigned at any time.
+        The rate of the next step. A number or a Schedule can be assigned at any time, as can the other numbers.
     steps : int
         Steps made so far.
 
     Raises
     ------
     ArgumentError
-        If net is no Network, or a number is outside its range: here, or where it is assigned to `lr`.
+        If net is no Network, or a number is outside its range: here, or where it is assigned; of a Schedule, where
+        it is asked for the rate.
     """
 
-    names: tuple[str, ...] = ()  # the numbers of its formula, by the names of the attributes
+    weight_decay: Any = Checked(number)
+    clip_norm: Any = Checked(positive_or_none)
+    max_norm: Any = Checked(positive_or_none)
     moments = 0  # vectors that it keeps beside params and grads
     loop: str | None = None  # the compiled form of `update`, which takes (w, g, *moments, *numbers())
 
@@ -67,9 +91,7 @@ class Optimizer:
     ):
         instance("net", net, Network, "give the network that is to be trained first: SGD(net, lr=0.1)")
         self.net, self.steps, self.schedule = net, 0, self._as_schedule(lr)
-        self.weight_decay = number("weight_decay", weight_decay)
-        self.clip_norm = None if clip_norm is None else positive("clip_norm", clip_norm)
-        self.max_norm = None if max_norm is None else positive("max_norm", max_norm)
+        self.weight_decay, self.clip_norm, self.max_norm = weight_decay, clip_norm, max_norm
         self.vectors: list[Array] = [net.xp.zeros_like(net.params) for _ in range(self.moments)]
         self.follow()
 
@@ -80,9 +102,13 @@ class Optimizer:
     @property
     def lr(self) -> float:
         try:
-            return float(self.schedule(self.steps))  # a NumPy number would widen the arithmetic
+            rate = float(self.schedule(self.steps))  # a NumPy number would widen the arithmetic
         except OverflowError:  # of a factor above 1, after many steps
             return math.inf
+        if not rate >= 0:  # uphill, or NaN
+            who = f"{type(self.schedule).__name__} gives the rate {rate:g} after {self.steps} steps"
+            raise ArgumentError(f"{who}, expected a number of at least 0")
+        return rate
 
     @lr.setter
     def lr(self, lr: float | Schedule) -> None:
@@ -90,7 +116,11 @@ class Optimizer:
 
     def config(self) -> dict[str, Any]:
         """Its numbers besides the learning rate, by the names of the attributes."""
-        return {name: getattr(self, name) for name in ("weight_decay", "clip_norm", "max_norm", *self.names)}
+        found = [each for cls in reversed(type(self).__mro__) for each in vars(cls).items()]
+        return {name: getattr(self, name) for name, value in found if isinstance(value, Checked)}
+
+    def fits(self, name: str, value: Any) -> None:
+        """Refuse, by an ArgumentError, a number that is in its range but does not fit the others."""
 
     def follow(self) -> None:
         """Go where the network is: it calls this when it has been moved."""
@@ -111,7 +141,7 @@ class Optimizer:
         cuts = sorted({*range(0, size, step), net.weight_count if self.decays else 0, size})
         longest = max((b - a for a, b in pairwise(cuts)), default=0)
         scratch = self.xp.empty((2, longest), net.dtype)
-        self.pieces = []
+        self.pieces: Any = []
         for start, stop in pairwise(cuts):
             views = [vector[start:stop] for vector in (net.params, net.grads, *self.vectors)]
             self.pieces.append((start < net.weight_count, *scratch[:, : stop - start], *views))
@@ -126,13 +156,19 @@ class Optimizer:
         self.follow()
 
     def step(self) -> None:
-        """One step: change the network's params by its grads."""
-        if self.decays != bool(self.weight_decay) or self.steps == self.late:
+        """One step: change the network's params by its grads.
+
+        Raises
+        ------
+        ArgumentError
+            If a schedule gives a rate that is negative or NaN: nothing is changed then.
+        """
+        if self.pieces is None or self.steps == self.late:
             self._cut()
         if self.steps % CLEAR == 0:
             self._clear()
-        xp, scale, decays = self.xp, self._clip(), self.decays
-        self.begin(self.lr)
+        xp, lr, scale, decays = self.xp, self.lr, self._clip(), self.decays
+        self.begin(lr)
         self.steps += 1
         loop = self.compiled
         numbers = [self.net.dtype.type(number) for number in self.numbers()] if loop else []

@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .checks import fraction, positive
+from .checks import fraction, positive, yes_or_no
 from .errors import ArgumentError, UnknownNameError
 from .network import Network
-from .optimizer import Optimizer
+from .optimizer import Checked, Optimizer
 from .part import Array
 from .schedules import Schedule
 
@@ -28,7 +28,7 @@ class SGD(Optimizer):
     net : Network
     lr : float or Schedule, default 0.1
     momentum : float, default 0
-        μ, in [0, 1); 0.9 is usual.
+        μ, in [0, 1); 0.9 is usual. It can be assigned later, but not where it was 0: there is no m then.
     nesterov : bool, default False
         Nesterov's momentum.
     **options
@@ -37,26 +37,36 @@ class SGD(Optimizer):
     Raises
     ------
     ArgumentError
-        If net is no Network, a number is outside its range, or nesterov is asked for without a momentum.
+        If net is no Network, a number is outside its range, or nesterov is asked for without a momentum; if a momentum
+        is assigned where there was none.
     """
+
+    momentum: Any = Checked(fraction)
+    nesterov: Any = Checked(yes_or_no)
 
     def __init__(
         self, net: Network, lr: float | Schedule = 0.1, momentum: float = 0.0, nesterov: bool = False, **options: Any
     ):
-        self.momentum, self.nesterov = fraction("momentum", momentum), nesterov
-        if nesterov and not momentum:
-            raise ArgumentError("nesterov=True needs a momentum, e.g. momentum=0.9")
+        self.momentum, self.nesterov = momentum, nesterov
         self.moments = 1 if momentum else 0
         super().__init__(net, lr, **options)
 
-    names = ("momentum", "nesterov")
+    def fits(self, name: str, value: Any) -> None:
+        """Refuse, by an ArgumentError, Nesterov's momentum where there is none, and a momentum that comes too late."""
+        if name == "momentum" and value and vars(self).get("moments") == 0:
+            raise ArgumentError(
+                "the momentum was 0 when this SGD was made, so that it has no m; make a new one: SGD(net, momentum=0.9)"
+            )
+        now = vars(self) | {name: value}
+        if now.get("nesterov") and not now["momentum"]:
+            raise ArgumentError("nesterov=True needs a momentum, e.g. momentum=0.9")
 
     @property
     def loop(self) -> str:  # type: ignore[override]
-        return "nesterov" if self.nesterov else "momentum" if self.momentum else "sgd"
+        return "nesterov" if self.nesterov else "momentum" if self.moments else "sgd"
 
     def numbers(self) -> tuple[float, ...]:
-        return (self.momentum, self.rate) if self.momentum else (self.rate,)
+        return (self.momentum, self.rate) if self.moments else (self.rate,)
 
     def update(self, w: Array, g: Array, delta: Array, *moments: Array) -> None:
         multiply = self.xp.multiply
@@ -93,12 +103,12 @@ class AdaGrad(Optimizer):
         If net is no Network, or a number is outside its range.
     """
 
-    names = ("eps",)
+    eps: Any = Checked(positive)
     moments = 1
     loop = "adagrad"
 
     def __init__(self, net: Network, lr: float | Schedule = 0.01, eps: float = 1e-8, **options: Any):
-        self.eps = positive("eps", eps)
+        self.eps = eps
         super().__init__(net, lr, **options)
 
     def numbers(self) -> tuple[float, ...]:
@@ -134,14 +144,15 @@ class RMSProp(Optimizer):
         If net is no Network, or a number is outside its range.
     """
 
-    names = ("rho", "eps")
+    rho: Any = Checked(fraction)
+    eps: Any = Checked(positive)
     moments = 1
     loop = "rmsprop"
 
     def __init__(
         self, net: Network, lr: float | Schedule = 0.001, rho: float = 0.9, eps: float = 1e-8, **options: Any
     ):
-        self.rho, self.eps = fraction("rho", rho), positive("eps", eps)
+        self.rho, self.eps = rho, eps
         super().__init__(net, lr, **options)
 
     def numbers(self) -> tuple[float, ...]:
@@ -185,7 +196,9 @@ class Adam(Optimizer):
         If net is no Network, or a number is outside its range.
     """
 
-    names = ("beta1", "beta2", "eps")
+    beta1: Any = Checked(fraction)
+    beta2: Any = Checked(fraction)
+    eps: Any = Checked(positive)
     moments = 2
     loop = "adam"
 
@@ -198,14 +211,14 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         **options: Any,
     ):
-        self.beta1, self.beta2, self.eps = fraction("beta1", beta1), fraction("beta2", beta2), positive("eps", eps)
+        self.beta1, self.beta2, self.eps = beta1, beta2, eps
         super().__init__(net, lr, **options)
 
     def begin(self, lr: float) -> None:
         super().begin(lr)
-        t = self.steps + 1
-        r = math.sqrt((1 - self.beta2) / (1 - self.beta2**t))
-        self.a, self.e = lr * (1 - self.beta1) / (1 - self.beta1**t) / r, self.eps / r
+        t, beta1, beta2 = self.steps + 1, self.beta1, self.beta2
+        r = math.sqrt((1 - beta2) / (1 - beta2**t))
+        self.a, self.e = lr * (1 - beta1) / (1 - beta1**t) / r, self.eps / r
 
     def numbers(self) -> tuple[float, ...]:
         return self.beta1, self.beta2, self.e, self.a

@@ -115,7 +115,8 @@ def probe(net: Network, optimizer: Optimizer, dataset: Dataset, batch_size: int 
     Raises
     ------
     ArgumentError
-        If the optimizer is another network's, dataset is no Dataset, or batch_size no integer of at least 1.
+        If the optimizer is another network's, dataset is no Dataset, or batch_size no integer of at least 1; if the
+        optimizer's schedule gives a rate that is negative or NaN.
     InputError, ShapeError, TargetError
         If the data do not fit the network.
     DivergenceError

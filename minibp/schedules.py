@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from .checks import at_least_one, number
+from .checks import at_least_one, integer, number, of_an_epoch
 from .errors import ArgumentError
 
 
@@ -139,11 +139,18 @@ class ReduceOnPlateau(Schedule):
         if not 0 < number("factor", factor) < 1:
             raise ArgumentError(f"factor must lie between 0 and 1, got {factor!r}")
         self.lr, self.factor, self.least = number("lr", lr), float(factor), number("least", least)
-        self.patience = at_least_one("patience", patience) if patience else 0
+        self.patience = integer("patience", patience, 0)
         self.best, self.waited = math.inf, 0
 
-    def update(self, loss: float) -> None:
-        """Take in the loss of an epoch, smaller being better; NaN and infinity count as no improvement."""
+    def update(self, loss: float | None) -> None:
+        """Take in the loss of an epoch, smaller being better; NaN and infinity count as no improvement.
+
+        Raises
+        ------
+        ArgumentError
+            If loss is no number: None where `train` was called without a validation set.
+        """
+        loss = of_an_epoch("ReduceOnPlateau", loss)
         if math.isfinite(loss) and loss < self.best:
             self.best, self.waited = loss, 0
             return

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 
 from .backend import moved
-from .checks import at_least_one, instance
-from .errors import ArgumentError
+from .checks import at_least_one, instance, of_an_epoch
 from .network import Network
 from .part import Array
 
@@ -56,11 +55,7 @@ class EarlyStopping:
         ArgumentError
             If value is no number: None where `train` was called without a validation set.
         """
-        try:
-            value = float(value)  # type: ignore[arg-type]  # None is refused here
-        except (TypeError, ValueError):
-            cure = "train with train(..., validation=...)"
-            raise ArgumentError(f"early stopping got {value!r}, expected a number: {cure}") from None
+        value = of_an_epoch("early stopping", value)
         if math.isfinite(value) and value < self.best:  # NaN is no improvement
             self.best, self.waited = value, 0
             self.kept = self.net.params.copy(), self.net.state.copy()

@@ -84,6 +84,8 @@ def train(
     DivergenceError
         At the end of an epoch in which the loss, a weight, or an average of the optimizer became NaN or infinite; if
         the loss of the validation set did; and by the call itself, if a weight is so from the start.
+    ArgumentError
+        Before a step for which a schedule gives a rate that is negative or NaN.
     """
     check_fit(net, optimizer, dataset)
     if validation is not None:

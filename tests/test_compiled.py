@@ -93,7 +93,9 @@ def assert_same_bits(ours, theirs):
 def values(rng, n, k, dtype):
     """A batch with small, huge and extreme numbers in it."""
     x = rng.normal(size=(n, k)) * rng.choice([1e-3, 1, 100], (n, k))
-    return np.where(rng.random((n, k)) < 0.05, rng.choice([0.0, -0.0, 1e30, -1e30], (n, k)), x).astype(dtype)
+    largest = 0.9 * np.finfo(dtype).max
+    extreme = rng.choice([0.0, -0.0, 1e30, -1e30, largest, -largest], (n, k))
+    return np.where(rng.random((n, k)) < 0.05, extreme, x).astype(dtype)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -135,7 +137,7 @@ def test_what_is_not_finite_goes_through_the_loops_as_through_the_formulas(make,
     np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("make", [SoftmaxCrossEntropy, SigmoidCrossEntropy])
 @given(n=st.integers(1, 60), k=st.integers(2, 40), seed=st.integers(0, 100), labels=st.booleans())
@@ -206,6 +208,27 @@ def test_a_rate_of_any_kind_gives_the_same_bits(lr, monkeypatch):
     ours = stepped(lambda net: SGD(net, lr=Fixed()))
     monkeypatch.setattr(optimizer, "WORTH", 1e9)
     np.testing.assert_array_equal(ours.net.params, stepped(lambda net: SGD(net, lr=Fixed())).net.params)
+
+
+@pytest.mark.parametrize("then", [
+    {"momentum": 0.0}, {"momentum": 0.5, "nesterov": True}, {"weight_decay": 0.1, "clip_norm": 0.1, "max_norm": 0.5},
+])  # fmt: skip
+def test_numbers_assigned_while_the_loops_run_give_the_bits_of_the_formulas(then, monkeypatch):
+    pytest.importorskip("numba")
+
+    def run():
+        made = stepped(lambda net: SGD(net, momentum=0.9))
+        for name, value in then.items():
+            setattr(made, name, value)
+        for _ in range(2):
+            made.step()
+        return made
+
+    ours = run()
+    monkeypatch.setattr(optimizer, "WORTH", 1e9)
+    plain = run()
+    assert ours.compiled is not None and plain.compiled is None
+    np.testing.assert_array_equal(ours.net.params, plain.net.params)
 
 
 class Doubled(ReLU):

@@ -74,3 +74,9 @@ def test_draws_are_those_of_the_generator(start):
 def test_spreads_that_are_none_are_refused(std):
     with pytest.raises(ArgumentError, match="Normal: std must be a finite number of at least 0, got"):
         Normal(std)
+
+
+@pytest.mark.parametrize("value", [-math.inf, math.nan, "1", None])
+def test_constants_that_are_no_numbers_are_refused_when_they_are_made(value):
+    with pytest.raises(ArgumentError, match="Constant: value must be a finite number, got"):
+        Constant(value)

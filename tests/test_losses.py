@@ -120,6 +120,14 @@ def test_quadratic_loss_is_half_the_sum_of_squares():
     assert QuadraticLoss().forward([[3, 1]], [[1, 0]]) == 2.5
 
 
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
+@pytest.mark.parametrize(("dtype", "huge"), [("float32", 3e38), ("float64", 1.7e308)])
+def test_softmax_and_cross_entropy_are_exact_for_the_largest_logits(library, dtype, huge):
+    loss = SoftmaxCrossEntropy().astype(dtype)
+    assert_equal(loss.losses([[huge, -huge], [huge, -huge]], [0, 1]), [0, np.inf])  # no number is 2 * huge
+    assert_equal(loss.backward(), [[0, 0], [0.5, -0.5]])
+
+
 def test_cross_entropy_of_an_impossible_class_is_large_and_finite():
     loss = CrossEntropy()
     assert_close(loss.forward([[1, 0]], [1]), 708.4, atol=0.1)  # -log of the smallest normal number

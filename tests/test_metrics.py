@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minibp.errors import ArgumentError, ShapeError, TargetError
+from minibp.errors import ArgumentError, InputError, ShapeError, TargetError
 from minibp.metrics import accuracy, classes, confusion_matrix, top_k_accuracy
 
 OUTPUTS = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.2, 0.5, 0.3], [0.1, 0.8, 0.1]])  # answers 0, 2, 1, 1
@@ -58,8 +58,10 @@ def test_outputs_that_are_bytes_are_ordered_as_numbers():
 
 
 @needs_k_and_seed
-def test_top_1_accuracy_is_accuracy(n, k, seed):
+@pytest.mark.parametrize("kind", [lambda x: x, lambda x: 2**53 + (2 * x).astype("int64"), lambda x: x < 0.5])
+def test_top_1_accuracy_is_accuracy(kind, n, k, seed):
     outputs, t = some(n, k, seed)
+    outputs = kind(outputs)
     assert top_k_accuracy(outputs, t, k=1) == accuracy(outputs, t)
 
 
@@ -104,6 +106,25 @@ def test_confusion_matrix_refuses_fewer_classes_than_there_are():
         confusion_matrix(OUTPUTS, LABELS, k=2)
 
 
+def test_confusion_matrix_of_very_many_classes_asks_whether_these_are_labels():
+    with pytest.raises(TargetError, match=r"class 1000000 occurs, so there would be 1000001 classes: are these labels"):
+        confusion_matrix([0], [10**6])
+
+
+def test_confusion_matrix_has_very_many_classes_where_the_outputs_or_k_say_so(monkeypatch):
+    monkeypatch.setattr("minibp.metrics.MOST", 3)
+    assert confusion_matrix([0], [2]).shape == (3, 3)
+    assert confusion_matrix([0], [3], k=4).shape == confusion_matrix([[1, 0, 0, 0]], [3]).shape == (4, 4)
+    with pytest.raises(TargetError, match="so there would be 4 classes: are these labels"):
+        confusion_matrix([0], [3])
+
+
+@pytest.mark.parametrize("k", [10**6, 10**12, 10**5000], ids=["6", "12", "5000"])
+def test_confusion_matrix_refuses_more_classes_than_fit_into_memory(k):
+    with pytest.raises(ArgumentError, match="k must be at most 100000, for the matrix has k × k counts"):
+        confusion_matrix([0], [1], k=k)
+
+
 # --- beside scikit-learn -------------------------------------------------------------------------------------------
 
 
@@ -131,6 +152,10 @@ def test_metrics_agree_with_scikit_learn(n, k, seed):
     (np.ones((2, 0)), [0, 1], ShapeError, r"outputs have shape \(2, 0\)"),
     (OUTPUTS, ROWS[:, :2], ShapeError, r"shape \(4, 3\), targets \(4, 2\); expected the same"),
     ([[1], [1, 2]], [0, 1], ShapeError, "must be arrays"),
+    ([[0, 1], [np.inf, np.inf]], [0, 1], InputError, "outputs of sample 1 are infinite, which is no class"),
+    ([[0, 1], [-np.inf, 1]], [0, 1], InputError, "outputs of sample 1 are infinite"),
+    ([[0, 1], [np.inf, np.nan]], [0, 1], InputError, "outputs of sample 1 are NaN, which is no class"),
+    ([[0, 1], [1, 0]], [[0, 1], [np.inf, 0]], TargetError, "targets of sample 1 are infinite"),
     (OUTPUTS, [0.0, 1.0, 1.0, 2.0], TargetError, "targets must be integer labels, got an array of float64"),
     (OUTPUTS, [-1, 0, 1, 2], TargetError, "targets must be labels of at least 0, got -1"),
     (OUTPUTS, [0, 1, 2, 3], TargetError, "class 3 is among the targets, but there are 3 outputs"),

@@ -298,6 +298,14 @@ def test_every_array_stays_in_the_dtype_of_the_network(dtype):
     assert {str(array.dtype) for array in arrays} == {dtype}
 
 
+@pytest.mark.parametrize(("loss", "needed"), [
+    (QuadraticLoss, "1 output$"), (SoftmaxCrossEntropy, "2 outputs: one for each class$"),
+])  # fmt: skip
+def test_a_loss_says_how_many_values_it_is_fed(loss, needed):
+    with pytest.raises(ShapeError, match=f"is fed 0 values by the data, but needs at least {needed}"):
+        Network([Tanh()], loss()).predict(np.zeros((4, 0)))
+
+
 # --- starting weights ----------------------------------------------------------------------------------------------
 
 

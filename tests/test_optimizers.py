@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from minibp import SGD, AdaGrad, Adam, AdamW, Dense, Network, QuadraticLoss, RMSProp, Tanh
 from minibp.errors import ArgumentError, UnknownNameError
 from minibp.optimizers import OPTIMIZERS, by_name
-from minibp.schedules import Exponential, Step
+from minibp.schedules import Exponential, Schedule, Step
 
 pytestmark = pytest.mark.usefixtures("library")
 
@@ -232,6 +232,28 @@ def test_a_network_without_parameters_makes_empty_steps():
     assert optimizer.steps == 1
 
 
+# --- numbers assigned later ----------------------------------------------------------------------------------------
+
+LATER = [
+    (SGD, {"momentum": 0.9}, {"momentum": 0.5, "nesterov": True}),
+    (SGD, {"momentum": 0.9, "nesterov": True}, {"nesterov": False, "momentum": 0}),
+    (AdaGrad, {}, {"eps": 0.1}),
+    (RMSProp, {}, {"rho": 0.5, **EVERY_OPTION}),
+    (Adam, EVERY_OPTION, {"beta1": 0.5, "beta2": 0.7, "weight_decay": 0, "clip_norm": None, "max_norm": None}),
+    (AdamW, {}, {"weight_decay": 0}),
+]
+
+
+@pytest.mark.parametrize(("cls", "first", "then"), LATER)
+def test_numbers_assigned_before_the_first_step_are_as_good_as_given(cls, first, then):
+    got, expected = cls(network(), **first), cls(network(), **first | then)
+    for name, value in then.items():
+        setattr(got, name, value)
+    assert got.config() == expected.config()
+    gradients = random_gradients(got.net)
+    assert_equal(follow(got, gradients), follow(expected, gradients))
+
+
 # --- the learning rate ---------------------------------------------------------------------------------------------
 
 
@@ -268,6 +290,21 @@ def test_numbers_of_numpy_are_numbers():
     assert SGD(network(), lr=np.float32(0.5)).lr == 0.5
 
 
+@pytest.mark.parametrize("bad", [-0.1, np.nan, -np.inf, np.float32(-0.1)])
+def test_a_schedule_that_gives_no_rate_is_refused_at_its_step(bad):
+    class Falling(Schedule):
+        def __call__(self, step):
+            return bad if step == 2 else 0.1
+
+    net = network()
+    optimizer = SGD(net, lr=Falling())
+    before = follow(optimizer, random_gradients(net, 2))
+    with pytest.raises(ArgumentError, match=r"Falling gives the rate (-0\.1|nan|-inf) after 2 steps, expected"):
+        optimizer.step()
+    assert_equal(parameters(net), before)
+    assert optimizer.steps == 2
+
+
 # --- what is refused -----------------------------------------------------------------------------------------------
 
 
@@ -293,9 +330,33 @@ def test_decay_rates_lie_in_0_to_1(cls, name, value):
         cls(network(), **{name: value})
 
 
+@pytest.mark.parametrize(("cls", "name", "value", "message"), [
+    (SGD, "lr", -0.1, "lr must be a finite number of at least 0, got -0.1"),
+    (SGD, "weight_decay", -1, "weight_decay must be a finite number of at least 0, got -1"),
+    (SGD, "clip_norm", -1, "clip_norm must be a finite number of at least 0, got -1"),
+    (SGD, "max_norm", 0, "max_norm must be above 0, got 0"),
+    (SGD, "momentum", 1, r"momentum must lie in \[0, 1\), got 1"),
+    (SGD, "momentum", 0.9, r"the momentum was 0 when this SGD was made, .*; make a new one: SGD\(net, momentum=0\.9\)"),
+    (SGD, "nesterov", "no", "nesterov must be True or False, got 'no'"),
+    (SGD, "nesterov", True, r"nesterov=True needs a momentum, e\.g\. momentum=0\.9"),
+    (AdaGrad, "eps", 0, "eps must be above 0"),
+    (RMSProp, "rho", np.nan, r"rho must lie in \[0, 1\)"),
+    (AdamW, "beta1", None, r"beta1 must lie in \[0, 1\)"),
+    (AdamW, "weight_decay", None, "weight_decay must be a finite number"),
+])  # fmt: skip
+def test_what_is_assigned_is_checked_and_then_left_as_it_was(cls, name, value, message):
+    optimizer = cls(network())
+    before = optimizer.config(), optimizer.lr
+    with pytest.raises(ArgumentError, match=message):
+        setattr(optimizer, name, value)
+    assert (optimizer.config(), optimizer.lr) == before
+
+
 def test_nesterov_without_momentum_is_refused():
     with pytest.raises(ArgumentError, match=r"needs a momentum, e\.g\. momentum=0\.9"):
         SGD(network(), nesterov=True)
+    with pytest.raises(ArgumentError, match="needs a momentum"):
+        SGD(network(), momentum=0.9, nesterov=True).momentum = 0
 
 
 def test_unknown_name_is_told_which_there_are():

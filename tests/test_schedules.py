@@ -119,7 +119,11 @@ def test_plateau_does_not_cut_below_the_least(lr, expected):
     (lambda: ReduceOnPlateau(-0.1), "lr must be a finite number"),
     (lambda: ReduceOnPlateau(0.1, factor=1), "factor must lie between 0 and 1, got 1"),
     (lambda: ReduceOnPlateau(0.1, factor="0.5"), "factor must be a finite number"),
-    (lambda: ReduceOnPlateau(0.1, patience=-1), "patience must be an integer"),
+    (lambda: ReduceOnPlateau(0.1, patience=-1), "patience must be an integer of at least 0"),
+    (lambda: ReduceOnPlateau(0.1, patience=None), "patience must be an integer of at least 0, got None"),
+    (lambda: ReduceOnPlateau(0.1, patience=""), "patience must be an integer"),
+    (lambda: ReduceOnPlateau(0.1, patience=[]), "patience must be an integer"),
+    (lambda: ReduceOnPlateau(0.1).update(None), r"ReduceOnPlateau got None, expected a number: .*validation=\.\.\."),
     (lambda: ReduceOnPlateau(0.1, least=-1), "least must be a finite number"),
 ])  # fmt: skip
 def test_numbers_out_of_range_are_refused(make, message):

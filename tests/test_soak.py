@@ -22,6 +22,7 @@ from minibp import (
     SGD,
     Adam,
     BatchNorm,
+    Checkpoint,
     CrossEntropy,
     Dense,
     Dropout,
@@ -118,6 +119,20 @@ def test_a_hundred_thousand_steps_leave_nothing_behind(worth):
             held.read(adam.steps)
     assert adam.steps == 100_000
     assert (net.loops is None) == (worth == NEVER)
+    held.assert_flat()
+
+
+@soak
+def test_a_hundred_thousand_steps_kept_in_a_file_leave_nothing_behind(tmp_path):
+    # One block left behind by each of the 2,000 files would be seen; the history is kept by design, 300 blocks in all.
+    held, net = Held(), small()
+    adam, checkpoint = Adam(net), Checkpoint(tmp_path / "run.ckpt", every="50steps")
+    for epoch in train(net, adam, samples(66_000, 20), epochs=50, batch_size=33, checkpoint=checkpoint):
+        if epoch.number == 1 or epoch.number % 5 == 0:
+            gc.collect()
+            held.read(adam.steps)
+    assert adam.steps == 100_000 and len(checkpoint.history) == 50 and net.loops is None
+    assert sorted(os.listdir(tmp_path)) == ["run.ckpt", "run.ckpt.previous"]
     held.assert_flat()
 
 
