@@ -183,8 +183,7 @@ class Network:
     # ---- the boundary: where arrays of the user's come in
 
     def enter(self, x: Any, first: int = 0) -> Array:
-        """Inputs x, of which the first has this number, as the network computes with them: uint8 scaled by 1/255, on its
-        array library, in its dtype.
+        """Inputs x as the network computes with them: uint8 scaled by 1/255, on its library, in its dtype.
 
         Raises
         ------
