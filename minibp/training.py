@@ -75,7 +75,8 @@ def train(
     Raises
     ------
     ArgumentError
-        If epochs or batch_size is no integer of at least 1, or the optimizer is another network's.
+        If epochs or batch_size is no integer of at least 1, the optimizer or the checkpoint's `stopping` is another
+        network's, or something has an attribute that a checkpoint cannot keep: also where it has become one later.
     InputError, ShapeError, TargetError
         If the data do not fit the network.
     CheckpointError, FileFormatError, OSError
