@@ -219,7 +219,7 @@ def test_damaged_cached_file_is_not_used_without_a_network(dead_port, tmp_path):
     (tmp_path / FILE.name).write_bytes(b"damaged")
     with pytest.raises(DownloadError, match=r"values\.gz: its sha256 is"):
         fetch(FILE, [dead_port], tmp_path)
-    assert names(tmp_path) == ["values.gz.rejected"]
+    assert names(tmp_path) == [FILE.name, "values.gz.rejected"]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
@@ -548,6 +548,24 @@ def test_what_a_process_killed_while_it_writes_leaves_is_never_used_and_later_re
     os.utime(part, (two_hours_ago, two_hours_ago))
     assert fetch(FILE, [], tmp_path) == GOOD
     assert names(tmp_path) == [FILE.name]
+
+
+def test_good_file_that_another_process_puts_there_meanwhile_is_left_there(dead_port, tmp_path, monkeypatch):
+    path = tmp_path / FILE.name
+    path.write_bytes(b"damaged")
+
+    @contextmanager
+    def open_and_mend(name, mode):
+        with open(name, mode) as file:
+            yield file
+        if name == path:
+            path.write_bytes(GOOD)
+
+    monkeypatch.setattr(download, "open", open_and_mend, raising=False)
+    with pytest.raises(DownloadError):
+        fetch(FILE, [dead_port], tmp_path)
+    assert path.read_bytes() == GOOD
+    assert (tmp_path / "values.gz.rejected").read_bytes() == b"damaged"
 
 
 def test_contents_are_those_that_were_checked_whatever_happens_to_the_file(server, tmp_path, monkeypatch):
