@@ -207,7 +207,7 @@ def test_cached_file_is_not_downloaded_again(server, tmp_path):
     assert len(server.asked) == 1
 
 
-@pytest.mark.parametrize("damaged", [b"", GOOD[:1000], GOOD + b"!"])
+@pytest.mark.parametrize("damaged", [b"", GOOD[:1000], GOOD + b"!", GOOD[:-1] + b"\xfe"])
 def test_damaged_cached_file_is_set_aside_and_downloaded_again(server, tmp_path, damaged):
     (tmp_path / FILE.name).write_bytes(damaged)
     assert fetch(FILE, [server.mirror("good")], tmp_path) == GOOD
