@@ -59,11 +59,13 @@ ANSWERS = {
     "round": b"HTTP/1.1 302 Found\r\nLocation: /round/values.gz\r\n\r\n",
     "terminal": b"HTTP/1.1 404 \x1b[2J\r\n\r\n",
 }
-# What is sent first, and what is sent then for ever.
+# What is sent first, and what is sent then again and again, until there are FAR_TOO_MANY bytes: so that what reads all
+# of it fails its test instead of filling the memory.
+FAR_TOO_MANY = 100 * len(GOOD)
 ENDLESS = {
     "endless": (b"HTTP/1.1 200 OK\r\n\r\n", GOOD),
     "endless-redirect": (b"HTTP/1.1 302 Found\r\nLocation: /good/values.gz\r\n\r\n", GOOD),
-    "endless-headers": (b"HTTP/1.1 200 OK\r\n", b"x: y\r\n"),
+    "endless-headers": (b"HTTP/1.1 200 OK\r\n", b"x: y\r\n" * 1000),
     "endless-header": (b"HTTP/1.1 200 OK\r\nx: ", GOOD.replace(b"\n", b"")),
     "endless-chunk-size": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0" * 100_000),
 }
@@ -109,7 +111,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif behaviour in ENDLESS:
             first, then = ENDLESS[behaviour]
             write(first)
-            while not closing.is_set():
+            for _ in range(0, FAR_TOO_MANY, len(then)):
                 write(then)
         elif behaviour in TRICKLES:
             write(TRICKLES[behaviour])
