@@ -475,9 +475,15 @@ def test_file_that_would_unpack_to_more_than_the_data_set_is_not_unpacked(small,
 
 def test_file_larger_than_the_data_set_is_not_read_to_its_end(small, tmp_path):
     folder = fill(tmp_path / "mine", "mnist")
-    os.truncate(folder / NAMES[0], 1 << 22)
-    with pytest.raises(ChecksumError, match="it has more than 1048600 bytes"):
-        data.mnist(folder)
+    os.truncate(folder / NAMES[0], 1 << 25)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ChecksumError, match="it has more than 1048600 bytes"):
+            data.mnist(folder)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4e6
 
 
 @pytest.mark.parametrize("unpack", [False, True])

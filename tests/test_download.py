@@ -19,6 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -278,6 +279,25 @@ def test_mirror_that_sends_a_byte_now_and_then_is_given_up(server, tmp_path, beh
     with pytest.raises(DownloadError, match=r"not all of it came in 0\.3 seconds"):
         fetch(FILE, [server.mirror(behaviour)], tmp_path, limit=0.3)
     assert names(tmp_path) == []
+
+
+def test_mirror_has_a_minute_and_what_the_file_takes_at_10_kb_a_second(tmp_path, monkeypatch):
+    limits = []
+    monkeypatch.setattr(download, "_download", lambda url, size, timeout, limit: limits.append(limit) or GOOD)
+    fetch(FILE, ["http://nowhere/"], tmp_path)
+    assert limits == [60 + len(GOOD) / 10_000]
+
+
+def test_no_answer_is_waited_for_without_end(server, tmp_path, monkeypatch):
+    timeouts, get = [], requests.Session.get
+
+    def get_and_tell(session, url, *, timeout, **options):
+        timeouts.append(timeout)
+        return get(session, url, timeout=timeout, **options)
+
+    monkeypatch.setattr(requests.Session, "get", get_and_tell)
+    fetch(FILE, [server.redirect(server.mirror("good") + FILE.name)], tmp_path)
+    assert timeouts == [(10, 30)] * 2  # to connect, and between two pieces
 
 
 def test_every_mirror_and_the_way_by_hand_are_listed_when_all_fail(server, dead_port, tmp_path):
