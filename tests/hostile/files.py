@@ -1,8 +1,10 @@
 """The readers of files, and the trainings that go on from one."""
 
 import gzip
+import json
 import os
 import pickle
+import struct
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from contextlib import suppress
 from functools import cache
 
 import numpy as np
+import safetensors.numpy
 
 from minibp import (
     SGD,
@@ -29,11 +32,11 @@ from minibp import (
 )
 from minibp.checkpoint import KIND
 from minibp.data import Dataset
-from minibp.errors import FileFormatError, MinibpError, UnknownNameError
+from minibp.errors import CheckpointError, DivergenceError, FileFormatError, MinibpError, UnknownNameError
 from minibp.idx import read_idx
 from minibp.schedules import Constant, Cosine, ReduceOnPlateau, Schedule, Step, Warmup
 
-from .taken import Taken
+from .taken import Taken, parts
 
 FOLDER = tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
 PATH = os.path.join(FOLDER.name, "file")
@@ -52,14 +55,21 @@ def remove() -> None:
         os.unlink(os.path.join(FOLDER.name, name))
 
 
+IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: "i2", 0x0C: "i4", 0x0D: "f4", 0x0E: "f8"}
+
+
 def idx(data: bytes) -> None:
-    """An IDX file, gzipped and not."""
+    """An IDX file, gzipped and not: refused, or the array is what is in it."""
     for content in (data, b"\x1f\x8b\x08" + data, gzip.compress(data, 1)):
         try:
             array = read_idx(write(content))
         except FileFormatError:
             continue
-        assert array.nbytes <= 1100 * len(content)  # no more than deflate can unpack
+        unpacked = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+        code, dimensions = unpacked[2:4]
+        assert array.dtype == IDX_TYPES[code]
+        assert array.shape == struct.unpack_from(f">{dimensions}I", unpacked, 4)
+        assert array.astype(array.dtype.newbyteorder(">")).tobytes() == unpacked[4 + 4 * dimensions :]
 
 
 @cache
@@ -73,13 +83,36 @@ def good_networks() -> list[bytes]:
     return good
 
 
+@cache
+def whole(kind: str, good: bytes) -> bytes:
+    """A good file that is not changed."""
+    return tensorfile.to_bytes(kind, *pickle.loads(good))
+
+
+def exact(arrays: dict) -> dict:
+    """Arrays, to the bit."""
+    return {name: (array.dtype, array.shape, array.tobytes()) for name, array in arrays.items()}
+
+
 def model(data: bytes) -> None:
-    """A saved network: refused, or of use."""
+    """A saved network: refused, or it is what is in the file, and of use."""
     content = Taken(data).file(saving.KIND, good_networks())
     try:
         net = load(write(content))
     except (FileFormatError, UnknownNameError):
+        assert content not in [whole(saving.KIND, each) for each in good_networks()]
         return
+    described = json.loads(parts(content)[0]["__metadata__"][tensorfile.KEY])["contents"]
+    assert str(net.dtype) == described["dtype"]
+    specs, made = [*described["layers"], described["loss"]], [*net.layers, net.loss]
+    for (name, config), part in zip(specs, made, strict=True):
+        assert type(part).__name__ == name and part.config().items() >= dict(config).items()
+    held = {
+        f"layers.{i}.{name}": array
+        for i, layer in enumerate(net.layers)
+        for name, array in {**layer.params, **layer.state}.items()
+    }
+    assert exact(held) == exact(safetensors.numpy.load(content))
     assert repr(net)
     x = np.ones((1, *(net.layers[0].in_shape or (2,))))
     with np.errstate(all="ignore"), suppress(MinibpError):
@@ -96,8 +129,10 @@ SCHEDULES: list[Callable[[], Schedule]] = [
 ]
 
 
-def training(which: int, stop_after: int | None = None) -> None:
-    """A small training that is kept in a file, and goes on from there where one is."""
+def training(which: int, stop_after: int | None = None) -> tuple[int, dict]:
+    """A small training that is kept in a file, and goes on from there where one is: the step that it begins after, and
+    the arrays that it ends with.
+    """
     net = Network([Dense(2, 2), BatchNorm(2), Dropout(0.5)], SoftmaxCrossEntropy())
     schedule = SCHEDULES[which % len(SCHEDULES)]()
     optimizer = Adam(net, schedule) if which // len(SCHEDULES) else SGD(net, schedule, momentum=0.5)
@@ -105,7 +140,7 @@ def training(which: int, stop_after: int | None = None) -> None:
     epochs = train(net, optimizer, DATA, EPOCHS, 2, validation=DATA, checkpoint=checkpoint)
     for epoch in checkpoint.history:
         assert f"{epoch} {epoch.val_loss:.4f} {epoch.val_accuracy:.4f}"
-    step = checkpoint.step_done
+    begun, step = optimizer.steps, checkpoint.step_done
 
     def step_done():
         if stop_after is not None and optimizer.steps >= stop_after:
@@ -118,13 +153,17 @@ def training(which: int, stop_after: int | None = None) -> None:
             schedule.update(epoch.val_loss)
         checkpoint.stopping.should_stop(epoch.val_loss)
         assert f"{epoch}"
+    return begun, exact({"params": net.params, "state": net.state})
+
+
+STOPS = (0, 1, 3)  # after no step, in the first epoch, and in the second
 
 
 @cache
 def good_checkpoints(which: int) -> list[bytes]:
-    """After no step, in the first epoch, and in the second."""
+    """One of each of STOPS."""
     good = []
-    for steps in (0, 1, 3):
+    for steps in STOPS:
         remove()
         with suppress(KeyboardInterrupt):
             training(which, steps)
@@ -132,14 +171,26 @@ def good_checkpoints(which: int) -> list[bytes]:
     return good
 
 
+@cache
+def undisturbed(which: int) -> dict:
+    """What the training ends with."""
+    remove()
+    return training(which)[1]
+
+
 def checkpoint(data: bytes) -> None:
-    """A training kept in a file: refused, or it goes on to its end."""
+    """A training kept in a file: refused, or it goes on to its end; from a good file, to the very same end."""
     taken = Taken(data)
     which = taken.below(2 * len(SCHEDULES))
-    content = taken.file(KIND, good_checkpoints(which))
+    good, end = good_checkpoints(which), undisturbed(which)
+    content = taken.file(KIND, good)
     remove()
     write(content)
+    for stop, each in zip(STOPS, good, strict=True):
+        if content == whole(KIND, each):
+            assert training(which) == (stop, end)
+            return
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        with suppress(MinibpError):
+        with suppress(CheckpointError, DivergenceError, FileFormatError):
             training(which)

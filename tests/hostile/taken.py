@@ -120,7 +120,7 @@ class Taken:
         return arrays | {name: self.array(array)}
 
     def file(self, kind: str, good: list[bytes]) -> bytes:
-        """A file: anything, or a good one that was changed and given a checksum that fits."""
+        """A file: anything, or a good one, mostly changed and given a checksum that fits."""
         described, arrays = pickle.loads(self.one(good))  # a copy
         mode = self.below(16)
         if mode == 0:
@@ -132,6 +132,8 @@ class Taken:
             return bytes(content[: len(content) - self.below(3)])
         if mode == 2:
             return self.headed(kind, described, arrays)
+        if mode == 3:
+            return tensorfile.to_bytes(kind, described, arrays)
         try:
             for _ in range(1 + self.below(3)):
                 if self.below(3):
