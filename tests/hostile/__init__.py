@@ -18,4 +18,5 @@ SEEDS = {
         bytes([which, good, mode, *range(8)]) for which in range(8) for good in range(3) for mode in range(4)
     ],
 }
+SEEDS["commands"] += [bytes([9, how, *range(command, command + 9)]) for how in range(8) for command in range(4)]
 SEEDS["idx"] += [gzip.compress(content) for content in SEEDS["idx"]]

@@ -42,11 +42,11 @@ FOLDER = tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm")
 PATH = os.path.join(FOLDER.name, "file")
 
 
-def write(content: bytes) -> str:
+def write(content: bytes, path: str = PATH) -> str:
     """Write a file; gives its path."""
-    with open(PATH, "wb") as file:
+    with open(path, "wb") as file:
         file.write(content)
-    return PATH
+    return path
 
 
 def remove() -> None:

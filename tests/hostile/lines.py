@@ -1,4 +1,4 @@
-"""The command lines: options and values in any order."""
+"""The command lines: options and values in any order, and the images that they name."""
 
 import argparse
 import io
@@ -11,10 +11,10 @@ import numpy as np
 import tqdm
 
 from datasets import compare, moons, probe, script
-from minibp import __main__
+from minibp import __main__, saving
 from minibp.data import Dataset, Splits
 
-from .files import DATA, EPOCHS, FOLDER, remove
+from .files import DATA, EPOCHS, FOLDER, good_networks, remove, whole, write
 from .taken import NUMBERS, WORDS, Taken
 
 SPLITS = Splits(Dataset(np.tile(DATA.x, (3, 1)), np.tile(DATA.t, 3)), DATA)
@@ -28,6 +28,14 @@ VALUES = [
     "softmax", "nielsen30", "mlp", "small", "sgd", "adam", "adamw", "rmsprop", "adagrad", "numpy", "cupy", "auto",
     "2", "4", "moons", "circles", "bce", "a", "a.png", "a.svg", "a.csv", "no/a", "a/", ".", "..", "x" * 300,
     "\udcff", "\udcff.png", "[", "*", "a b", "\n",
+]  # fmt: skip
+
+
+# Of minibp's own commands. Only reading, so that they need not be confined.
+NET, IMAGES = os.path.join(FOLDER.name, "net"), os.path.join(FOLDER.name, "images")
+OWN_OPTIONS = ["--dataset", "--data", "--images", "--outputs", "--seed", "--backend", "-h", "--", "doctor", "predict"]
+OWN_VALUES = [
+    NET, IMAGES, FOLDER.name, "digits", "mnist", "fashion_mnist", "kmnist", "numpy", "auto", "0", "1", "-1", *VALUES
 ]  # fmt: skip
 
 
@@ -51,17 +59,28 @@ class Confined:
 PARSERS = {name: Confined(script.parser(name, "softmax")) for name in ("mnist", "digits")}
 
 
-def arguments(taken: Taken) -> list[str]:
+def arguments(taken: Taken, options: list[str] = OPTIONS, values: list[str] = VALUES) -> list[str]:
     """A command line."""
     line = []
     for _ in range(1 + taken.below(6)):
-        option, value = taken.one(OPTIONS), taken.one(VALUES)
+        option, value = taken.one(options), taken.one(values)
         how = taken.below(16)
         if how == 0:
             value = bytes(taken.below(256) for _ in range(taken.below(9))).decode(errors="surrogateescape")
         line += [option] if how == 1 else [value] if how == 2 else [f"{option}={value}"] if how < 6 else [option, value]
-        line += [taken.one(VALUES)] if how > 13 else []
+        line += [taken.one(values)] if how > 13 else []
     return [each.replace("\0", "").replace("\ud800", "") for each in line]  # no system can pass these on
+
+
+def own_arguments(taken: Taken) -> list[str]:
+    """A command line of minibp itself: mostly one by which a saved network looks at the images."""
+    how = taken.below(8)
+    if how == 0:
+        return arguments(taken, OWN_OPTIONS, OWN_VALUES)
+    line = [taken.one(["predict", "predict", "predict", "evaluate"]), NET]
+    line += ["--dataset", "digits", "--seed", "0"] if line[0] == "evaluate" or how < 3 else ["--images", IMAGES]
+    line += ["--outputs"] if how > 5 and line[0] == "predict" else []
+    return line + (arguments(taken, OWN_OPTIONS, OWN_VALUES) if how in (1, 3) else [])
 
 
 def _few(numbers: list[int]) -> list[int]:
@@ -87,16 +106,19 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
 def commands(data: bytes) -> None:
     """The command lines: they end well, or say what is wrong."""
     taken = Taken(data)
-    run = COMMANDS[taken.one([*["mnist"] * 6, "digits", "digits", "compare", "minibp", *["moons"] * 3])]
-    line = arguments(taken)
+    command = taken.one([*["mnist"] * 6, "digits", "digits", "compare", *["minibp"] * 4, *["moons"] * 3])
+    run, line = COMMANDS[command], own_arguments(taken) if command == "minibp" else arguments(taken)
     remove()
+    if command == "minibp":
+        write(whole(saving.KIND, good_networks()[0]), NET)
+        write(taken.images(), IMAGES)
     plotter = {"plotter": lambda name: lambda *drawn: None}
     with ExitStack() as stack:
         for module in (script, compare, probe, moons):
             stack.enter_context(patch.multiple(module, **plotter))
         stack.enter_context(patch.object(script, "parser", lambda dataset, model: PARSERS[dataset]))
         stack.enter_context(patch.object(moons, "learn", _learn))
-        stack.enter_context(patch.object(__main__, "report", lambda: ""))
+        stack.enter_context(patch.multiple(__main__, report=lambda: "", test_set=lambda *_: DATA))
         stack.enter_context(patch.object(tqdm.tqdm, "monitor_interval", 0))
         stack.enter_context(patch.object(argparse, "_", str))  # it looks for a translation on the disk
         stack.enter_context(np.errstate(all="ignore"))
@@ -108,6 +130,7 @@ def commands(data: bytes) -> None:
                 except SystemExit as end:
                     status = end.code
                 out.flush()
-            assert status in (0, 2), status
-            if status or not os.listdir(FOLDER.name):
+                err.flush()
+            assert status == 0 or (status == 2 and err.buffer.getvalue()), status
+            if status or command == "minibp" or not os.listdir(FOLDER.name):
                 break

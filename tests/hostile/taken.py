@@ -25,6 +25,10 @@ WORDS = [
     "network", "checkpoint", "numpy", "n_in", "W", "seed", "__class__", "\0", "\ud800", "é", "F32", "F64", "BF16", "I8",
     "BOOL", "F8_E5M2", "C64", "losses", "params", "best.params", "layers.0.W",
 ]  # fmt: skip
+NPY_TYPES = [
+    "|u1", "<f4", "<f8", ">f4", "<f2", "<i8", "|b1", "|O", "|V8", "|S4", "<U4", "<c8", "<M8[s]", "<f3", "f4,f4", "x",
+    "", [("a", "<f4")], [("a", "<f4", (2,))], [("a", "|O")], ("<f4", (2,)), {"names": ["a"], "formats": ["<f4"]},
+]  # fmt: skip
 DTYPES = ["f4", "f8", "f2", "i1", "u1", "i4", "i8", "u8", "?", "c8"]
 
 
@@ -126,10 +130,8 @@ class Taken:
         if mode == 0:
             return self.bytes()
         if mode == 1:  # no checksum that fits
-            content = bytearray(tensorfile.to_bytes(kind, described, arrays))
-            for _ in range(1 + self.below(4)):
-                content[(self.below(256) * 256 + self.below(256)) % len(content)] = self.below(256)
-            return bytes(content[: len(content) - self.below(3)])
+            content = self.spoilt(tensorfile.to_bytes(kind, described, arrays), 1 + self.below(4))
+            return content[: len(content) - self.below(3)]
         if mode == 2:
             return self.headed(kind, described, arrays)
         if mode == 3:
@@ -156,6 +158,35 @@ class Taken:
             checksum = tensorfile._checksum(contents, found)
             about = {tensorfile.KEY: json.dumps({"contents": contents, "sha256": checksum})}
         return joined({"__metadata__": about, **header}, values)
+
+
+    def images(self) -> bytes:
+        """A file of images: anything, an IDX file of which bytes were changed, or mostly a .npy file."""
+        mode = self.below(8)
+        if mode == 0:
+            return self.bytes()
+        if mode == 1:
+            return self.spoilt(b"\0\0\x08\2\0\0\0\3\0\0\0\2abcdef", self.below(3))
+        return self.npy()
+
+    def npy(self) -> bytes:
+        """A .npy file: a good one, its header mostly changed."""
+        described = {"descr": self.one(["|u1", "<f4", self.one(NPY_TYPES)]), "fortran_order": False, "shape": (3, 2)}
+        if self.below(2):  # `changed` knows lists
+            described = self.changed(described | {"shape": [3, 2]})
+            if isinstance(described.get("shape"), list) and self.below(4):
+                described["shape"] = tuple(described["shape"])
+        text = self.spoilt(ascii(described).encode() + b"\n", self.one([0, 0, 0, 1, 3]))
+        version, length = self.one([1, 1, 1, 1, 2, 3, 0, 255]), len(text) + self.one([0, 0, 0, 0, 0, 0, 1, -1, 1000])
+        start = b"\x93NUMPY" + bytes([version, 0]) + length.to_bytes(2 if version == 1 else 4, "little")
+        return start + text + bytes(range(48))[: self.one([48, 24, 6, 5, 0])]
+
+    def spoilt(self, content: bytes, times: int) -> bytes:
+        """The bytes, some of them changed."""
+        spoilt = bytearray(content)
+        for _ in range(times):
+            spoilt[(self.below(256) * 256 + self.below(256)) % len(spoilt)] = self.below(256)
+        return bytes(spoilt)
 
 
 def _copy(tree):
