@@ -25,23 +25,31 @@ from minibp.errors import ArgumentError, CheckpointError, DivergenceError, FileF
 from minibp.schedules import Step
 
 HUGE = 2**60
+SECONDS, MEMORY = 5, 5e6  # that one input may take; most take milliseconds and less than 0.1 MB
 REDUCE, WARMUP, COSINE = 0, 1, 2  # of files.SCHEDULES, with SGD; with Adam, 4 more
+
+
+def within_memory(target, data):
+    """Try an input, and see how much memory is set aside for it."""
+    tracemalloc.start()
+    try:
+        TARGETS[target](data)
+        assert tracemalloc.get_traced_memory()[1] < MEMORY
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("target", list(TARGETS))
 def test_any_bytes_give_the_right_object_or_an_error_of_the_project(target):
-    @settings(max_examples=100)
+    for data in SEEDS[target]:  # those that fuzzing starts from; what all inputs share is made here
+        within_memory(target, data)
+
+    @settings(max_examples=100, deadline=SECONDS * 1000)
     @given(data=st.binary(max_size=60))
     def check(data):
-        TARGETS[target](data)
+        within_memory(target, data)
 
     check()
-
-
-@pytest.mark.parametrize("target", list(TARGETS))
-def test_the_inputs_that_fuzzing_starts_from_are_fine(target):
-    for data in SEEDS[target]:
-        TARGETS[target](data)
 
 
 # --- checkpoints ---------------------------------------------------------------------------------------------------
