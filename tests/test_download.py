@@ -15,11 +15,12 @@ import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from email.message import Message
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import requests
+from half import HalfWritten
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -471,21 +472,13 @@ def test_folder_that_cannot_be_used_is_named(tmp_path):
         fetch(FILE, [], tmp_path / "file" / "folder")
 
 
-@contextmanager
-def full_disk(path, mode):
-    """In the place of `open`: a file that takes half of what is written, then the disk is full."""
-
-    def write(contents):
-        file.write(contents[: len(contents) // 2])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with open(path, mode) as file:
-        yield SimpleNamespace(read=file.read, write=write)
+def full_disk():
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @pytest.mark.parametrize("first", ["good", "wrong"])
 def test_full_disk_is_named_and_no_mirror_is_blamed_for_it(server, tmp_path, monkeypatch, first):
-    monkeypatch.setattr(download, "open", full_disk, raising=False)
+    monkeypatch.setattr(download, "open", partial(HalfWritten, full_disk), raising=False)
     with pytest.raises(DownloadError) as caught:
         fetch(FILE, [server.mirror(first), server.mirror("good")], tmp_path, by_hand="By hand: so.")
     assert f"the folder {tmp_path} cannot be used" in str(caught.value)
@@ -539,30 +532,26 @@ def test_process_killed_while_it_downloads_leaves_nothing(server, tmp_path):
     assert fetch(FILE, [server.mirror("good")], tmp_path) == GOOD
 
 
-HALF_WRITTEN = """
-class Slow:
-    def __init__(self, path, mode):
-        self.file = open(path, mode)
-    def __enter__(self):
-        return self
-    def __exit__(self, *_):
-        pass
-    def write(self, contents):
-        self.file.write(contents[:1000])
-        self.file.flush()
-        print("now", flush=True)
-        time.sleep(60)
-download.open = Slow
+WAIT_WHEN_HALF_WRITTEN = f"""
+sys.path.append({str(Path(__file__).parent)!r})
+from functools import partial
+from half import HalfWritten
+
+def wait():
+    print("now", flush=True)
+    time.sleep(60)
+
+download.open = partial(HalfWritten, wait)
 """
 
 
 def test_what_a_process_killed_while_it_writes_leaves_is_never_used_and_later_removed(server, tmp_path):
-    process = start([server.mirror("good")], tmp_path, HALF_WRITTEN)
+    process = start([server.mirror("good")], tmp_path, WAIT_WHEN_HALF_WRITTEN)
     assert process.stdout.readline() == b"now" + os.linesep.encode()
     process.kill()
     process.communicate()
     [part] = tmp_path.iterdir()
-    assert part.name.endswith(".part") and part.stat().st_size == 1000
+    assert part.name.endswith(".part") and part.stat().st_size == len(GOOD) // 2
 
     assert fetch(FILE, [server.mirror("good")], tmp_path) == GOOD
     assert names(tmp_path) == [FILE.name, part.name]  # it might still be in the writing
