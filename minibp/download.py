@@ -42,8 +42,8 @@ def fetch(
 
     Contents, and not a path: what was checked is what is used, whatever other processes do to the file meanwhile.
     The file appears in the folder whole and in one step, so several processes can fetch into one folder, and one that
-    is ended halfway leaves nothing that looks complete. Whatever has other contents is kept as `<name>.rejected` (the
-    last one only) and never used.
+    is ended halfway leaves nothing that looks complete. Whatever has other contents is never used; a copy of it is kept
+    as `<name>.rejected` (the last one only, cut off at one byte more than the published size).
 
     Parameters
     ----------
@@ -81,9 +81,9 @@ def fetch(
             if not difference:
                 return cached
             tried.append(f"{path}: {difference}")
-            # Another process may have been faster, or, on Windows, be looking at it: what comes will replace it.
-            with suppress(FileNotFoundError, PermissionError):
-                os.replace(path, rejected)
+            # Copied, not moved: another process may have put a good file there since. What comes will replace it.
+            with suppress(PermissionError):  # on Windows: another process is doing the same
+                _put(cached, rejected)
         path.parent.mkdir(parents=True, exist_ok=True)
 
         for mirror in mirrors:

@@ -52,6 +52,8 @@ class Part:
         If what is assigned to a parameter has another shape.
     ArgumentError
         If a parameter is drawn, at its first use, with numbers that are not finite.
+    TypeError
+        If arguments are given to a class that has none.
     """
 
     xp: Any = np
@@ -82,6 +84,8 @@ class Part:
 
     def __new__(cls: type[Self], *args: Any, **kwargs: Any) -> Self:
         # Here and not in __init__, so that a layer of one's own need not call super().__init__().
+        if (args or kwargs) and cls.__init__ is object.__init__:  # which leaves it to __new__ to refuse them
+            raise TypeError(f"{cls.__name__}() takes no arguments")
         self = super().__new__(cls)
         self.__dict__.update(_starts={}, _state=[], _held={}, _memory={}, _bound={}, _loops={}, _taken=False)
         return self

@@ -131,17 +131,20 @@ def cache_folder() -> Path:
 
 def _users_folder(name: str, directory: str | os.PathLike[str] | None) -> Path | None:
     if directory is not None:
-        folder = Path(directory).expanduser()
-        if not folder.is_dir():
-            raise DataError(f"{name}: {folder} is not a folder; expected one with the files {_NAMES}")
-        return folder
-    if root := os.environ.get("MINIBP_DATA"):
-        if not Path(root).expanduser().is_dir():
-            raise DataError(f"{name}: MINIBP_DATA is {root}, which is no folder; expected one that has a folder {name}")
-        folder = Path(root).expanduser() / name
-        if folder.is_dir():
+        if folder := _existing(directory):
             return folder
+        raise DataError(f"{name}: {directory} is not a folder; expected one with the files {_NAMES}")
+    if root := os.environ.get("MINIBP_DATA"):
+        if not (above := _existing(root)):
+            raise DataError(f"{name}: MINIBP_DATA is {root}, which is no folder; expected one that has a folder {name}")
+        return _existing(above / name)
     return None
+
+
+def _existing(folder: str | os.PathLike[str]) -> Path | None:
+    """The folder, if it is there. What cannot be the name of one is not: a Path would raise one error or another."""
+    expanded = os.path.expanduser(folder)
+    return Path(expanded) if os.path.isdir(expanded) else None
 
 
 def _find(name: str, folder: Path) -> list[Path]:

@@ -19,8 +19,11 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+
+from half import HalfWritten
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))  # as a script it is started from anywhere
@@ -153,29 +156,8 @@ def die_in_write(point: int) -> None:
 
             return call
 
-    class Half:
-        """A file that may lose the process half way."""
-
-        def __init__(self, *arguments):
-            self.file = open(*arguments)  # noqa: SIM115  # it is closed where `with` leaves it
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            self.file.close()
-
-        def __getattr__(self, name: str):
-            return getattr(self.file, name)
-
-        def write(self, content: bytes) -> None:
-            half = len(content) // 2
-            self.file.write(content[:half])
-            self.file.flush()  # half of it shall be there
-            reached()
-            self.file.write(content[half:])
-
-    tensorfile.os, tensorfile.open = System(), Half  # type: ignore[attr-defined, assignment]
+    half_written = partial(HalfWritten, reached)
+    tensorfile.os, tensorfile.open = System(), half_written  # type: ignore[attr-defined, assignment]
 
 
 def main() -> int:

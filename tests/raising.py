@@ -59,8 +59,8 @@ class Scope:
     def take(self, node: ast.ImportFrom) -> None:
         """Take in an import that stands in the function."""
         package = "minibp" + (f".{node.module}" if node.module else "")
+        module = importlib.import_module(package)
         for alias in node.names:
-            module = importlib.import_module(package)
             if hasattr(module, alias.name):
                 self.known[alias.name] = getattr(module, alias.name)
             else:

@@ -366,9 +366,13 @@ def test_without_a_network_the_mirrors_and_the_way_by_hand_are_listed(small, cac
         assert expected in str(caught.value)
 
 
-def test_minibp_data_that_is_no_folder_is_named(monkeypatch, tmp_path):
-    monkeypatch.setenv("MINIBP_DATA", str(tmp_path / "nowhere"))
-    with pytest.raises(DataError, match=r"mnist: MINIBP_DATA is .*nowhere, which is no folder"):
+NO_FOLDERS = ["nowhere", "~no such user/data", "a" * 5000]
+
+
+@pytest.mark.parametrize("root", NO_FOLDERS)
+def test_minibp_data_that_is_no_folder_is_named(monkeypatch, root):
+    monkeypatch.setenv("MINIBP_DATA", root)
+    with pytest.raises(DataError, match=f"mnist: MINIBP_DATA is {root}, which is no folder; expected one that has a"):
         data.mnist()
 
 
@@ -378,9 +382,16 @@ def test_minibp_data_without_the_data_set_is_mentioned(small, cache, monkeypatch
         data.kmnist()
 
 
-def test_directory_that_does_not_exist_is_named(tmp_path):
-    with pytest.raises(DataError, match="is not a folder; expected one with the files train-images-idx3-ubyte"):
-        data.mnist(tmp_path / "nowhere")
+@pytest.mark.parametrize("directory", [*NO_FOLDERS, "a\0b"])
+def test_directory_that_does_not_exist_is_named(directory):
+    with pytest.raises(DataError, match=f"{directory} is not a folder; expected one with the files train-images-idx3"):
+        data.mnist(directory)
+
+
+def test_directory_may_lie_in_the_home_of_a_user(small, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME" if os.name == "posix" else "USERPROFILE", str(tmp_path))
+    fill(tmp_path / "mine", "mnist")
+    assert len(data.mnist("~/mine").train) == 6
 
 
 def test_missing_files_are_named(small, tmp_path):
@@ -464,9 +475,15 @@ def test_file_that_would_unpack_to_more_than_the_data_set_is_not_unpacked(small,
 
 def test_file_larger_than_the_data_set_is_not_read_to_its_end(small, tmp_path):
     folder = fill(tmp_path / "mine", "mnist")
-    os.truncate(folder / NAMES[0], 1 << 22)
-    with pytest.raises(ChecksumError, match="it has more than 1048600 bytes"):
-        data.mnist(folder)
+    os.truncate(folder / NAMES[0], 1 << 25)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ChecksumError, match="it has more than 1048600 bytes"):
+            data.mnist(folder)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4e6
 
 
 @pytest.mark.parametrize("unpack", [False, True])

@@ -15,10 +15,12 @@ import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from email.message import Message
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+import requests
+from half import HalfWritten
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -59,11 +61,13 @@ ANSWERS = {
     "round": b"HTTP/1.1 302 Found\r\nLocation: /round/values.gz\r\n\r\n",
     "terminal": b"HTTP/1.1 404 \x1b[2J\r\n\r\n",
 }
-# What is sent first, and what is sent then for ever.
+# What is sent first, and what is sent then again and again, until there are FAR_TOO_MANY bytes: so that what reads all
+# of it fails its test instead of filling the memory.
+FAR_TOO_MANY = 100 * len(GOOD)
 ENDLESS = {
     "endless": (b"HTTP/1.1 200 OK\r\n\r\n", GOOD),
     "endless-redirect": (b"HTTP/1.1 302 Found\r\nLocation: /good/values.gz\r\n\r\n", GOOD),
-    "endless-headers": (b"HTTP/1.1 200 OK\r\n", b"x: y\r\n"),
+    "endless-headers": (b"HTTP/1.1 200 OK\r\n", b"x: y\r\n" * 1000),
     "endless-header": (b"HTTP/1.1 200 OK\r\nx: ", GOOD.replace(b"\n", b"")),
     "endless-chunk-size": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0" * 100_000),
 }
@@ -109,7 +113,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif behaviour in ENDLESS:
             first, then = ENDLESS[behaviour]
             write(first)
-            while not closing.is_set():
+            for _ in range(0, FAR_TOO_MANY, len(then)):
                 write(then)
         elif behaviour in TRICKLES:
             write(TRICKLES[behaviour])
@@ -207,7 +211,7 @@ def test_cached_file_is_not_downloaded_again(server, tmp_path):
     assert len(server.asked) == 1
 
 
-@pytest.mark.parametrize("damaged", [b"", GOOD[:1000], GOOD + b"!"])
+@pytest.mark.parametrize("damaged", [b"", GOOD[:1000], GOOD + b"!", GOOD[:-1] + b"\xfe"])
 def test_damaged_cached_file_is_set_aside_and_downloaded_again(server, tmp_path, damaged):
     (tmp_path / FILE.name).write_bytes(damaged)
     assert fetch(FILE, [server.mirror("good")], tmp_path) == GOOD
@@ -219,7 +223,7 @@ def test_damaged_cached_file_is_not_used_without_a_network(dead_port, tmp_path):
     (tmp_path / FILE.name).write_bytes(b"damaged")
     with pytest.raises(DownloadError, match=r"values\.gz: its sha256 is"):
         fetch(FILE, [dead_port], tmp_path)
-    assert names(tmp_path) == ["values.gz.rejected"]
+    assert names(tmp_path) == [FILE.name, "values.gz.rejected"]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
@@ -276,6 +280,25 @@ def test_mirror_that_sends_a_byte_now_and_then_is_given_up(server, tmp_path, beh
     with pytest.raises(DownloadError, match=r"not all of it came in 0\.3 seconds"):
         fetch(FILE, [server.mirror(behaviour)], tmp_path, limit=0.3)
     assert names(tmp_path) == []
+
+
+def test_mirror_has_a_minute_and_what_the_file_takes_at_10_kb_a_second(tmp_path, monkeypatch):
+    limits = []
+    monkeypatch.setattr(download, "_download", lambda url, size, timeout, limit: limits.append(limit) or GOOD)
+    fetch(FILE, ["http://nowhere/"], tmp_path)
+    assert limits == [60 + len(GOOD) / 10_000]
+
+
+def test_no_answer_is_waited_for_without_end(server, tmp_path, monkeypatch):
+    timeouts, get = [], requests.Session.get
+
+    def get_and_tell(session, url, *, timeout, **options):
+        timeouts.append(timeout)
+        return get(session, url, timeout=timeout, **options)
+
+    monkeypatch.setattr(requests.Session, "get", get_and_tell)
+    fetch(FILE, [server.redirect(server.mirror("good") + FILE.name)], tmp_path)
+    assert timeouts == [(10, 30)] * 2  # to connect, and between two pieces
 
 
 def test_every_mirror_and_the_way_by_hand_are_listed_when_all_fail(server, dead_port, tmp_path):
@@ -449,21 +472,13 @@ def test_folder_that_cannot_be_used_is_named(tmp_path):
         fetch(FILE, [], tmp_path / "file" / "folder")
 
 
-@contextmanager
-def full_disk(path, mode):
-    """In the place of `open`: a file that takes half of what is written, then the disk is full."""
-
-    def write(contents):
-        file.write(contents[: len(contents) // 2])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with open(path, mode) as file:
-        yield SimpleNamespace(read=file.read, write=write)
+def full_disk():
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @pytest.mark.parametrize("first", ["good", "wrong"])
 def test_full_disk_is_named_and_no_mirror_is_blamed_for_it(server, tmp_path, monkeypatch, first):
-    monkeypatch.setattr(download, "open", full_disk, raising=False)
+    monkeypatch.setattr(download, "open", partial(HalfWritten, full_disk), raising=False)
     with pytest.raises(DownloadError) as caught:
         fetch(FILE, [server.mirror(first), server.mirror("good")], tmp_path, by_hand="By hand: so.")
     assert f"the folder {tmp_path} cannot be used" in str(caught.value)
@@ -517,30 +532,26 @@ def test_process_killed_while_it_downloads_leaves_nothing(server, tmp_path):
     assert fetch(FILE, [server.mirror("good")], tmp_path) == GOOD
 
 
-HALF_WRITTEN = """
-class Slow:
-    def __init__(self, path, mode):
-        self.file = open(path, mode)
-    def __enter__(self):
-        return self
-    def __exit__(self, *_):
-        pass
-    def write(self, contents):
-        self.file.write(contents[:1000])
-        self.file.flush()
-        print("now", flush=True)
-        time.sleep(60)
-download.open = Slow
+WAIT_WHEN_HALF_WRITTEN = f"""
+sys.path.append({str(Path(__file__).parent)!r})
+from functools import partial
+from half import HalfWritten
+
+def wait():
+    print("now", flush=True)
+    time.sleep(60)
+
+download.open = partial(HalfWritten, wait)
 """
 
 
 def test_what_a_process_killed_while_it_writes_leaves_is_never_used_and_later_removed(server, tmp_path):
-    process = start([server.mirror("good")], tmp_path, HALF_WRITTEN)
+    process = start([server.mirror("good")], tmp_path, WAIT_WHEN_HALF_WRITTEN)
     assert process.stdout.readline() == b"now" + os.linesep.encode()
     process.kill()
     process.communicate()
     [part] = tmp_path.iterdir()
-    assert part.name.endswith(".part") and part.stat().st_size == 1000
+    assert part.name.endswith(".part") and part.stat().st_size == len(GOOD) // 2
 
     assert fetch(FILE, [server.mirror("good")], tmp_path) == GOOD
     assert names(tmp_path) == [FILE.name, part.name]  # it might still be in the writing
@@ -548,6 +559,24 @@ def test_what_a_process_killed_while_it_writes_leaves_is_never_used_and_later_re
     os.utime(part, (two_hours_ago, two_hours_ago))
     assert fetch(FILE, [], tmp_path) == GOOD
     assert names(tmp_path) == [FILE.name]
+
+
+def test_good_file_that_another_process_puts_there_meanwhile_is_left_there(dead_port, tmp_path, monkeypatch):
+    path = tmp_path / FILE.name
+    path.write_bytes(b"damaged")
+
+    @contextmanager
+    def open_and_mend(name, mode):
+        with open(name, mode) as file:
+            yield file
+        if name == path:
+            path.write_bytes(GOOD)
+
+    monkeypatch.setattr(download, "open", open_and_mend, raising=False)
+    with pytest.raises(DownloadError):
+        fetch(FILE, [dead_port], tmp_path)
+    assert path.read_bytes() == GOOD
+    assert (tmp_path / "values.gz.rejected").read_bytes() == b"damaged"
 
 
 def test_contents_are_those_that_were_checked_whatever_happens_to_the_file(server, tmp_path, monkeypatch):

@@ -9,9 +9,9 @@ import sys
 import time
 import tracemalloc
 
-import hostile
 import numpy as np
 import pytest
+from hostile import SEEDS, TARGETS, files, lines, taken
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,34 +25,44 @@ from minibp.errors import ArgumentError, CheckpointError, DivergenceError, FileF
 from minibp.schedules import Step
 
 HUGE = 2**60
-REDUCE, WARMUP, COSINE = 0, 1, 2  # of hostile.SCHEDULES, with SGD; with Adam, 4 more
+SECONDS, MEMORY = 5, 5e6  # that one input may take; most take milliseconds and less than 0.1 MB
+REDUCE, WARMUP, COSINE = 0, 1, 2  # of files.SCHEDULES, with SGD; with Adam, 4 more
 
 
-@pytest.mark.parametrize("target", list(hostile.TARGETS))
+def within_memory(target, data):
+    """Try an input, and see how much memory is set aside for it."""
+    tracemalloc.start()
+    try:
+        TARGETS[target](data)
+        assert tracemalloc.get_traced_memory()[1] < MEMORY
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("target", list(TARGETS))
 def test_any_bytes_give_the_right_object_or_an_error_of_the_project(target):
-    @settings(max_examples=100)
+    for data in SEEDS[target]:  # those that fuzzing starts from; what all inputs share is made here
+        within_memory(target, data)
+
+    @settings(max_examples=100, deadline=SECONDS * 1000)
     @given(data=st.binary(max_size=60))
     def check(data):
-        hostile.TARGETS[target](data)
+        within_memory(target, data)
 
     check()
-
-
-@pytest.mark.parametrize("target", list(hostile.TARGETS))
-def test_the_inputs_that_fuzzing_starts_from_are_fine(target):
-    for data in hostile.SEEDS[target]:
-        hostile.TARGETS[target](data)
 
 
 # --- checkpoints ---------------------------------------------------------------------------------------------------
 
 
 def resume(which, change):
-    """Go on from a checkpoint written in the second epoch, with its contents changed and a checksum that fits."""
-    contents, arrays = pickle.loads(hostile.good_checkpoints(which)[-1])
+    """Go on from a checkpoint written in the second epoch, with its contents changed and a checksum that fits; gives
+    what `files.training` does.
+    """
+    contents, arrays = pickle.loads(files.good_checkpoints(which)[-1])
     change(contents)
-    hostile._write(tensorfile.to_bytes(KIND, contents, arrays))
-    hostile.training(which)
+    files.write(tensorfile.to_bytes(KIND, contents, arrays))
+    return files.training(which)
 
 
 def put(*path_and_value):
@@ -67,9 +77,9 @@ def put(*path_and_value):
     return change
 
 
-@pytest.mark.parametrize("which", range(2 * len(hostile.SCHEDULES)))
+@pytest.mark.parametrize("which", range(2 * len(files.SCHEDULES)))
 def test_a_checkpoint_that_is_not_changed_is_gone_on_from(which):
-    resume(which, lambda contents: None)
+    assert resume(which, lambda contents: None) == (files.STOPS[-1], files.undisturbed(which))
 
 
 @pytest.mark.parametrize(("which", "change", "message"), [
@@ -116,30 +126,25 @@ def test_a_factor_that_takes_the_rate_beyond_all_numbers_is_a_divergence():
 # --- sizes ---------------------------------------------------------------------------------------------------------
 
 
-def header(**arrays):
-    """A file that is all header: name -> shape, of float32."""
-    listed = {
-        name: {"dtype": "F32", "shape": shape, "data_offsets": [0, 4 * shape[0]]} for name, shape in arrays.items()
-    }
-    return hostile._with_header({"__metadata__": {"minibp": "{}"}, **listed}, b"some")
-
-
 def claims(kind):
     """Files that claim 2**60 items: in the header, in the length of the header, in the description of a network."""
-    yield header(W=[HUGE])
-    yield HUGE.to_bytes(8, "little") + header(W=[1])[8:]
+    good = tensorfile.to_bytes(kind, {}, {"W": np.ones(1, "f4")})
+    header, values = taken.parts(good)
+    header["W"] = {"dtype": "F32", "shape": [HUGE], "data_offsets": [0, 4 * HUGE]}
+    yield taken.joined(header, values)
+    yield HUGE.to_bytes(8, "little") + good[8:]
     yield tensorfile.to_bytes(kind, {}, {"W": np.zeros((0, 2**58), "f4")})
     for layer in (["Dense", {"n_in": HUGE, "n_out": HUGE}], ["BatchNorm", {"n": HUGE}], ["Dense", {"n_in": 9**9}]):
         described = {"layers": [layer], "loss": ["QuadraticLoss", {}], "dtype": "float32", "fit": {}, "history": []}
         yield tensorfile.to_bytes(kind, described, {"layers.0.W": np.zeros((0, 2**58), "f4")})
 
 
-@pytest.mark.parametrize(("kind", "reader"), [("network", load), (KIND, lambda path: hostile.training(0))])
+@pytest.mark.parametrize(("kind", "reader"), [("network", load), (KIND, lambda path: files.training(0))])
 def test_a_file_that_claims_too_much_sets_no_memory_aside(kind, reader):
-    hostile.good_checkpoints(0)  # else their memory would be counted
+    files.good_checkpoints(0)  # else their memory would be counted
     for content in claims(kind):
-        hostile._remove()
-        path = hostile._write(content)
+        files.remove()
+        path = files.write(content)
         tracemalloc.start()
         try:
             with pytest.raises((FileFormatError, CheckpointError)):
@@ -177,7 +182,7 @@ def test_a_name_that_is_no_text_is_shown_in_escapes(monkeypatch):
 @pytest.mark.parametrize("units", [[2**44], [2**40, 2**40], [2**60], [10**30]])
 def test_units_beyond_all_memory_are_an_error(units, capsys):
     words = list(map(str, units))
-    assert main("mnist", lambda folder: hostile.SPLITS, ["--model", "mlp", "--hidden", *words]) == 2
+    assert main("mnist", lambda folder: lines.SPLITS, ["--model", "mlp", "--hidden", *words]) == 2
     assert "memory" in capsys.readouterr().err
     assert moons.main(["--nodes", "2", *words, "2"]) == 2
     assert "memory" in capsys.readouterr().err

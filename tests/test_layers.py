@@ -447,6 +447,15 @@ def test_weights_that_do_not_fit_are_refused(W, message):
         Dense(2, 3, W=W)
 
 
+def test_arguments_that_a_layer_has_not_are_refused():
+    with pytest.raises(TypeError, match=r"ReLU\(\) takes no arguments"):
+        ReLU(0.1)
+    with pytest.raises(TypeError, match=r"Flatten\(\) takes no arguments"):
+        Flatten(shape=(28, 28))
+    with pytest.raises(TypeError, match="slopes"):
+        LeakyReLU(slopes=0.1)
+
+
 @pytest.mark.parametrize("slope", [-0.1, 1.1, math.nan])
 def test_slopes_outside_are_refused(slope):
     with pytest.raises(ArgumentError, match=r"LeakyReLU: slope must lie in \[0, 1\), got"):

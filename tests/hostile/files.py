@@ -1,0 +1,203 @@
+"""The readers of files, and the trainings that go on from one."""
+
+import gzip
+import json
+import os
+import pickle
+import struct
+import tempfile
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+
+import numpy as np
+import safetensors.numpy
+
+from minibp import (
+    SGD,
+    Adam,
+    BatchNorm,
+    Checkpoint,
+    Dense,
+    Dropout,
+    EarlyStopping,
+    LeakyReLU,
+    Network,
+    SoftmaxCrossEntropy,
+    load,
+    saving,
+    tensorfile,
+    train,
+)
+from minibp.checkpoint import KIND
+from minibp.data import Dataset
+from minibp.errors import (
+    BackendError,
+    CheckpointError,
+    DivergenceError,
+    FileFormatError,
+    MinibpError,
+    UnknownNameError,
+)
+from minibp.idx import read_idx
+from minibp.schedules import Constant, Cosine, ReduceOnPlateau, Schedule, Step, Warmup
+
+from .taken import Taken, parts
+
+FOLDER = tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
+PATH = os.path.join(FOLDER.name, "file")
+
+
+def write(content: bytes, path: str = PATH) -> str:
+    """Write a file; gives its path."""
+    with open(path, "wb") as file:
+        file.write(content)
+    return path
+
+
+def remove() -> None:
+    """Remove what is in the scratch folder."""
+    for name in os.listdir(FOLDER.name):
+        os.unlink(os.path.join(FOLDER.name, name))
+
+
+IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: "i2", 0x0C: "i4", 0x0D: "f4", 0x0E: "f8"}
+
+
+def idx(data: bytes) -> None:
+    """An IDX file, gzipped and not: refused, or the array is what is in it."""
+    for content in (data, b"\x1f\x8b\x08" + data, gzip.compress(data, 1)):
+        try:
+            array = read_idx(write(content))
+        except FileFormatError:
+            continue
+        unpacked = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+        code, dimensions = unpacked[2:4]
+        assert array.dtype == IDX_TYPES[code]
+        assert array.shape == struct.unpack_from(f">{dimensions}I", unpacked, 4)
+        assert array.astype(array.dtype.newbyteorder(">")).tobytes() == unpacked[4 + 4 * dimensions :]
+
+
+@cache
+def good_networks() -> list[bytes]:
+    layers = [Dense(2, 3), BatchNorm(3), LeakyReLU(0.1), Dropout(0.5), Dense(3, 2)]
+    nets = [Network(layers, SoftmaxCrossEntropy()), Network([Dense(1, 2)], SoftmaxCrossEntropy(), dtype="float64")]
+    good = []
+    for net in nets:
+        saving.save(net, PATH)
+        good.append(pickle.dumps(tensorfile.read(PATH, saving.KIND)))
+    return good
+
+
+@cache
+def whole(kind: str, good: bytes) -> bytes:
+    """A good file that is not changed."""
+    return tensorfile.to_bytes(kind, *pickle.loads(good))
+
+
+def exact(arrays: dict) -> dict:
+    """Arrays, to the bit."""
+    return {name: (array.dtype, array.shape, array.tobytes()) for name, array in arrays.items()}
+
+
+def model(data: bytes) -> None:
+    """A saved network: refused, or it is what is in the file, and of use."""
+    content = Taken(data).file(saving.KIND, good_networks())
+    try:
+        net = load(write(content))
+    except (FileFormatError, UnknownNameError):
+        assert content not in [whole(saving.KIND, each) for each in good_networks()]
+        return
+    described = json.loads(parts(content)[0]["__metadata__"][tensorfile.KEY])["contents"]
+    assert str(net.dtype) == described["dtype"]
+    specs, made = [*described["layers"], described["loss"]], [*net.layers, net.loss]
+    for (name, config), part in zip(specs, made, strict=True):
+        assert type(part).__name__ == name and part.config().items() >= dict(config).items()
+    held = {
+        f"layers.{i}.{name}": array
+        for i, layer in enumerate(net.layers)
+        for name, array in {**layer.params, **layer.state}.items()
+    }
+    assert exact(held) == exact(safetensors.numpy.load(content))
+    assert repr(net)
+    x = np.ones((1, *(net.layers[0].in_shape or (2,))))
+    with np.errstate(all="ignore"), suppress(MinibpError):
+        assert net.predict(x).shape == (1, net.outputs(x.shape))
+
+
+DATA = Dataset(np.linspace(-1, 1, 8).reshape(4, 2), np.array([0, 1, 1, 0]))
+EPOCHS = 2
+SCHEDULES: list[Callable[[], Schedule]] = [
+    lambda: ReduceOnPlateau(0.1, patience=1),
+    lambda: Warmup(Step(0.1, every=2), steps=3),
+    lambda: Cosine(0.1, steps=4),
+    lambda: Constant(0.1),
+]
+
+
+def training(which: int, stop_after: int | None = None) -> tuple[int, dict]:
+    """A small training that is kept in a file, and goes on from there where one is: the step that it begins after, and
+    the arrays that it ends with.
+    """
+    net = Network([Dense(2, 2), BatchNorm(2), Dropout(0.5)], SoftmaxCrossEntropy())
+    schedule = SCHEDULES[which % len(SCHEDULES)]()
+    optimizer = Adam(net, schedule) if which // len(SCHEDULES) else SGD(net, schedule, momentum=0.5)
+    checkpoint = Checkpoint(PATH, 1, EarlyStopping(net, patience=1))
+    epochs = train(net, optimizer, DATA, EPOCHS, 2, validation=DATA, checkpoint=checkpoint)
+    for epoch in checkpoint.history:
+        assert f"{epoch} {epoch.val_loss:.4f} {epoch.val_accuracy:.4f}"
+    begun, step = optimizer.steps, checkpoint.step_done
+
+    def step_done():
+        if stop_after is not None and optimizer.steps >= stop_after:
+            checkpoint.interrupt()
+        step()
+
+    checkpoint.step_done = step_done
+    for epoch in epochs:
+        if isinstance(schedule, ReduceOnPlateau):
+            schedule.update(epoch.val_loss)
+        checkpoint.stopping.should_stop(epoch.val_loss)
+        assert f"{epoch}"
+    return begun, exact({"params": net.params, "state": net.state})
+
+
+STOPS = (0, 1, 3)  # after no step, in the first epoch, and in the second
+
+
+@cache
+def good_checkpoints(which: int) -> list[bytes]:
+    """One of each of STOPS."""
+    good = []
+    for steps in STOPS:
+        remove()
+        with suppress(KeyboardInterrupt):
+            training(which, steps)
+        good.append(pickle.dumps(tensorfile.read(PATH if steps else f"{PATH}.previous", KIND)))
+    return good
+
+
+@cache
+def undisturbed(which: int) -> dict:
+    """What the training ends with."""
+    remove()
+    return training(which)[1]
+
+
+def checkpoint(data: bytes) -> None:
+    """A training kept in a file: refused, or it goes on to its end; from a good file, to the very same end."""
+    taken = Taken(data)
+    which = taken.below(2 * len(SCHEDULES))
+    good, end = good_checkpoints(which), undisturbed(which)
+    content = taken.file(KIND, good)
+    remove()
+    write(content)
+    for stop, each in zip(STOPS, good, strict=True):
+        if content == whole(KIND, each):
+            assert training(which) == (stop, end)
+            return
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        with suppress(CheckpointError, DivergenceError, FileFormatError, BackendError):
+            training(which)
