@@ -25,7 +25,7 @@ from minibp.checks import PICTURES, new_file, new_picture
 from minibp.data import Dataset, Splits
 from minibp.errors import ArgumentError, CheckpointWarning, MissingExtraError
 from minibp.optimizers import OPTIMIZERS, by_name
-from minibp.status import exit_status
+from minibp.program import exit_status, parsed
 
 COLUMNS = ("epoch", "loss", "test_loss", "test_accuracy", "seconds")
 
@@ -89,7 +89,7 @@ def main(
     dataset: str, loader: Callable[..., Splits], arguments: Sequence[str] | None = None, model: str = "mlp"
 ) -> int:
     """Run the script of a data set, with this model by default; returns the exit status."""
-    options = parser(dataset, model).parse_args(arguments)
+    options = parsed(parser(dataset, model), arguments)
     smaller = "give fewer units, --hidden, or smaller batches, --batch-size"
 
     def interrupted() -> str:

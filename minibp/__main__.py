@@ -12,8 +12,8 @@ from .commands import DATASETS, evaluation, images, predictions, testing
 from .doctor import report
 from .errors import ArgumentError
 from .network import Network
+from .program import exit_status, parsed
 from .saving import load
-from .status import exit_status
 
 
 def parser() -> argparse.ArgumentParser:
@@ -70,7 +70,7 @@ def network(options: argparse.Namespace) -> Network:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks for; returns the exit status."""
-    options = parser().parse_args(arguments)
+    options = parsed(parser(), arguments)
     return exit_status(lambda: run(options))
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from minibp import SGD, BinaryCrossEntropy, Dense, Loss, Network, QuadraticLoss, Sigmoid
 from minibp.checks import at_least_one, new_picture
 from minibp.errors import MissingExtraError
-from minibp.status import exit_status
+from minibp.program import exit_status, parsed
 
 STARTS = ((0.6, 0.9), (2.0, 2.0))  # w and b
 LOSSES: dict[str, type[Loss]] = {"quadratic": QuadraticLoss, "cross-entropy": BinaryCrossEntropy}
@@ -96,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
     p.add_argument("--lr", type=float, default=0.15, help="learning rate; default 0.15")
     p.add_argument("--steps", type=int, default=300, help="steps of training; default 300")
     p.add_argument("--plot", metavar="FILE", help="draw output and cost over the steps (png, svg, pdf)")
-    options = p.parse_args(arguments)
+    options = parsed(p, arguments)
     return exit_status(lambda: run(options), "give fewer --steps")
 
 

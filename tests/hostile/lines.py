@@ -43,7 +43,7 @@ class Confined:
     """The parser of a script: files go to a scratch folder, and no training is long."""
 
     def __init__(self, parser: argparse.ArgumentParser):
-        self.parser = parser
+        self.parser, self.error = parser, parser.error
 
     def parse_args(self, arguments: list[str]) -> argparse.Namespace:
         options = self.parser.parse_args(arguments)

@@ -1,9 +1,11 @@
-"""How programs end: the exit status, and one line on stderr."""
+"""How programs begin and end: command lines, the exit status, and one line on stderr."""
+
+import argparse
 
 import pytest
 
 from minibp.errors import ArgumentError
-from minibp.status import exit_status
+from minibp.program import exit_status, parsed
 
 
 @pytest.mark.parametrize(("error", "status", "line"), [
@@ -28,3 +30,22 @@ def test_where_all_goes_well_nothing_is_said(capsys):
 def test_a_mistake_in_the_program_is_not_hidden():
     with pytest.raises(ZeroDivisionError):
         exit_status(lambda: 1 / 0)
+
+
+@pytest.fixture
+def parser():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--lr", type=float)
+    return parser
+
+
+def test_command_lines_are_read(parser, monkeypatch):
+    assert parsed(parser, ["--lr", "0.5"]).lr == 0.5
+    monkeypatch.setattr("sys.argv", ["program", "--lr=2"])
+    assert parsed(parser, None).lr == 2
+
+
+def test_the_end_of_the_options_is_no_value(parser, capsys):
+    with pytest.raises(SystemExit) as end:
+        parsed(parser, ["--lr=--"])
+    assert end.value.code == 2 and "--lr=-- has no value" in capsys.readouterr().err

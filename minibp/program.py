@@ -1,11 +1,21 @@
-"""exit_status(): how the programs end - what goes wrong as one line, and the exit status."""
+"""What the programs have in common: how a command line is read, and how they end."""
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from .errors import MinibpError
+
+
+def parsed(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options of a command line, by default of this process; it ends with what is wrong with them."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    for each in arguments:
+        if each.startswith("--") and each.endswith("=--"):  # before Python 3.13 argparse makes an empty list of that
+            parser.error(f"{each} has no value: -- ends the options")
+    return parser.parse_args(arguments)
 
 
 def exit_status(
