@@ -39,7 +39,8 @@ class Batches:
         wider = dataset.x.dtype.itemsize > net.dtype.itemsize
         if wider and (bad := first_not_finite(dataset.x, net.dtype)) is not None:
             raise InputError(
-                f"x holds numbers that are too large for {net.dtype}, first in sample {bad}; scale them to about -1..1"
+                f"x holds numbers that are too large for {net.dtype}, or NaN, first in sample {bad}; "
+                "scale them to about -1..1"
             )
         self.t = net.enter_targets(dataset.t, n, net.outputs(dataset.x.shape))
         self.x = dataset.x.reshape(n, *net.sample(dataset.x.shape))

@@ -254,7 +254,8 @@ class Checkpoint:
         if begun > epochs:
             differ.append(f"  epochs\n    here         {epochs}\n    in the file  {begun} are begun already")
         if differ:
-            cure = f"Start it as it was begun; or, to begin anew, {self._anew()}"
+            rate = " (a learning rate may depend on the number of epochs)" if "learning rate" in str(differ) else ""
+            cure = f"Start it as it was begun{rate}; or, to begin anew, {self._anew()}"
             lines = "\n".join(differ)
             raise CheckpointError(f"{path} is a checkpoint of another training:\n{lines}\n{cure}")
 
