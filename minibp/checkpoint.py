@@ -48,12 +48,14 @@ class Checkpoint:
     weights of a run that nothing disturbed, on the same machine with the same number of threads. Only the epochs that
     are still to be trained are yielded; those before are in ``checkpoint.history``.
 
-    The file is written before the first step, then after every so many epochs or steps, and after the last epoch; what
-    follows is made again where a loop is left by ``break``. An epoch's is
-    written when the caller's loop asks for the next, so that what the loop did (a schedule told the loss, early
-    stopping) is in it. The one before is kept as ``<path>.previous``: where the newer is damaged, it is taken, with a
-    warning. A file that cannot be written, on a full disk, is a warning too, and the training goes on; but for the
-    first one, which is an error. Two trainings must not use one file at once.
+    The file is written before the first step, then after every so many epochs or steps, and after the last epoch. An
+    epoch's is written when the caller's loop asks for the next, so that what the loop did (a schedule told the loss,
+    early stopping) is in it; the epoch at which a loop is left by ``break`` is trained again. All attributes of layers,
+    loss, optimizer and schedule are kept, also of classes of your own, but for arrays of layers (see `Layer`).
+
+    The file before is kept as ``<path>.previous``: where the newer is damaged, it is taken, with a warning. A file that
+    cannot be written, on a full disk, is a warning too, and the training goes on; but for the first one, which is an
+    error. Two trainings must not use one file at once.
 
     Whether a file is of this training is seen from the network, the optimizer, the batch size, the starting weights and
     the data, of which a hash is taken when `train` is called: they are read once more.
