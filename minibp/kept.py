@@ -112,10 +112,11 @@ def refuse_new(now: Any, start: Any, name: str) -> None:
     elif isinstance(now, list):
         kind, *of = now
         like, *was = start if isinstance(start, list) else [None]
-        same = kind == like and (kind != "object" or of[0] == was[0])
-        if kind in ("program", "generator", "object") and not same and of[0] not in SCHEDULES:
-            what = of[0] if kind == "object" else kind
-            raise ArgumentError(f"a checkpoint cannot keep {name}, which has become a {what}: give it one at the start")
+        same = kind == like and (kind not in ("object", "program") or of[0] == was[0])
+        found = same or (kind == "object" and of[0] in SCHEDULES)
+        if kind in ("program", "generator", "object") and not found:
+            what = kind if kind == "generator" else of[0]
+            raise ArgumentError(f"a checkpoint cannot keep {name}, which has become {what}: give it one at the start")
         if kind == "object":
             refuse_new(of[1], was[1] if same else None, name)
         elif kind in ("list", "tuple", "dict"):

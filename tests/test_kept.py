@@ -25,7 +25,7 @@ class Noise(Layer):
     """A generator, a number that becomes a float, a text, and an array of the last batch."""
 
     def __init__(self):
-        self.random, self.size, self.phase = np.random.default_rng(0), 1, "early"
+        self.random, self.size, self.phase, self.f = np.random.default_rng(0), 1, "early", math.sqrt
 
     def formula(self, x):
         if not self.training:
@@ -149,8 +149,11 @@ class Own(Schedule):
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    (lambda run: setattr(run.optimizer, "lr", Own()), r"schedule, which has become a Own: give it one at the start"),
-    (lambda run: setattr(run.net.layers[4], "random", math.sqrt), r"parts: layer 4: random, which has become a prog"),
+    (lambda run: setattr(run.optimizer, "lr", Own()), r"schedule, which has become Own: give it one at the start"),
+    (lambda run: setattr(run.net.layers[4], "random", math.sqrt), r"parts: layer 4: random, which has become sqrt"),
+    (lambda run: setattr(run.net.layers[4], "f", math.exp), r"parts: layer 4: f, which has become exp"),
+    (lambda run: setattr(run.net.layers[4], "more", [Own()]), r"a value of parts: layer 4: more, which has become O"),
+    (lambda run: setattr(run.net.layers[4], "more", np.random.default_rng()), r"parts: .* more, which has become gen"),
     (lambda run: setattr(run.net.layers[4], "more", [[[[[[0]]]]]]), r"Noise\(\): more.*: lists or objects lie in each"),
     (lambda run: setattr(run.net.layers[4], "more", {1, 2}), r"Noise\(\): more, a set: use numbers, texts"),
 ])  # fmt: skip
