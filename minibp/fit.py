@@ -68,6 +68,8 @@ def words(value: Any) -> str:
     kind, *of = value
     if kind == "object":
         return call(of[0].rpartition(".")[2], of[1])
+    if kind == "enum":
+        return ".".join(of)
     if kind in ("list", "tuple"):
         inner = ", ".join(map(words, of[0]))
         return f"[{inner}]" if kind == "list" else f"({inner})"

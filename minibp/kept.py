@@ -7,6 +7,7 @@ classes is checked, by an ArgumentError or another ValueError.
 from __future__ import annotations
 
 import copy
+import enum
 import inspect
 import types
 from itertools import zip_longest
@@ -80,6 +81,8 @@ def encode(value: Any, name: str, depth: int = 0) -> Any:
         return ["numpy", value.dtype.str, value.item()]
     if _is_programs(value):
         return ["program", getattr(value, "__qualname__", type(value).__name__)]
+    if isinstance(value, enum.Enum):
+        return ["enum", type(value).__name__, value.name]
     if depth == DEEPEST:
         raise ArgumentError(f"a checkpoint cannot keep {name}: lists or objects lie in each other, over {DEEPEST} deep")
 
@@ -112,9 +115,9 @@ def refuse_new(now: Any, start: Any, name: str) -> None:
     elif isinstance(now, list):
         kind, *of = now
         like, *was = start if isinstance(start, list) else [None]
-        same = kind == like and (kind not in ("object", "program") or of[0] == was[0])
+        same = kind == like and (kind not in ("object", "enum", "program") or of[0] == was[0])
         found = same or (kind == "object" and of[0] in SCHEDULES)
-        if kind in ("program", "generator", "object") and not found:
+        if kind in ("program", "generator", "enum", "object") and not found:
             what = kind if kind == "generator" else of[0]
             raise ArgumentError(f"a checkpoint cannot keep {name}, which has become {what}: give it one at the start")
         if kind == "object":
@@ -180,6 +183,8 @@ def decode(plain: Any, here: Any, in_place: bool) -> Any:
         return {key: decode(value, by_key.get(key), in_place) for key, value in pairs}
     if kind == "program" and _is_programs(here):
         return here
+    if kind == "enum" and isinstance(here, enum.Enum) and of[0] == type(here).__name__:
+        return type(here)[of[1]]
     if kind == "generator" and isinstance(here, np.random.Generator):
         made = here if in_place else copy.deepcopy(here)
         made.bit_generator.state = decode(of[0], None, in_place)

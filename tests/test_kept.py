@@ -1,5 +1,6 @@
 """What a checkpoint keeps of layers, losses, optimizers and schedules, also of a user's own."""
 
+import enum
 import math
 
 import numpy as np
@@ -21,16 +22,20 @@ def path(tmp_path):
     return tmp_path / "run.ckpt"
 
 
+class Phase(enum.Enum):
+    EARLY, LATE = 0.9, 0.8
+
+
 class Noise(Layer):
-    """A generator, a number that becomes a float, a text, and an array of the last batch."""
+    """A generator, a number that becomes a float, a member of an enum, and an array of the last batch."""
 
     def __init__(self):
-        self.random, self.size, self.phase, self.f = np.random.default_rng(0), 1, "early", math.sqrt
+        self.random, self.size, self.phase, self.f = np.random.default_rng(0), 1, Phase.EARLY, math.sqrt
 
     def formula(self, x):
         if not self.training:
             return x
-        self.size, self.phase, self.seen = self.size * 0.9, "late", x
+        self.size, self.phase, self.seen = self.size * self.phase.value, Phase.LATE, x
         return x + self.xp.asarray(self.random.normal(size=x.shape) * self.size, x.dtype)
 
     def gradient(self, dy):
