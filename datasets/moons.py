@@ -35,7 +35,7 @@ from minibp import (
 )
 from minibp.checks import at_least_one, new_picture
 from minibp.errors import ArgumentError
-from minibp.program import exit_status, parsed
+from minibp.program import exit_status, given, parsed
 
 from .script import plotter
 
@@ -164,7 +164,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     p.add_argument("--nodes", type=int, nargs="+", default=[2, 8, 8, 2], metavar="N", help="default 2 8 8 2")
     p.add_argument("--output", choices=list(OUTPUTS), help="last layer and loss; without it, all three")
     p.add_argument("--epochs", type=int, default=2000, help="steps of training; default 2000")
-    p.add_argument("--plot", metavar="FILE", help="draw the decision boundaries side by side (png, svg, pdf)")
+    boundaries = "draw the decision boundaries side by side (png, svg, pdf)"
+    p.add_argument("--plot", type=given, metavar="FILE", help=boundaries)
     options = parsed(p, arguments)
     return exit_status(lambda: run(options), "give fewer --nodes")
 

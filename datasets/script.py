@@ -25,7 +25,7 @@ from minibp.checks import PICTURES, new_file, new_picture
 from minibp.data import Dataset, Splits
 from minibp.errors import ArgumentError, CheckpointWarning, MissingExtraError
 from minibp.optimizers import OPTIMIZERS, by_name
-from minibp.program import exit_status, parsed
+from minibp.program import exit_status, given, parsed
 
 COLUMNS = ("epoch", "loss", "test_loss", "test_accuracy", "seconds")
 
@@ -76,13 +76,6 @@ def parser(dataset: str, model: str) -> argparse.ArgumentParser:
         "--quiet", action="store_true", help="only the last line, or the last table of --compare-losses and --probe"
     )
     return p
-
-
-def given(text: str) -> str:
-    """The name of a file: an empty one, of a variable that the shell does not know, would be taken for none."""
-    if not text:
-        raise argparse.ArgumentTypeError("it is empty: give a name, or leave the option out")
-    return text
 
 
 def main(

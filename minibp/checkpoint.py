@@ -13,7 +13,7 @@ import numpy as np
 
 from .backend import moved, to_host
 from .batches import Batches
-from .checks import instance, new_file, number, real
+from .checks import at_least_zero, instance, new_file, number, real
 from .errors import (
     ArgumentError,
     BackendError,
@@ -24,11 +24,11 @@ from .errors import (
     ShapeError,
 )
 from .fit import differences, fit
-from .kept import attributes, count, decode, encode, encoded, number_like, refuse_new, restore
+from .kept import Keeper
 from .network import Network
 from .optimizer import Optimizer
 from .progress import Epoch, Progress
-from .schedules import Schedule
+from .restored import put, read_object
 from .stopping import EarlyStopping
 from .tensorfile import printable, read, to_bytes, write_atomically
 
@@ -114,9 +114,9 @@ class Checkpoint:
         FileFormatError
             If it is damaged beyond use, and the one before too, is none of this kind, or contradicts itself.
         ArgumentError
-            If the network has a generator of another kind than its own, or shares it with a layer; if `stopping` is
-            another network's; if an average of the optimizer is NaN or infinite; or if a layer, the loss, the optimizer
-            or the schedule has an attribute that a checkpoint cannot keep.
+            If the network has a generator of another kind than its own; if `stopping` is another network's; if an
+            average of the optimizer is NaN or infinite; or if a layer, the loss, the optimizer, the schedule or
+            `stopping` has an attribute that a checkpoint cannot keep.
         OSError
             If the file cannot be read, or the first one not be written.
         """
@@ -126,16 +126,13 @@ class Checkpoint:
         if self.stopping is not None and self.stopping.net is not net:
             raise ArgumentError("stopping is another network's; make one for this: EarlyStopping(net)")
         self.net, self.optimizer, self.batch_size, self._asked = net, optimizer, batches.batch_size, False
-        self.parts = {f"layer {i}": layer for i, layer in enumerate(net.layers)} | {"loss": net.loss}
+        self._first, self._mapped = True, batches.mapped
         self.progress, self._resumed = Progress(order=dict(net.rng.bit_generator.state)), False
         if self.progress.order["bit_generator"] != "PCG64":
             raise ArgumentError("a checkpoint keeps the generator that a network makes, but net.rng is another")
-        for part in self.parts.values():
-            if any(value is net.rng for value in attributes(part).values()):
-                cure = "give it its own, numpy.random.default_rng(0)"
-                raise ArgumentError(f"{part} draws from the network's generator, so no order can be kept: {cure}")
-        self.fit = fit(net, optimizer, batches, validation, self.stopping, self.progress.order)
-        self.start = self._state()
+        self.keeper = Keeper(net)
+        self.keeper.encoded(self._things())
+        self.fit = fit(self.keeper, optimizer, batches, validation, self.progress.order)
         found = self._read()
         if found is None:
             if not self._write():
@@ -162,11 +159,17 @@ class Checkpoint:
 
     def step_done(self) -> None:
         """After each step; an ArgumentError if a layer, say, has an attribute now that cannot be kept."""
+        if self._first:
+            self._drawn, self._first = self.net.rng.bit_generator.state, False
         if self._asked or (self.counts_steps and self.optimizer.steps % self.every == 0):
+            if not self._mapped and self._drawn != self.net.rng.bit_generator.state:
+                what = "something draws from the network's generator, net.rng, in each step"
+                raise ArgumentError(f"{what}, so the order of the epoch cannot be drawn again: give it one of its own")
             self._keep()
 
     def epoch_done(self, last: bool) -> None:
         """After each epoch, when the caller's loop has done with it; an ArgumentError as above."""
+        self._first = True
         if last or self._asked or (not self.counts_steps and len(self.history) % self.every == 0):
             self._keep()
 
@@ -185,13 +188,11 @@ class Checkpoint:
 
     # ---- the file
 
-    def _state(self) -> dict[str, Any]:
-        """The attributes of all that takes part."""
-        return {
-            "parts": {name: encoded(part, str(part)) for name, part in self.parts.items()},
-            "optimizer": encoded(self.optimizer, "the optimizer"),
-            "schedule": encode(self.optimizer.schedule, "the schedule"),
-        }
+    def _things(self) -> dict[str, Any]:
+        """All whose attributes are kept."""
+        things: dict[str, Any] = {f"layer {i}": layer for i, layer in enumerate(self.net.layers)}
+        things |= {"loss": self.net.loss, "optimizer": self.optimizer, "schedule": self.optimizer.schedule}
+        return things if self.stopping is None else things | {"early stopping": self.stopping}
 
     def _write(self) -> bool:
         """Write it; False where weights or averages are lost: the last good one must not be, `train` says the rest."""
@@ -199,25 +200,24 @@ class Checkpoint:
         arrays = {"params": net.params, "state": net.state}
         arrays |= {f"moments.{i}": vector for i, vector in enumerate(optimizer.vectors)}
         if stopping is not None and stopping.kept is not None:
-            arrays["best.params"], arrays["best.state"] = stopping.kept
+            best = (moved(vector, net.xp, net.dtype) for vector in stopping.kept)
+            arrays["best.params"], arrays["best.state"] = best
         arrays = {name: to_host(array) for name, array in arrays.items()}
         if not all(np.isfinite(array).all() for array in arrays.values()):
             return False
         if progress.losses is not None:
             arrays["losses"] = to_host(progress.losses[: progress.steps * self.batch_size])
         arrays["history"] = np.array([epoch[1:] for epoch in progress.history], "float64").reshape(-1, 4)
-        state = self._state()
-        for name, now in state.items():
-            refuse_new(now, self.start[name], name)
-        contents = state | {
+        contents = {
+            "objects": self.keeper.encoded(self._things()),
             "fit": self.fit,
             "backend": net.backend,
             "steps": progress.steps,
             "seconds": progress.seconds,
             "order": progress.order,
-            "stopping": None if stopping is None else {"best": stopping.best, "waited": stopping.waited},
         }
-        write_atomically(self.path, to_bytes(KIND, contents, arrays), self.previous if self._whole else None)
+        content = to_bytes(KIND, contents, arrays | self.keeper.arrays)
+        write_atomically(self.path, content, self.previous if self._whole else None)
         self._whole = True
         return True
 
@@ -264,7 +264,8 @@ class Checkpoint:
     def _restore(self, contents: dict[str, Any], arrays: dict[str, np.ndarray], samples: int) -> None:
         """Put the training into this state: all of it is checked first, and then put in place."""
         net, optimizer, stopping = self.net, self.optimizer, self.stopping
-        steps, backend, dtype = count(contents["steps"]), contents["backend"], real(arrays["params"].dtype)
+        steps, backend = at_least_zero("steps", contents["steps"]), contents["backend"]
+        dtype = real(arrays["params"].dtype)
         if backend not in ("numpy", "cupy"):
             raise ArgumentError(f"its backend is {backend!r}")
         shapes = {"params": net.params.shape, "state": net.state.shape}
@@ -277,7 +278,7 @@ class Checkpoint:
             shapes["losses"] = (min(steps * self.batch_size, samples),)
         expected = {name: (shape, dtype) for name, shape in shapes.items()}
         expected["history"] = ((len(arrays["history"]), 4), np.dtype("float64"))
-        found = {name: (array.shape, array.dtype) for name, array in arrays.items()}
+        found = {n: (array.shape, array.dtype) for n, array in arrays.items() if not n.startswith("attributes.")}
         if found != expected:
             raise ShapeError(f"it has arrays {found}, expected {expected}")
         if not all(np.isfinite(arrays[name]).all() for name in shapes if name != "losses"):
@@ -287,17 +288,11 @@ class Checkpoint:
         generator.state = contents["order"]
         order = dict(generator.state)
         seconds = number("seconds", contents["seconds"])
-        restore(contents["optimizer"], optimizer, in_place=False)
-        schedule = decode(contents["schedule"], optimizer.schedule, in_place=False)
-        if not isinstance(schedule, Schedule):
-            raise ArgumentError(f"its schedule is a {type(schedule).__name__}")
-        made = count(contents["optimizer"]["steps"])
-        number("the learning rate", float(schedule(made)))
-        for name, part in self.parts.items():
-            restore(contents["parts"][name], part, in_place=False)
-        if stopping is not None:
-            waited = count(contents["stopping"]["waited"])
-            lowest = number_like(contents["stopping"]["best"], stopping.best)
+        things = self._things()
+        if contents["objects"].keys() != things.keys():
+            raise ArgumentError(f"it has {', '.join(contents['objects'])}, here are {', '.join(things)}")
+        values = {name: read_object(plain, things[name], arrays) for name, plain in contents["objects"].items()}
+        made = at_least_zero("steps", values["optimizer"].values["steps"])
 
         if (backend, dtype) != (net.backend, net.dtype):
             net.to(backend, dtype)
@@ -305,13 +300,10 @@ class Checkpoint:
         for name, target in zip(shapes, targets, strict=False):
             target[...] = moved(arrays[name], net.xp, net.dtype)
         net.rng.bit_generator.state = order
-        for name, part in self.parts.items():
-            restore(contents["parts"][name], part, in_place=True)
-        restore(contents["optimizer"], optimizer, in_place=True)
-        optimizer.steps, optimizer.schedule = made, decode(contents["schedule"], optimizer.schedule, in_place=True)
+        placed = {name: put(value, things[name], net.xp) for name, value in values.items()}
+        optimizer.schedule, optimizer.steps = placed["schedule"], made
         optimizer.follow()
         if stopping is not None:
-            stopping.best, stopping.waited = lowest, waited
             stopping.kept = (arrays["best.params"], arrays["best.state"]) if "best.params" in arrays else None
         history = _epochs(arrays["history"], validated=self.fit["validation data"] != "none")
         self.progress = Progress(history, steps, seconds, order, arrays.get("losses"))

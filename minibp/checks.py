@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
@@ -11,7 +12,28 @@ import numpy as np
 
 from .errors import ArgumentError
 
+COUNTS = 1 << 256  # counts and seeds are below this: as floats they are finite
 PICTURES = (".png", ".svg", ".pdf")
+
+
+class Checked:
+    """An attribute that is checked wherever it is assigned: ``eps = Checked(positive)``.
+
+    It lies among the attributes of its object, so that reading it costs nothing.
+    """
+
+    def __init__(self, check: Callable[[str, Any], Any]):
+        self.check = check
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def checked(self, owner: Any, value: Any) -> Any:
+        """The value, or an ArgumentError that names the class and the attribute."""
+        return self.check(f"{type(owner).__name__}: {self.name}", value)
+
+    def __set__(self, owner: Any, value: Any) -> None:
+        vars(owner)[self.name] = self.checked(owner, value)
 
 
 def _as_float(name: str, value: Any) -> float:
@@ -76,11 +98,17 @@ def values(shape: tuple[int, ...]) -> str:
     return f"samples of shape {shape}"
 
 
-def integer(name: str, value: Any, least: int) -> int:
-    """An integer of at least `least`."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < least:
-        raise ArgumentError(f"{name} must be an integer of at least {least}, got {value!r}")
+def integer(name: str, value: Any, least: int = -COUNTS) -> int:
+    """An integer of at least `least`, and no larger than any count is."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or not least <= int(value) < COUNTS:
+        bound = f" of at least {least}" if least > -COUNTS else ""
+        raise ArgumentError(f"{name} must be an integer{bound}, got {value!r:.50}")
     return int(value)
+
+
+def at_least_zero(name: str, value: Any) -> int:
+    """A count: an integer of at least 0."""
+    return integer(name, value, 0)
 
 
 def at_least_one(name: str, value: Any) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .checks import fraction, seeds
+from .checks import Checked, at_least_zero, fraction
 from .layer import Layer
 from .part import Array, Shape
 
@@ -37,11 +37,12 @@ class Dropout(Layer):
     """
 
     gives = "its input"
+    rate: Any = Checked(fraction)
+    seed: Any = Checked(lambda name, value: None if value is None else at_least_zero(name, value))
+    step: Any = Checked(at_least_zero)  # how many masks were drawn
 
     def __init__(self, rate: float, seed: int | None = None):
-        seeds(seed)  # refuses what is none
-        self.rate, self.step = fraction("Dropout: rate, the share that is left out,", rate), 0
-        self.seed = None if seed is None else int(seed)
+        self.rate, self.seed, self.step = rate, seed, 0
 
     def config(self) -> dict[str, Any]:
         return {"rate": self.rate}

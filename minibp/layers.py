@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .checks import at_least_one, fraction, number
+from .checks import Checked, at_least_one, fraction, number
 from .initializers import GlorotUniform, Zeros
 from .layer import Layer
 from .part import Array, Shape
@@ -175,8 +175,10 @@ class LeakyReLU(Layer):
 
     gives = "numbers"
 
+    slope: Any = Checked(fraction)
+
     def __init__(self, slope: float = 0.01):
-        self.slope = fraction("LeakyReLU: slope", slope)
+        self.slope = slope
 
     def config(self) -> dict[str, Any]:
         return {"slope": self.slope}
@@ -209,8 +211,10 @@ class ELU(Layer):
 
     gives = "numbers"
 
+    alpha: Any = Checked(number)
+
     def __init__(self, alpha: float = 1.0):
-        self.alpha = number("ELU: alpha", alpha)
+        self.alpha = alpha
 
     def config(self) -> dict[str, Any]:
         return {"alpha": self.alpha}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .checks import at_least_one, fraction, positive
+from .checks import Checked, at_least_one, fraction, positive
 from .errors import ArgumentError
 from .initializers import Ones, Zeros
 from .layer import Layer
@@ -20,10 +20,11 @@ class Normalization(Layer):
 
     gives = "numbers"
     axis: int  # over which μ and σ² are taken
+    eps: Any = Checked(positive)
 
     def __init__(self, n: int, eps: float = 1e-5):
         name = type(self).__name__
-        self.n, self.eps = at_least_one(f"{name}: n", n), positive(f"{name}: eps", eps)
+        self.n, self.eps = at_least_one(f"{name}: n", n), eps
         self.in_shape = (self.n,)
         self.add_parameter("gamma", (self.n,), Ones())
         self.add_parameter("beta", (self.n,), Zeros())
@@ -121,10 +122,11 @@ class BatchNorm(Normalization):
     """
 
     axis = 0
+    momentum: Any = Checked(fraction)
 
     def __init__(self, n: int, momentum: float = 0.9, eps: float = 1e-5):
         super().__init__(n, eps)
-        self.momentum = fraction("BatchNorm: momentum", momentum)
+        self.momentum = momentum
         self.add_parameter("running_mean", (self.n,), Zeros(), trained=False)
         self.add_parameter("running_var", (self.n,), Ones(), trained=False)
 

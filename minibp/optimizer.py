@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .backend import moved, to_host
-from .checks import instance, number, positive_or_none
+from .checks import Checked, instance, number, positive_or_none
 from .errors import ArgumentError
 from .network import Network
 from .part import Array
@@ -23,20 +23,12 @@ CLEAR = 100  # steps after which moments that have decayed to less than
 LEAST = 1e6  # times the smallest normal number become 0: 1e-32 in float32, whose root is far below any usual ε
 
 
-class Checked:
-    """A number of an optimizer, checked wherever it is assigned: ``eps = Checked(positive)``.
-
-    It lies among the attributes of the optimizer, so that reading it costs nothing.
-    """
-
-    def __init__(self, check: Callable[[str, Any], Any]):
-        self.check = check
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
+class Number(Checked):
+    """A number of an optimizer, which must also fit the others."""
 
     def __set__(self, optimizer: Optimizer, value: Any) -> None:
-        value, before = self.check(self.name, value), vars(optimizer).get(self.name)
+        before = vars(optimizer).get(self.name)
+        value = self.checked(optimizer, value)
         optimizer.fits(self.name, value)
         vars(optimizer)[self.name] = value
         if bool(before) != bool(value):
@@ -74,9 +66,9 @@ class Optimizer:
         it is asked for the rate.
     """
 
-    weight_decay: Any = Checked(number)
-    clip_norm: Any = Checked(positive_or_none)
-    max_norm: Any = Checked(positive_or_none)
+    weight_decay: Any = Number(number)
+    clip_norm: Any = Number(positive_or_none)
+    max_norm: Any = Number(positive_or_none)
     moments = 0  # vectors that it keeps beside params and grads
     loop: str | None = None  # the compiled form of `update`, which takes (w, g, *moments, *numbers())
 
@@ -117,7 +109,7 @@ class Optimizer:
     def config(self) -> dict[str, Any]:
         """Its numbers besides the learning rate, by the names of the attributes."""
         found = [each for cls in reversed(type(self).__mro__) for each in vars(cls).items()]
-        return {name: getattr(self, name) for name, value in found if isinstance(value, Checked)}
+        return {name: getattr(self, name) for name, value in found if isinstance(value, Number)}
 
     def fits(self, name: str, value: Any) -> None:
         """Refuse, by an ArgumentError, a number that is in its range but does not fit the others."""

@@ -11,7 +11,7 @@ from typing import Any
 from .checks import fraction, positive, yes_or_no
 from .errors import ArgumentError, UnknownNameError
 from .network import Network
-from .optimizer import Checked, Optimizer
+from .optimizer import Number, Optimizer
 from .part import Array
 from .schedules import Schedule
 
@@ -41,8 +41,8 @@ class SGD(Optimizer):
         is assigned where there was none.
     """
 
-    momentum: Any = Checked(fraction)
-    nesterov: Any = Checked(yes_or_no)
+    momentum: Any = Number(fraction)
+    nesterov: Any = Number(yes_or_no)
 
     def __init__(
         self, net: Network, lr: float | Schedule = 0.1, momentum: float = 0.0, nesterov: bool = False, **options: Any
@@ -103,7 +103,7 @@ class AdaGrad(Optimizer):
         If net is no Network, or a number is outside its range.
     """
 
-    eps: Any = Checked(positive)
+    eps: Any = Number(positive)
     moments = 1
     loop = "adagrad"
 
@@ -144,8 +144,8 @@ class RMSProp(Optimizer):
         If net is no Network, or a number is outside its range.
     """
 
-    rho: Any = Checked(fraction)
-    eps: Any = Checked(positive)
+    rho: Any = Number(fraction)
+    eps: Any = Number(positive)
     moments = 1
     loop = "rmsprop"
 
@@ -196,9 +196,9 @@ class Adam(Optimizer):
         If net is no Network, or a number is outside its range.
     """
 
-    beta1: Any = Checked(fraction)
-    beta2: Any = Checked(fraction)
-    eps: Any = Checked(positive)
+    beta1: Any = Number(fraction)
+    beta2: Any = Number(fraction)
+    eps: Any = Number(positive)
     moments = 2
     loop = "adam"
 

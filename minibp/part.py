@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .backend import moved, to_host
-from .checks import real, seeds
+from .checks import Checked, real, seeds
 from .errors import ArgumentError, InputError, ShapeError, StateError
 
 Shape = tuple[int, ...]
@@ -167,7 +167,8 @@ class Part:
             self.initialize(np.random.default_rng())
             held = self._held[name]
         if held is None:
-            self.__dict__[name] = value
+            check = getattr(type(self), name, None)
+            self.__dict__[name] = check.checked(self, value) if isinstance(check, Checked) else value
             return
         if value is held:  # changed in place, as by layer.W -= ...
             return

@@ -18,6 +18,13 @@ def parsed(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> 
     return parser.parse_args(arguments)
 
 
+def given(text: str) -> str:
+    """The name of a file: an empty one, of a variable that the shell does not know, would be taken for none."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty: give a name, or leave the option out")
+    return text
+
+
 def exit_status(
     run: Callable[[], object], smaller: str = "", interrupted: Callable[[], str] = lambda: "interrupted"
 ) -> int:

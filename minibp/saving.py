@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterable
 from inspect import signature
@@ -16,12 +17,11 @@ from .errors import ArgumentError, FileFormatError, ShapeError, UnknownNameError
 from .layer import Layer
 from .loss import Loss
 from .network import Network
-from .part import Part
+from .part import Part, Shape
 from .tensorfile import from_json, printable, read, to_json, write
 
 KIND = "network"
 MOST_LAYERS = 10_000  # of a file: each takes some 2 KB of memory, and a description 12 bytes
-PLAIN = (type(None), bool, int, float, str)
 KNOWN: dict[str, type[Part]] = {
     name: value
     for module in (layers, normalization, dropout, losses)
@@ -65,9 +65,10 @@ def save(net: Network, path: str | os.PathLike[str]) -> None:
     refuse_not_finite(arrays)
     if len(parts) > MOST_LAYERS:
         raise ArgumentError(f"a file holds networks of up to {MOST_LAYERS:,} layers, this one has {len(net.layers):,}")
+    fed = dict(zip(parts, [net.layers[0].in_shape, *net.shapes], strict=True))
     for at, part in parts.items():
         if part.__class__ not in KNOWN.values():
-            _refuse_unlike(f"{at}: {type(part).__name__}", part)
+            _refuse_unlike(f"{at}: {type(part).__name__}", part, fed.get(at))
     own = {type(part) for part in parts.values()}
     if len({cls.__name__ for cls in own}) < len(own):
         raise ArgumentError("two classes of the network have the same name, by which load finds them: rename one")
@@ -79,29 +80,45 @@ def _named(parts: list[Any]) -> dict[str, Any]:
     return {f"layers.{i}": layer for i, layer in enumerate(parts[:-1])} | {"loss": parts[-1]}
 
 
-def _refuse_unlike(place: str, part: Part) -> None:
-    """Refuse, by an ArgumentError, a layer or a loss of one's own that a file would give back as another one."""
+def _refuse_unlike(place: str, part: Any, shape: Shape | None) -> None:
+    """Refuse, by an ArgumentError, a layer or a loss of one's own that a file would give back as another one.
+
+    `shape` is that of a sample that it is fed, where it is known.
+    """
     if type(part).__name__ in KNOWN:
         raise ArgumentError(f"{place} is your own, with the name of one of minibp's, which load would take: rename it")
-    config = part.config()
+    config, cure = part.config(), "let config() return all that __init__ takes, by name"
+    takes = signature(type(part).__init__).parameters
+    named = {name for name, each in takes.items() if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)}
+    left = named - {"self", *config, *NOT_IN_FILES, *(name for name in named if callable(takes[name].default))}
+    if left:
+        raise ArgumentError(f"{place}: its config() has no {', '.join(sorted(left))}; {cure}")
     try:
         given_back = from_json(to_json(config))
     except ArgumentError as error:
         raise ArgumentError(f"{place}: config() cannot be saved: {error}") from None
-    if given_back != config:
-        raise ArgumentError(f"{place}: config() gives {config}, a file gives back {given_back}; use lists and texts")
-    cure = "let config() return all that __init__ takes, by name"
     try:
         made = type(part)(**given_back)
+        made_config = made.config()
     except Exception as error:
         raise ArgumentError(f"{place} cannot be made again from its config() {config}: {error}; {cure}") from None
+    if made_config != config:
+        raise ArgumentError(f"{place}: config() gives {config}, and made again from a file {made_config}; {cure}")
     if made.shapes() != part.shapes():
         raise ArgumentError(f"{place}: made again from its config(), its parameters have other shapes; {cure}")
-    for name in signature(type(part).__init__).parameters.keys() - config.keys() - NOT_IN_FILES:
-        ours, theirs = vars(part).get(name), vars(made).get(name)
-        if type(ours) in PLAIN and ours != theirs:
-            what = f"its {name} is {theirs!r}, not {ours!r}"
-            raise ArgumentError(f"{place}: made again from its config(), {what}; {cure}")
+    if not (shape is None or isinstance(part, Loss)) and (
+        not np.array_equal(_answer(part, part, shape), _answer(made, part, shape))
+    ):
+        raise ArgumentError(f"{place}: made again from its config(), it gives other outputs; {cure}")
+
+
+def _answer(layer: Layer, weights: Layer, shape: Shape) -> np.ndarray:
+    """What a copy of a layer, with these weights, makes of some inputs in use."""
+    twin = copy.deepcopy(layer).astype("float64")
+    for name, value in {**weights.params, **weights.state}.items():
+        setattr(twin, name, value)
+    twin.training = False
+    return to_host(twin.forward(np.random.default_rng(0).normal(size=(3, *shape)))).copy()
 
 
 def refuse_not_finite(arrays: dict[str, Any]) -> None:

@@ -7,8 +7,9 @@ A step is one batch: an epoch has ``math.ceil(len(dataset) / batch_size)`` of th
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from .checks import at_least_one, integer, number, of_an_epoch
+from .checks import Checked, at_least_one, at_least_zero, integer, number, of_an_epoch
 from .errors import ArgumentError
 
 
@@ -17,6 +18,16 @@ class Schedule:
 
     def __call__(self, step: int) -> float:
         raise NotImplementedError
+
+
+def _schedule(name: str, value: Any) -> Schedule:
+    return value if isinstance(value, Schedule) else Constant(value)
+
+
+def _between(name: str, value: Any) -> float:
+    if not 0 < number(name, value) < 1:
+        raise ArgumentError(f"{name} must lie between 0 and 1, got {value!r}")
+    return float(value)
 
 
 class Constant(Schedule):
@@ -28,8 +39,10 @@ class Constant(Schedule):
         If lr is no finite number of at least 0.
     """
 
+    lr: Any = Checked(number)
+
     def __init__(self, lr: float):
-        self.lr = number("lr", lr)
+        self.lr = lr
 
     def __call__(self, step: int) -> float:
         return self.lr
@@ -44,8 +57,12 @@ class Step(Schedule):
         If lr or factor is no finite number of at least 0, or every no integer of at least 1.
     """
 
+    lr: Any = Checked(number)
+    every: Any = Checked(at_least_one)
+    factor: Any = Checked(number)
+
     def __init__(self, lr: float, every: int, factor: float = 0.1):
-        self.lr, self.every, self.factor = number("lr", lr), at_least_one("every", every), number("factor", factor)
+        self.lr, self.every, self.factor = lr, every, factor
 
     def __call__(self, step: int) -> float:
         return self.lr * self.factor ** (step // self.every)
@@ -60,8 +77,12 @@ class Exponential(Schedule):
         If lr or factor is no finite number of at least 0, or steps no integer of at least 1.
     """
 
+    lr: Any = Checked(number)
+    steps: Any = Checked(at_least_one)
+    factor: Any = Checked(number)
+
     def __init__(self, lr: float, steps: int, factor: float = 0.1):
-        self.lr, self.steps, self.factor = number("lr", lr), at_least_one("steps", steps), number("factor", factor)
+        self.lr, self.steps, self.factor = lr, steps, factor
 
     def __call__(self, step: int) -> float:
         return self.lr * self.factor ** (step / self.steps)
@@ -76,8 +97,12 @@ class Cosine(Schedule):
         If lr or end is no finite number of at least 0, or steps no integer of at least 1.
     """
 
+    lr: Any = Checked(number)
+    steps: Any = Checked(at_least_one)
+    end: Any = Checked(number)
+
     def __init__(self, lr: float, steps: int, end: float = 0.0):
-        self.lr, self.steps, self.end = number("lr", lr), at_least_one("steps", steps), number("end", end)
+        self.lr, self.steps, self.end = lr, steps, end
 
     def __call__(self, step: int) -> float:
         done = min(step / self.steps, 1)
@@ -102,9 +127,11 @@ class Warmup(Schedule):
         If a rate is no finite number of at least 0, or steps no integer of at least 1.
     """
 
+    then: Any = Checked(_schedule)
+    steps: Any = Checked(at_least_one)
+
     def __init__(self, then: float | Schedule, steps: int):
-        self.then = then if isinstance(then, Schedule) else Constant(then)
-        self.steps = at_least_one("steps", steps)
+        self.then, self.steps = then, steps
 
     def __call__(self, step: int) -> float:
         if step < self.steps:
@@ -135,11 +162,15 @@ class ReduceOnPlateau(Schedule):
         of at least 0.
     """
 
+    lr: Any = Checked(number)
+    factor: Any = Checked(_between)
+    patience: Any = Checked(at_least_zero)
+    least: Any = Checked(number)
+    best: Any = Checked(of_an_epoch)
+    waited: Any = Checked(integer)
+
     def __init__(self, lr: float, factor: float = 0.1, patience: int = 10, least: float = 0.0):
-        if not 0 < number("factor", factor) < 1:
-            raise ArgumentError(f"factor must lie between 0 and 1, got {factor!r}")
-        self.lr, self.factor, self.least = number("lr", lr), float(factor), number("least", least)
-        self.patience = integer("patience", patience, 0)
+        self.lr, self.factor, self.patience, self.least = lr, factor, patience, least
         self.best, self.waited = math.inf, 0
 
     def update(self, loss: float | None) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from .backend import moved
-from .checks import at_least_one, instance, of_an_epoch
+from .checks import Checked, at_least_one, at_least_zero, instance, of_an_epoch
 from .network import Network
 from .part import Array
 
@@ -41,9 +42,13 @@ class EarlyStopping:
         If net is no Network, or patience no integer of at least 1.
     """
 
+    patience: Any = Checked(at_least_one)
+    best: Any = Checked(of_an_epoch)
+    waited: Any = Checked(at_least_zero)
+
     def __init__(self, net: Network, patience: int = 5):
         self.net = instance("net", net, Network, "give the network first: EarlyStopping(net, patience=5)")
-        self.patience = at_least_one("patience", patience)
+        self.patience = patience
         self.best, self.waited = float("inf"), 0
         self.kept: tuple[Array, Array] | None = None
 

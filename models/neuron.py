@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from minibp import SGD, BinaryCrossEntropy, Dense, Loss, Network, QuadraticLoss, Sigmoid
 from minibp.checks import at_least_one, new_picture
 from minibp.errors import MissingExtraError
-from minibp.program import exit_status, parsed
+from minibp.program import exit_status, given, parsed
 
 STARTS = ((0.6, 0.9), (2.0, 2.0))  # w and b
 LOSSES: dict[str, type[Loss]] = {"quadratic": QuadraticLoss, "cross-entropy": BinaryCrossEntropy}
@@ -95,7 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
     p = argparse.ArgumentParser(prog="python -m models.neuron", description="One badly wrong neuron, two losses.")
     p.add_argument("--lr", type=float, default=0.15, help="learning rate; default 0.15")
     p.add_argument("--steps", type=int, default=300, help="steps of training; default 300")
-    p.add_argument("--plot", metavar="FILE", help="draw output and cost over the steps (png, svg, pdf)")
+    p.add_argument("--plot", type=given, metavar="FILE", help="draw output and cost over the steps (png, svg, pdf)")
     options = parsed(p, arguments)
     return exit_status(lambda: run(options), "give fewer --steps")
 

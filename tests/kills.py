@@ -67,7 +67,7 @@ def newest(folder: Path) -> int:
     """The step of the newest checkpoint that is whole; 0 without one."""
     for name in ("killed.ckpt", "killed.ckpt.previous"):
         with suppress(FileNotFoundError, FileFormatError):
-            return tensorfile.read(folder / name, "checkpoint")[0]["optimizer"]["steps"]
+            return tensorfile.read(folder / name, "checkpoint")[0]["objects"]["optimizer"][3]["steps"]
     return 0
 
 

@@ -130,5 +130,5 @@ def test_layer_without_a_seed_draws_one_and_keeps_it():
 
 @pytest.mark.parametrize("rate", [-0.1, 1, 1.5, math.nan])
 def test_rates_outside_are_refused(rate):
-    with pytest.raises(ArgumentError, match=r"Dropout: rate, .*, must lie in \[0, 1\), got"):
+    with pytest.raises(ArgumentError, match=r"Dropout: rate must lie in \[0, 1\), got"):
         Dropout(rate)

@@ -77,38 +77,49 @@ def put(*path_and_value):
     return change
 
 
+def attribute(thing, name, value):
+    """A change: another attribute of something that takes part."""
+    return put("objects", thing, 3, name, value)
+
+
+def scheduled(name, numbers):
+    """A change: another schedule."""
+    return put("objects", "schedule", ["object", name, 0, numbers])
+
+
 @pytest.mark.parametrize("which", range(2 * len(files.SCHEDULES)))
 def test_a_checkpoint_that_is_not_changed_is_gone_on_from(which):
     assert resume(which, lambda contents: None) == (files.STOPS[-1], files.undisturbed(which))
 
 
 @pytest.mark.parametrize(("which", "change", "message"), [
-    (REDUCE, put("parts", "layer 2", "seed", -1), "expected a count"),  # Dropout's hash of it would never end
-    (REDUCE, put("parts", "layer 2", "seed", 0.5), "expected a count"),
-    (REDUCE, put("parts", "layer 2", "step", None), "expected a count"),
-    (REDUCE, put("parts", "layer 2", "rate", "0"), "rate, the share that is left out"),
-    (REDUCE, put("parts", "layer 1", "n", 7), "parameters or moments for BatchNorm"),
-    (REDUCE, put("parts", "layer 0", "in_shape", ["tuple", [3]]), "in_shape is"),
-    (REDUCE, put("optimizer", "max_norm", 10**400), "max_norm is too large for a float"),
-    (REDUCE, put("optimizer", "momentum", 2), "momentum must lie"),
-    (REDUCE, put("optimizer", "momentum", 0.0), "parameters or moments for"),
-    (REDUCE, put("optimizer", {"steps": 1}), "SGD has steps, weight_decay"),
-    (REDUCE + 4, put("optimizer", "beta2", 1.0), "beta2 must lie"),
-    (REDUCE + 4, put("optimizer", "steps", 10**400), "expected a count"),
-    (REDUCE, put("schedule", 2, "waited", 0.5), "expected a count"),
-    (REDUCE, put("schedule", 2, "waited", True), "expected a count"),
-    (REDUCE, put("schedule", 2, "best", "0"), "expected a number"),
-    (REDUCE, put("schedule", 2, "best", ["object", "minibp.Constant", {"lr": 1}]), "expected a number"),
-    (REDUCE, put("schedule", 2, "best", ["array", "S99999999", [1], [0]]), "expected numbers"),
-    (REDUCE, put("schedule", 2, "update", 1), "has a method update"),
-    (REDUCE, put("schedule", ["object", "minibp.Exponential", {"lr": 1, "steps": 9, "factor": -1}]), "factor must be"),
-    (REDUCE, put("schedule", ["object", "minibp.Schedule", {}]), "NotImplementedError"),
-    (REDUCE, put("schedule", ["object", "minibp.ArgumentError", {}]), "where this program has a ReduceOnPlateau"),
-    (REDUCE, put("schedule", 0.1), "its schedule is a float"),
-    (WARMUP, put("schedule", 2, "then", 2, "every", 0), "every must be"),
-    (COSINE, put("schedule", 2, "steps", 0.5), "steps must be"),
-    (REDUCE, put("stopping", "best", "0"), "expected a number"),
-    (REDUCE, put("stopping", "waited", -1), "expected a count"),
+    (REDUCE, attribute("layer 2", "seed", -1), "Dropout: seed must be an integer of at least 0"),  # it would never end
+    (REDUCE, attribute("layer 2", "seed", 0.5), "Dropout: seed must be"),
+    (REDUCE, attribute("layer 2", "step", None), "Dropout: step must be"),
+    (REDUCE, attribute("layer 2", "rate", "0"), "Dropout: rate must lie in"),
+    (REDUCE, attribute("layer 1", "n", 7), "BatchNorm: n is 2, in the file 7"),
+    (REDUCE, attribute("layer 0", "in_shape", ["tuple", [3]]), "in_shape is"),
+    (REDUCE, attribute("optimizer", "max_norm", 10**400), "SGD: max_norm is too large for a float"),
+    (REDUCE, attribute("optimizer", "momentum", 2), "SGD: momentum must lie"),
+    (REDUCE, attribute("optimizer", "moments", 0), "moments is 1, in the file 0"),
+    (REDUCE, put("objects", "optimizer", 3, {"steps": 1}), "the file has no"),
+    (REDUCE + 4, attribute("optimizer", "beta2", 1.0), "Adam: beta2 must lie"),
+    (REDUCE + 4, attribute("optimizer", "steps", 10**400), "steps must be an integer"),
+    (REDUCE, attribute("schedule", "waited", 0.5), "waited must be an integer"),
+    (REDUCE, attribute("schedule", "waited", True), "waited must be an integer"),
+    (REDUCE, attribute("schedule", "best", "x"), "expected a number"),
+    (REDUCE, attribute("schedule", "best", ["object", "minibp.Constant", 0, {"lr": 1}]), "expected a number"),
+    (REDUCE, attribute("schedule", "best", ["array", "losses", "numpy"]), "expected a number"),
+    (REDUCE, attribute("schedule", "update", 1), "update is no attribute"),
+    (REDUCE, scheduled("minibp.Exponential", {"lr": 1, "steps": 9, "factor": -0.5}), "factor must be"),
+    (REDUCE, scheduled("minibp.Schedule", {}), "where this program has a minibp.ReduceOnPlateau"),
+    (REDUCE, scheduled("minibp.ArgumentError", {}), "where this program has a minibp.ReduceOnPlateau"),
+    (REDUCE, put("objects", "schedule", 0.1), "where this program has a ReduceOnPlateau"),
+    (WARMUP, put("objects", "schedule", 3, "then", 3, "every", 0), "every must be"),
+    (COSINE, attribute("schedule", "steps", 0.5), "steps must be"),
+    (REDUCE, attribute("early stopping", "best", "x"), "expected a number"),
+    (REDUCE, attribute("early stopping", "waited", -1), "waited must be an integer of at least 0"),
+    (REDUCE, attribute("early stopping", "net", 1), "net is no attribute"),
     (REDUCE, put("order", "state", "state", -1), "contradicts itself"),
 ])  # fmt: skip
 def test_a_checkpoint_whose_values_would_break_the_training_later_is_refused(which, change, message):

@@ -1,7 +1,14 @@
 """What a checkpoint keeps of layers, losses, optimizers and schedules, also of a user's own."""
 
+import collections
+import copy
 import enum
+import functools
+import json
 import math
+import random
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +16,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from runs import STEPS, Run, assert_same, samples
 
-from minibp import SGD, Checkpoint, CrossEntropy, Layer, Optimizer, schedules, train
+from minibp import (
+    SGD,
+    Checkpoint,
+    CrossEntropy,
+    Dense,
+    Dropout,
+    Layer,
+    Network,
+    Optimizer,
+    QuadraticLoss,
+    schedules,
+    train,
+)
 from minibp.errors import ArgumentError, CheckpointError
-from minibp.kept import decode, encode
+from minibp.kept import Keeper
+from minibp.restored import _state, put, read_object
 from minibp.schedules import Schedule
 
 on_every_library = pytest.mark.usefixtures("library")
@@ -26,16 +46,29 @@ class Phase(enum.Enum):
     EARLY, LATE = 0.9, 0.8
 
 
+class Stat:
+    """An object."""
+
+    value = None
+
+
 class Noise(Layer):
-    """A generator, a number that becomes a float, a member of an enum, and an array of the last batch."""
+    """A generator, a count that becomes a float, a member of an enum, an average, an object, what goes."""
 
     def __init__(self):
+        self.average, self.stat, self.first = None, Stat(), True
         self.random, self.size, self.phase, self.f = np.random.default_rng(0), 1, Phase.EARLY, math.sqrt
 
     def formula(self, x):
         if not self.training:
             return x
         self.size, self.phase, self.seen = self.size * self.phase.value, Phase.LATE, x
+        self.average = x.mean(axis=0) + (0 if self.average is None else 0.9 * self.average)
+        self.stat.value = {"seen": [*(self.stat.value or {"seen": []})["seen"], float(self.average[0])]}
+        if hasattr(self, "first"):
+            del self.first
+        else:
+            x = x + 0.01 * self.average
         return x + self.xp.asarray(self.random.normal(size=x.shape) * self.size, x.dtype)
 
     def gradient(self, dy):
@@ -153,27 +186,79 @@ class Own(Schedule):
         return 0.1
 
 
+def onto(name, value):
+    """A change of the fifth layer: this attribute becomes what this function gives."""
+    return lambda run: setattr(run.net.layers[4], name, value())
+
+
+def ring():
+    one = Stat()
+    one.of = [one]
+    return one
+
+
 @pytest.mark.parametrize(("change", "message"), [
-    (lambda run: setattr(run.optimizer, "lr", Own()), r"schedule, which has become Own: give it one at the start"),
-    (lambda run: setattr(run.net.layers[4], "random", math.sqrt), r"parts: layer 4: random, which has become sqrt"),
-    (lambda run: setattr(run.net.layers[4], "f", math.exp), r"parts: layer 4: f, which has become exp"),
-    (lambda run: setattr(run.net.layers[4], "more", [Own()]), r"a value of parts: layer 4: more, which has become O"),
-    (lambda run: setattr(run.net.layers[4], "more", np.random.default_rng()), r"parts: .* more, which has become gen"),
-    (lambda run: setattr(run.net.layers[4], "more", [[[[[[0]]]]]]), r"Noise\(\): more.*: lists or objects lie in each"),
-    (lambda run: setattr(run.net.layers[4], "more", {1, 2}), r"Noise\(\): more, a set: use numbers, texts"),
-])  # fmt: skip
+    (lambda run: setattr(run.optimizer, "lr", Own()), "cannot keep schedule, now another object"),
+    (onto("random", lambda: math.sqrt), r"cannot keep layer 4\.random, now sqrt"),
+    (onto("f", lambda: math.exp), r"cannot keep layer 4\.f, now exp"),
+    (onto("f", lambda: lambda x: x), r"cannot keep layer 4\.f, now .*<lambda>, which it was not"),
+    (onto("more", lambda: [Own()]), r"cannot keep layer 4\.more\[0\], now another object"),
+    (onto("more", np.random.default_rng), r"cannot keep layer 4\.more, now another generator"),
+    (onto("random", lambda: np.random.Generator(np.random.MT19937())), r"layer 4\.random, now another generator"),
+    (onto("stat", Stat), r"cannot keep layer 4\.stat, now another object"),
+    (onto("more", lambda: [[[[[[[[[[[[0]]]]]]]]]]]]), "lies over 10 deep in lists and objects"),
+    (onto("more", lambda: Path("a")), r"cannot keep layer 4\.more, now .*Path\('a'\), which it was not"),
+    (onto("teacher", lambda: Network([Dense(1, 1)], QuadraticLoss(), seed=1)), "another network, has changed"),
+], ids=str)  # fmt: skip
 def test_what_could_not_be_given_back_is_refused_when_it_is_written(path, change, message):
     run = Run(more=[Noise], on_the_way=lambda run, epoch: change(run))
-    with pytest.raises(ArgumentError, match=f"a checkpoint cannot keep {message}"):
+    with pytest.raises(ArgumentError, match=message):
         run.go(path)
     assert_same(Run(more=[Noise]).go(path), Run(more=[Noise]).go())  # the file before is whole
 
 
-def test_a_layer_that_draws_from_the_networks_generator_is_refused(path):
+@pytest.mark.parametrize(("value", "message"), [
+    (lambda run: run.net.rng, "is the network's generator: give it its own"),
+    (lambda run: [run.net.rng], "is the network's generator"),
+    (lambda run: collections.Counter(), "a Counter: make it of numbers, texts, lists"),
+    (lambda run: random.Random(0), "a Random: make it of"),
+    (lambda run: type("Slots", (), {"__slots__": ("a",)})(), "a Slots: make it of"),
+    (lambda run: functools.partial(print), "a partial: make it of"),
+    (lambda run: sys.stdout, "make it of numbers"),
+    (lambda run: np.random.default_rng(0).random, "a method of another object: keep the object"),
+    (lambda run: {Dense: 1.0}, "a dict with keys that are programs"),
+    (lambda run: np.ma.array([1, 2]), "a MaskedArray of int64"),
+    (lambda run: np.array(["a"]), "a ndarray of <U1"),
+    (lambda run: [run.net.params[:2]], "in it lies a view of the network's vectors; copy it"),
+])  # fmt: skip
+def test_what_no_checkpoint_can_keep_is_refused_at_the_start(path, value, message):
     run = Run(more=[Noise])
-    run.net.layers[4].random = run.net.rng
-    with pytest.raises(ArgumentError, match=r"Noise\(\) draws from the network's generator"):
+    run.net.layers[4].more = value(run)
+    with pytest.raises(ArgumentError, match=message):
         run.go(path)
+    assert not path.exists()
+
+
+def test_a_ring_of_objects_is_kept(path):
+    def build(path=None, **options):
+        run = Run(more=[Noise])
+        run.net.layers[4].ring = ring()
+        return run.go(path, **options)
+
+    with pytest.raises(KeyboardInterrupt):
+        build(path, stop=3)
+    layer = build(path).net.layers[4]
+    assert layer.ring.of[0] is layer.ring
+
+
+def test_what_draws_from_the_networks_generator_in_each_step_is_noticed(path):
+    class Noisy(SGD):
+        def step(self):
+            self.net.rng.random()
+            super().step()
+
+    with pytest.raises(ArgumentError, match=r"something draws from the network's generator, net\.rng, in each step"):
+        Run(Noisy).go(path, every="3steps")
 
 
 numbers = st.one_of(
@@ -185,20 +270,98 @@ values = st.recursive(
 )
 
 
+NET = Network([Dense(1, 1)], QuadraticLoss())
+
+
+def back(value, here):
+    """A value that was kept and is given back."""
+    keeper, one, other = Keeper(NET), Stat(), Stat()
+    one.value, other.value = value, here
+    plain = keeper.encoded({"it": one})["it"]
+    put(read_object(json.loads(json.dumps(plain)), other, keeper.arrays), other, np)
+    return other.value
+
+
 @given(value=values)
 def test_values_come_back_as_they_were(value):
     try:
-        plain = encode(value, "it")
+        again = back(value, None)
     except ArgumentError as error:
-        assert "over 5 deep" in str(error)
+        assert "over 10 deep" in str(error)
         return
-    again = decode(plain, None, in_place=False)
     assert repr(again) == repr(value) and type(again) is type(value)
 
 
-def test_a_generator_goes_on_where_it_was():
-    for kind in (np.random.PCG64, np.random.MT19937):
-        ours, theirs = np.random.Generator(kind(1)), np.random.Generator(kind(2))
-        ours.random(3)
-        again = decode(encode(ours, "it"), theirs, in_place=True)
-        assert again is theirs and again.random() == ours.random()
+@pytest.mark.parametrize("value", [
+    {1, 2}, collections.deque([1, 2], 3), {(1, "a"): [None]}, np.arange(6, dtype=">i2").reshape(2, 3), Phase.LATE,
+    np.ones((2, 0)), {np.float32(1): 2}, (1, [2, {"a": (3,)}]),
+], ids=repr)  # fmt: skip
+def test_collections_come_back_as_they_were(value):
+    again = back(value, type(value) is Phase and Phase.EARLY)
+    assert repr(again) == repr(value) and type(again) is type(value)
+
+
+@pytest.mark.parametrize("value", [[1, 2], {"a": 1}, {1}, collections.deque([1]), np.arange(3)], ids=repr)
+def test_what_a_program_holds_stays_with_other_things_in_it(value):
+    here = copy.deepcopy(value)
+    here.fill(0) if isinstance(here, np.ndarray) else here.clear()
+    again = back(value, here)
+    assert again is here and repr(here) == repr(value)
+
+
+@pytest.mark.parametrize("kind", [np.random.PCG64, np.random.MT19937, np.random.Philox, np.random.SFC64])
+def test_a_generator_goes_on_where_it_was(kind):
+    ours, theirs = np.random.Generator(kind(1)), np.random.Generator(kind(2))
+    ours.random(3)
+    assert back(ours, theirs) is theirs and theirs.random() == ours.random()
+
+
+@pytest.mark.parametrize(("kind", "name", "place"), [
+    (np.random.MT19937, "pos", 2**30), (np.random.MT19937, "pos", -1), (np.random.Philox, "buffer_pos", 5),
+])  # fmt: skip
+def test_a_place_outside_the_memory_of_a_generator_is_refused(kind, name, place):
+    generator = np.random.Generator(kind(0))
+    state = generator.bit_generator.state
+    (state["state"] if name == "pos" else state)[name] = place
+    with pytest.raises(ArgumentError, match=rf"{name} of a generator must be an integer of 0\.\.\d+, got {place}"):
+        _state(state, generator)
+
+
+class Mine(Dropout):
+    """A layer made from one of minibp's, with an attribute of its own."""
+
+    def __init__(self):
+        super().__init__(0.5, seed=1)
+        self.note = 1
+
+
+@pytest.mark.parametrize(("layer", "name", "value", "message"), [
+    (Dropout(0.5, seed=1), "rate", 1.5, r"Dropout: rate must lie in \[0, 1\)"),
+    (Mine(), "rate", "x", "Mine: rate must lie in"),
+    (Mine(), "seed", -1, "Mine: seed must be an integer of at least 0"),
+    (Mine(), "seed", ["gone"], "the file has no seed"),
+    (Mine(), "formula", 1, "formula is no attribute of a Mine that a file could give"),
+    (Mine(), "_held", {}, "_held is no attribute"),
+    (Mine(), "training", False, "training is None, in the file False"),
+    (Mine(), "xp", 3, "xp is None, in the file 3"),
+    (Dense(2, 2), "n_in", 3, "n_in is 2, in the file 3"),
+    (SGD(NET, momentum=0.5), "momentum", 0.0, None),
+    (SGD(NET, momentum=0.5), "momentum", 5.0, r"SGD: momentum must lie in \[0, 1\)"),
+    (SGD(NET), "momentum", 0.5, "the momentum was 0 when this SGD was made"),
+    (SGD(NET, momentum=0.5), "vectors", 1, "vectors is no attribute"),
+    (SGD(NET, momentum=0.5), "net", 1, "net is no attribute"),
+    (schedules.Step(0.1, 2), "every", 0, "Step: every must be an integer of at least 1"),
+    (schedules.Warmup(0.1, 2), "then", "x", "lr must be a finite number"),
+    (schedules.ReduceOnPlateau(0.1), "best", ["object", "minibp.Constant", 0, {"lr": 1.0}], "got <minibp.*Constant"),
+], ids=lambda value: value if isinstance(value, str) else type(value).__name__)  # fmt: skip
+def test_attributes_of_minibps_classes_are_checked_when_they_come_from_a_file(layer, name, value, message):
+    keeper = Keeper(NET)
+    plain = keeper.encoded({"it": layer})["it"]
+    plain[3][name] = value
+    if message is None:
+        read_object(plain, layer, {})
+        return
+    before = dict(vars(layer))
+    with pytest.raises(ArgumentError, match=message):
+        read_object(plain, layer, {})
+    assert vars(layer) == before

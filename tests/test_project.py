@@ -21,8 +21,8 @@ ORDER = [
     "errors", "checks", "backend", "initializers", "part", "vectors", "layer", "layers", "normalization",
     "dropout", "loss", "losses", "compiled", "chain", "summary", "network", "schedules", "optimizer", "optimizers",
     "diagnosis", "differences", "gradients", "tensorfile", "saving", "idx", "download", "published", "data", "batches",
-    "stopping", "progress", "kept", "fit", "checkpoint", "metrics", "training", "probing", "__init__", "doctor",
-    "commands", "program", "__main__",
+    "stopping", "progress", "kept", "restored", "fit", "checkpoint", "metrics", "training", "probing", "__init__",
+    "doctor", "commands", "program", "__main__",
 ]  # fmt: skip
 
 PUBLIC = [

@@ -289,6 +289,14 @@ def with_units(self, n):
     self.add_parameter("u", (n,), np.zeros(n))
 
 
+def with_shape(self, shape):
+    self.shape = shape
+
+
+def with_f(self, f):
+    self.f = f
+
+
 class Wide(LeakyReLU):
     def __init__(self, slope=0.01, gain=1.0):
         super().__init__(slope)
@@ -296,18 +304,21 @@ class Wide(LeakyReLU):
 
 
 @pytest.mark.parametrize(("layer", "message"), [
-    (type("Sigmoid", (Sigmoid,), {})(), r"layers\.0: Sigmoid is your own, with the name of one of minibp's"),
-    (own_layer(__init__=with_slope)(0.5), r"Own: made again from its config\(\), its slope is 0\.1, not 0\.5"),
-    (Wide(0.01, gain=3.0), r"Wide: made again from its config\(\), its gain is 1\.0, not 3\.0; let config\(\) return"),
-    (own_layer(__init__=with_units)(3), r"Own cannot be made again from its config\(\) \{\}: .*missing 1 required"),
+    (type("Sigmoid", (Sigmoid,), {})(), r"layers\.1: Sigmoid is your own, with the name of one of minibp's"),
+    (own_layer(__init__=with_slope)(0.5), r"Own: its config\(\) has no slope; let config\(\) return all that __init__"),
+    (Wide(0.01, gain=3.0), r"Wide: its config\(\) has no gain"),
     (own_layer(__init__=with_units, config=lambda self: {"n": 4})(3), "its parameters have other shapes"),
-    (own_layer(config=lambda self: {"shape": (2, 3)})(), r"config\(\) gives .*\(2, 3\).* gives back .*\[2, 3\]"),
-    (own_layer(config=lambda self: {"f": np.tanh})(), r"Own: config\(\) cannot be saved: <ufunc 'tanh'> is a ufunc"),
+    (own_layer(__init__=with_units, config=lambda self: {"n": "x"})(3), "cannot be made again from its config"),
+    (own_layer(__init__=with_shape, config=lambda self: {"shape": self.shape})((2, 3)),
+     r"config\(\) gives .*\(2, 3\).*, and made again from a file .*\[2, 3\]"),
+    (own_layer(__init__=with_f, config=lambda self: {"f": self.f})(np.tanh), "cannot be saved: <ufunc 'tanh'>"),
+    (own_layer(__init__=with_slope, config=lambda self: {"slope": 0.1}, formula=lambda self, x: x * self.slope)(0.5),
+     r"made again from its config\(\), it gives other outputs"),
 ])  # fmt: skip
 def test_what_a_file_would_give_back_as_another_layer_is_not_saved(path, layer, message):
     before = path.read_bytes()
     with pytest.raises(ArgumentError, match=message):
-        save(Network([layer, Dense(3, 3)], QuadraticLoss()), path)
+        save(Network([Dense(3, 3), layer, Dense(3, 3)], QuadraticLoss()), path)
     assert path.read_bytes() == before
 
 
