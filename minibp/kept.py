@@ -18,6 +18,7 @@ import numpy as np
 
 from . import schedules
 from .backend import to_host
+from .checks import COUNTS
 from .errors import ArgumentError
 from .network import Network
 from .optimizer import Optimizer
@@ -54,7 +55,7 @@ def is_method(thing: Any, name: str) -> bool:
 
 def is_plain_object(value: Any) -> bool:
     """Whether all that an object holds is in its attributes: not so of files, of a Counter, or with slots."""
-    if isinstance(value, (Part, types.SimpleNamespace)):
+    if isinstance(value, (Part, Optimizer, types.SimpleNamespace)):
         return True
     try:
         made, arguments, state, *more = value.__reduce_ex__(2)
@@ -95,6 +96,9 @@ class Keeper:
         if any(thing is each for each in self.outer):  # it holds what holds it
             return ["again", self._number(thing)]
         self._refuse_deep(name)
+        if not is_plain_object(thing):
+            cure = "make it of numbers, texts, lists, dicts, arrays, generators, or objects of these"
+            raise ArgumentError(f"a checkpoint cannot keep {name}, a {type(thing).__name__}: {cure}")
         self.outer.append(thing)
         values = {key: self._value(value, f"{name}.{key}") for key, value in attributes(thing).items()}
         self.outer.pop()
@@ -112,13 +116,15 @@ class Keeper:
 
     def _value(self, value: Any, name: str) -> Any:
         """A value as JSON can hold it; LEFT_OUT for a view of the network's vectors."""
+        if type(value) is int and abs(value) >= COUNTS:
+            raise ArgumentError(f"a checkpoint cannot keep {name}, an integer of {value.bit_length()} bits")
         if type(value) in PLAIN:
             return value
         if isinstance(value, np.generic) and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
             return ["numpy", value.dtype.str, value.item()]
         if isinstance(value, enum.Enum):
             return ["enum", type(value).__name__, value.name]
-        if isinstance(value, CODE) or value is self.net or isinstance(value, Optimizer):
+        if isinstance(value, (*CODE, Optimizer)) or value is self.net or type(value).__module__ == "logging":
             owner = getattr(value, "__self__", None)
             if owner is not None and not isinstance(owner, (*CODE, Part, Network, Optimizer)):
                 raise ArgumentError(f"a checkpoint cannot keep {name}, a method of another object: keep the object")
@@ -137,9 +143,6 @@ class Keeper:
             return ["generator", self._number(value), self._value(value.bit_generator.state, name)]
         if type(value) in (list, tuple, set, collections.deque, dict):
             return self._several(value, name)
-        if not is_plain_object(value):
-            cure = "make it of numbers, texts, lists, dicts, arrays, generators, or objects of these"
-            raise ArgumentError(f"a checkpoint cannot keep {name}, a {type(value).__name__}: {cure}")
         return self._object(value, name)
 
     def _several(self, value: Any, name: str) -> Any:

@@ -18,14 +18,15 @@ from .checks import Checked
 from .errors import ArgumentError
 from .kept import GONE, OURS, PLAIN, SCHEDULES, attributes, is_method
 from .layer import Layer
+from .layers import Dense
 from .loss import Loss
+from .normalization import Normalization
 from .optimizer import Optimizer
 from .schedules import Schedule
 
 BOUNDS = {"MT19937": ("pos", 624), "Philox": ("buffer_pos", 4)}  # places in a memory that NumPy does not check
 SEVERAL = {"list": list, "tuple": tuple, "set": set}
-FIXED = {"n_in", "n_out", "n"}  # what arrays have their shapes from
-BASES = (Layer, Loss, Optimizer)  # so are their attributes
+FIXED: dict[type, set[str]] = {Dense: {"n_in", "n_out"}, Normalization: {"n"}}
 
 
 class Filled(NamedTuple):
@@ -100,17 +101,17 @@ def _object(cls: str, described: dict[str, Any], here: Any, arrays: dict[str, np
         here = SCHEDULES[cls].__new__(SCHEDULES[cls])
     known, values = attributes(here), {}
     for key, plain in described.items():
-        if plain == GONE or (isinstance(plain, list) and plain[:1] == ["network"] and key not in known):
+        if isinstance(plain, list) and plain[:1] == ["network"] and key not in known:
             continue
         if is_method(here, key) or (key in vars(here) and key not in known):
             raise ArgumentError(f"{key} is no attribute of a {name} that a file could give")
-        value = read(plain, known.get(key), arrays)
+        value = GONE if plain == GONE else read(plain, known.get(key), arrays)
         check = inspect.getattr_static(type(here), key, None)
         if isinstance(check, Checked) and isinstance(value, Filled):
             check.checked(here, value.here)
         elif isinstance(check, Checked):
             value = check.checked(here, value)
-        elif (key in FIXED or _of_base(here, key)) and value != known.get(key):
+        elif _is_fixed(here, key) and value != known.get(key):
             raise ArgumentError(f"{name}: {key} is {known.get(key)!r}, in the file {value!r}")
         values[key] = value
     if missing := checks(here) - values.keys():
@@ -120,8 +121,10 @@ def _object(cls: str, described: dict[str, Any], here: Any, arrays: dict[str, np
     return Filled(here, values)
 
 
-def _of_base(thing: Any, name: str) -> bool:
-    return any(isinstance(thing, cls) and hasattr(cls, name) for cls in BASES)
+def _is_fixed(thing: Any, name: str) -> bool:
+    """Whether it is as the class has it, or as the arrays have their shapes from."""
+    of_base = any(isinstance(thing, cls) and hasattr(cls, name) for cls in (Layer, Loss, Optimizer))
+    return of_base or any(isinstance(thing, cls) and name in names for cls, names in FIXED.items())
 
 
 def checks(thing: Any) -> set[str]:
@@ -157,9 +160,11 @@ def put(value: Any, here: Any, xp: Any) -> Any:
     """What was read, in the place of `here`: lists, dicts, arrays, objects and generators stay the same ones."""
     if isinstance(value, Filled):
         inside = vars(value.here)
-        for name in attributes(value.here).keys() - value.values.keys():
-            del inside[name]
-        inside.update({name: put(each, inside.get(name), xp) for name, each in value.values.items()})
+        for name, each in value.values.items():
+            if each is GONE:
+                inside.pop(name, None)
+            else:
+                inside[name] = put(each, inside.get(name), xp)
         return value.here
     if isinstance(value, Advanced):
         value.here.bit_generator.state = value.state

@@ -33,11 +33,11 @@ class Run:
     """A training of a small network, as a program would build it each time it is started."""
 
     def __init__(self, optimizer=lambda net: Adam(net, lr=0.01), seed=0, hidden=5, dtype="float32", patience=0, more=(),
-                 loss=CrossEntropy, on_the_way=lambda run, epoch: None):  # fmt: skip
+                 loss=CrossEntropy, stopping=EarlyStopping, on_the_way=lambda run, epoch: None):  # fmt: skip
         layers = [Dense(6, hidden), BatchNorm(hidden), ReLU(), Dropout(0.3), *(layer() for layer in more)]
         self.net = Network([*layers, Dense(hidden, 3), Softmax()], loss(), dtype=dtype, seed=seed)
         self.optimizer = optimizer(self.net)
-        self.stopping = EarlyStopping(self.net, patience) if patience else None
+        self.stopping = stopping(self.net, patience) if patience else None
         self.epochs, self.checkpoint, self.on_the_way = [], None, on_the_way
 
     def go(self, path=None, every=1, stop=None, epochs=EPOCHS, batch_size=BATCH, dataset=None, validation=None):

@@ -5,6 +5,7 @@ import copy
 import enum
 import functools
 import json
+import logging
 import math
 import random
 import sys
@@ -22,6 +23,7 @@ from minibp import (
     CrossEntropy,
     Dense,
     Dropout,
+    EarlyStopping,
     Layer,
     Network,
     Optimizer,
@@ -110,6 +112,28 @@ class Alternate(Optimizer):
         w -= self.xp.multiply(g, self.rate * self.sign, out=delta)
 
 
+class Alias(SGD):
+    """Holds a view of the network's parameters, and a logger."""
+
+    def __init__(self, net):
+        super().__init__(net)
+        self.view, self.log = net.params[:3], logging.getLogger("alias")
+
+    def step(self):
+        super().step()
+        self.view += 1e-3
+
+
+class Patient(EarlyStopping):
+    """Counts, by a name that minibp has for something else."""
+
+    n = 0
+
+    def should_stop(self, value):
+        self.n += 1
+        return self.n > 3 or super().should_stop(value)
+
+
 def note(run, epoch):
     chain = run.optimizer.schedule
     chain.losses.append(epoch.loss)
@@ -134,10 +158,12 @@ def move(run, epoch):
     {"loss": Counted},
     {"optimizer": lambda net: SGD(net, Chain()), "on_the_way": note},
     {"optimizer": Alternate},
+    {"optimizer": Alias},
+    {"patience": 2, "stopping": Patient},
     {"on_the_way": anneal},
     {"on_the_way": move},
     {"on_the_way": lambda run, epoch: run.net.rng.random()},
-], ids=["layer", "loss", "schedule", "optimizer", "annealed", "moved", "drawn"])  # fmt: skip
+], ids=["layer", "loss", "schedule", "optimizer", "alias", "stopping", "annealed", "moved", "drawn"])  # fmt: skip
 def test_what_classes_of_ones_own_and_the_loop_change_is_kept(path, options, stop):
     Run(**options).interrupted(path, stop, every="2steps")
     assert_same(Run(**options).go(path), Run(**options).go())
@@ -186,6 +212,21 @@ class Own(Schedule):
         return 0.1
 
 
+class Slotted(Schedule):
+    __slots__ = ("seen",)
+
+    def __init__(self):
+        self.seen = 0
+
+    def __call__(self, step):
+        return 0.1
+
+
+def test_a_schedule_with_slots_is_refused(path):
+    with pytest.raises(ArgumentError, match="cannot keep schedule, a Slotted"):
+        Run(lambda net: SGD(net, Slotted())).go(path)
+
+
 def onto(name, value):
     """A change of the fifth layer: this attribute becomes what this function gives."""
     return lambda run: setattr(run.net.layers[4], name, value())
@@ -229,6 +270,7 @@ def test_what_could_not_be_given_back_is_refused_when_it_is_written(path, change
     (lambda run: {Dense: 1.0}, "a dict with keys that are programs"),
     (lambda run: np.ma.array([1, 2]), "a MaskedArray of int64"),
     (lambda run: np.array(["a"]), "a ndarray of <U1"),
+    (lambda run: 10**5000, "an integer of 16610 bits"),
     (lambda run: [run.net.params[:2]], "in it lies a view of the network's vectors; copy it"),
 ])  # fmt: skip
 def test_what_no_checkpoint_can_keep_is_refused_at_the_start(path, value, message):
@@ -339,7 +381,7 @@ class Mine(Dropout):
     (Dropout(0.5, seed=1), "rate", 1.5, r"Dropout: rate must lie in \[0, 1\)"),
     (Mine(), "rate", "x", "Mine: rate must lie in"),
     (Mine(), "seed", -1, "Mine: seed must be an integer of at least 0"),
-    (Mine(), "seed", ["gone"], "the file has no seed"),
+    (Mine(), "seed", ["gone"], "seed must be an integer of at least 0, got .*gone"),
     (Mine(), "formula", 1, "formula is no attribute of a Mine that a file could give"),
     (Mine(), "_held", {}, "_held is no attribute"),
     (Mine(), "training", False, "training is None, in the file False"),
