@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .checks import Checked
+from .checks import COUNTS, Checked
 from .errors import ArgumentError
 from .kept import GONE, OURS, PLAIN, SCHEDULES, attributes, is_method
 from .layer import Layer
@@ -57,6 +57,8 @@ def read(plain: Any, here: Any, arrays: dict[str, np.ndarray]) -> Any:
     ArgumentError
         If it is none that could be there. Also errors of Python, where it is not as `kept` writes it.
     """
+    if type(plain) is int and abs(plain) >= COUNTS:
+        raise ArgumentError("an integer that is too long")
     if isinstance(plain, PLAIN):
         return plain
     kind, *of = plain

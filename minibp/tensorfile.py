@@ -12,7 +12,7 @@ import numpy as np
 from .errors import ArgumentError, FileFormatError, OtherFileError
 
 VERSION = 1  # of the format; a reader refuses another one
-DEEPEST = 30  # lists and objects in each other in a description: what reads them may call itself for each
+DEEPEST = 64  # lists and objects in each other in a description: what reads them may call itself for each
 LONGEST = 1 << 24  # bytes of a header, which takes up to 25 times as much memory when it is read
 MOST_SAID = 2000  # characters of what a file says that an error repeats
 KEY = "minibp"  # the one entry of the file's metadata

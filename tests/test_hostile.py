@@ -99,12 +99,12 @@ def test_a_checkpoint_that_is_not_changed_is_gone_on_from(which):
     (REDUCE, attribute("layer 2", "rate", "0"), "Dropout: rate must lie in"),
     (REDUCE, attribute("layer 1", "n", 7), "BatchNorm: n is 2, in the file 7"),
     (REDUCE, attribute("layer 0", "in_shape", ["tuple", [3]]), "in_shape is"),
-    (REDUCE, attribute("optimizer", "max_norm", 10**400), "SGD: max_norm is too large for a float"),
+    (REDUCE, attribute("optimizer", "max_norm", 10**400), "an integer that is too long"),
     (REDUCE, attribute("optimizer", "momentum", 2), "SGD: momentum must lie"),
     (REDUCE, attribute("optimizer", "moments", 0), "moments is 1, in the file 0"),
     (REDUCE, put("objects", "optimizer", 3, {"steps": 1}), "the file has no"),
     (REDUCE + 4, attribute("optimizer", "beta2", 1.0), "Adam: beta2 must lie"),
-    (REDUCE + 4, attribute("optimizer", "steps", 10**400), "steps must be an integer"),
+    (REDUCE + 4, attribute("optimizer", "steps", 10**400), "an integer that is too long"),
     (REDUCE, attribute("schedule", "waited", 0.5), "waited must be an integer"),
     (REDUCE, attribute("schedule", "waited", True), "waited must be an integer"),
     (REDUCE, attribute("schedule", "best", "x"), "expected a number"),
@@ -172,7 +172,7 @@ def test_the_time_to_build_a_network_grows_with_the_number_of_layers_and_not_its
     assert time.process_time() - start < 1.5
 
 
-@pytest.mark.parametrize("depth", [40, 900])
+@pytest.mark.parametrize("depth", [80, 900])
 def test_a_description_that_is_nested_deeply_is_damaged(tmp_path, depth):
     inner = 0
     for _ in range(depth):

@@ -53,6 +53,12 @@ class Stat:
 
     value = None
 
+    @classmethod
+    def of(cls, value):
+        made = cls()
+        made.value = value
+        return made
+
 
 class Noise(Layer):
     """A generator, a count that becomes a float, a member of an enum, an average, an object, what goes."""
@@ -279,6 +285,20 @@ def test_what_no_checkpoint_can_keep_is_refused_at_the_start(path, value, messag
     with pytest.raises(ArgumentError, match=message):
         run.go(path)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("nest", [lambda inner: [inner], lambda inner: {"a": inner}, lambda inner: Stat.of(inner)])
+def test_what_lies_as_deep_as_may_be_can_be_read(path, nest):
+    def build(path=None, **options):
+        run, value = Run(more=[Noise]), 1
+        for _ in range(10):
+            value = nest(value)
+        run.net.layers[4].more = value
+        return run.go(path, **options)
+
+    with pytest.raises(KeyboardInterrupt):
+        build(path, stop=3)
+    build(path)
 
 
 def test_a_ring_of_objects_is_kept(path):

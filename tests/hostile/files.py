@@ -34,6 +34,7 @@ from minibp import (
 from minibp.checkpoint import KIND
 from minibp.data import Dataset
 from minibp.errors import (
+    ArgumentError,
     BackendError,
     CheckpointError,
     DivergenceError,
@@ -132,7 +133,7 @@ EPOCHS = 2
 
 
 class Drop(Dropout):
-    """A layer of one's own, with an object, an array and a generator."""
+    """A layer of one's own, with an object, an array and a generator, or whatever a file gives in their places."""
 
     def __init__(self, rate: float):
         super().__init__(rate)
@@ -140,8 +141,9 @@ class Drop(Dropout):
         self.random = np.random.Generator(np.random.MT19937(0))
 
     def formula(self, x):
-        self.random.random(3)
-        self.about, self.seen = self.about, x.sum(axis=0)
+        if isinstance(self.random, np.random.Generator):
+            self.random.random(3)
+        self.seen = x.sum(axis=0)
         return super().formula(x)
 
 
@@ -217,5 +219,5 @@ def checkpoint(data: bytes) -> None:
             return
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        with suppress(CheckpointError, DivergenceError, FileFormatError, BackendError):
+        with suppress(ArgumentError, BackendError, CheckpointError, DivergenceError, FileFormatError):
             training(which)
