@@ -51,7 +51,8 @@ class Checkpoint:
     The file is written before the first step, then after every so many epochs or steps, and after the last epoch. An
     epoch's is written when the caller's loop asks for the next, so that what the loop did (a schedule told the loss,
     early stopping) is in it; the epoch at which a loop is left by ``break`` is trained again. All attributes of layers,
-    loss, optimizer and schedule are kept, also of classes of your own, but for arrays of layers (see `Layer`).
+    loss, optimizer, schedule and `stopping` are kept, also of classes of your own: numbers, texts, lists, dicts,
+    arrays, generators, objects of these. What could not be given back is an error, at the start or where it came in.
 
     The file before is kept as ``<path>.previous``: where the newer is damaged, it is taken, with a warning. A file that
     cannot be written, on a full disk, is a warning too, and the training goes on; but for the first one, which is an

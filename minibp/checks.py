@@ -98,17 +98,19 @@ def values(shape: tuple[int, ...]) -> str:
     return f"samples of shape {shape}"
 
 
-def integer(name: str, value: Any, least: int = -COUNTS) -> int:
-    """An integer of at least `least`, and no larger than any count is."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or not least <= int(value) < COUNTS:
-        bound = f" of at least {least}" if least > -COUNTS else ""
-        raise ArgumentError(f"{name} must be an integer{bound}, got {value!r:.50}")
+def integer(name: str, value: Any, least: int | None = None) -> int:
+    """An integer, of at least `least`."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or (least is not None and int(value) < least):
+        bound = "" if least is None else f" of at least {least}"
+        raise ArgumentError(f"{name} must be an integer{bound}, got {value!r}")
     return int(value)
 
 
 def at_least_zero(name: str, value: Any) -> int:
-    """A count: an integer of at least 0."""
-    return integer(name, value, 0)
+    """A count: an integer of at least 0, which is no longer than any count."""
+    if integer(name, value, 0) >= COUNTS:
+        raise ArgumentError(f"{name} must be an integer of at least 0, got a longer one than any count")
+    return int(value)
 
 
 def at_least_one(name: str, value: Any) -> int:

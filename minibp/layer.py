@@ -26,10 +26,11 @@ class Layer(Part):
     Results may be workspaces that the next call overwrites: copy what you want to keep, and do not run one layer in
     two threads, or twice before its backward.
 
-    A checkpoint keeps the attributes of a layer of one's own: numbers, texts, lists, a generator. It keeps no arrays:
-    one that a later batch depends on belongs to the parameters, ``add_parameter(..., trained=False)``, and so goes
-    along when the network is moved; others are best among the `workspaces`. To be saved and loaded, a layer that takes
-    arguments gives them by ``config()``.
+    What a layer of one's own keeps from call to call are attributes, which a checkpoint keeps: numbers, texts, lists,
+    arrays, generators, objects of these. An array that is part of the network belongs to the parameters,
+    ``add_parameter(..., trained=False)``: so it is saved with it, and goes along when the network is moved. One that
+    only the next backward needs is best among the `workspaces`, which a checkpoint does not keep. To be saved and
+    loaded, a layer that takes arguments gives them by ``config()``.
 
     Attributes
     ----------

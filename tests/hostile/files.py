@@ -115,7 +115,10 @@ def model(data: bytes) -> None:
     assert str(net.dtype) == described["dtype"]
     specs, made = [*described["layers"], described["loss"]], [*net.layers, net.loss]
     for (name, config), part in zip(specs, made, strict=True):
-        assert type(part).__name__ == name and part.config().items() >= dict(config).items()
+        assert type(part).__name__ == name
+        made = part.config()
+        for key, value in config.items():
+            assert made[key] == (float(value) if isinstance(made[key], float) else value)
     held = {
         f"layers.{i}.{name}": array
         for i, layer in enumerate(net.layers)
