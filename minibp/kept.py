@@ -35,6 +35,7 @@ MADE_ANEW = {  # by a network, an optimizer or an EarlyStopping
     Optimizer: {"net", "schedule", "vectors", "xp", "pieces", "compiled", "decays", "late"},
     EarlyStopping: {"net", "kept"},
 }
+KEYS = ("numpy", "tuple")  # and plain values: what can be a key of a dict, or in a set
 LEFT_OUT, GONE = object(), ["gone"]  # of attributes: one that is not kept, and one of the start that is no more
 OURS = "minibp."
 SCHEDULES = {OURS + cls.__name__: cls for cls in Schedule.__subclasses__() if cls.__module__ == schedules.__name__}
@@ -105,7 +106,8 @@ class Keeper:
         values = {key: value for key, value in values.items() if value is not LEFT_OUT}
         if isinstance(thing, Part) and not thing._taken and thing._held:  # a layer within another
             values["parameters"] = ["network", *(digest(array) for array in thing._held.values())]
-        return ["object", cls, self._number(thing), values]
+        # Of minibp's schedules any may take the place of another, and a program may make many.
+        return ["object", cls, 0 if cls in SCHEDULES else self._number(thing), values]
 
     def _number(self, thing: Any) -> int:
         return self.objects.setdefault(id(thing), (len(self.objects), thing))[0]
@@ -150,21 +152,25 @@ class Keeper:
         self.outer.append(value)
         items = value.items() if isinstance(value, dict) else enumerate(value)
         found = [self._value(each, f"{name}[{key!r}]") for key, each in items]
+        if isinstance(value, set) and any(isinstance(each, list) and each[0] not in KEYS for each in found):
+            raise ArgumentError(f"a checkpoint cannot keep {name}, a set of other things than numbers and texts")
         if any(each is LEFT_OUT for each in found):
             raise ArgumentError(f"a checkpoint cannot keep {name}: in it lies a view of the network's vectors; copy it")
         if isinstance(value, dict):
             keys = [self._value(key, f"a key of {name}") for key in value]
-            if bad := [key for key in keys if isinstance(key, list) and key[0] not in ("numpy", "tuple")]:
+            if bad := [key for key in keys if isinstance(key, list) and key[0] not in KEYS]:
                 raise ArgumentError(f"a checkpoint cannot keep {name}, a dict with keys that are {bad[0][0]}s")
             found = [list(pair) for pair in zip(keys, found, strict=True)]
         self.outer.pop()
         return [type(value).__name__, found, *([value.maxlen] if isinstance(value, collections.deque) else [])]
 
     def _array(self, value: Any, name: str) -> Any:
-        host = to_host(value)
-        if not isinstance(host, np.ndarray) or np.ma.isMaskedArray(host) or host.dtype.kind not in "biuf":
-            raise ArgumentError(f"a checkpoint cannot keep {name}, a {type(value).__name__} of {host.dtype}")
         net, xp = self.net, self.net.xp
+        of_library = type(value) is np.ndarray or (xp is not np and isinstance(value, xp.ndarray))
+        if not of_library or value.dtype.kind not in "biuf":
+            what = f"{type(value).__name__} of {getattr(value, 'dtype', 'unknown values')}"
+            raise ArgumentError(f"a checkpoint cannot keep {name}, a {what}: make it an array of numbers")
+        host = to_host(value)
         if isinstance(value, xp.ndarray) and any(xp.may_share_memory(value, each) for each in (net.params, net.state)):
             return LEFT_OUT
         key = f"attributes.{len(self.arrays)}"

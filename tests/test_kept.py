@@ -273,6 +273,8 @@ def test_what_could_not_be_given_back_is_refused_when_it_is_written(path, change
     (lambda run: functools.partial(print), "a partial: make it of"),
     (lambda run: sys.stdout, "make it of numbers"),
     (lambda run: np.random.default_rng(0).random, "a method of another object: keep the object"),
+    (lambda run: {Stat()}, "a set of other things than numbers and texts"),
+    (lambda run: np.arange(3).view(type("Sub", (np.ndarray,), {})), "a Sub of int64: make it an array"),
     (lambda run: {Dense: 1.0}, "a dict with keys that are programs"),
     (lambda run: np.ma.array([1, 2]), "a MaskedArray of int64"),
     (lambda run: np.array(["a"]), "a ndarray of <U1"),
