@@ -28,7 +28,7 @@ from .kept import Keeper
 from .network import Network
 from .optimizer import Optimizer
 from .progress import Epoch, Progress
-from .restored import put, read_object
+from .restored import Reader
 from .stopping import EarlyStopping
 from .tensorfile import printable, read, to_bytes, write_atomically
 
@@ -193,7 +193,8 @@ class Checkpoint:
         """All whose attributes are kept."""
         things: dict[str, Any] = {f"layer {i}": layer for i, layer in enumerate(self.net.layers)}
         things |= {"loss": self.net.loss, "optimizer": self.optimizer, "schedule": self.optimizer.schedule}
-        return things if self.stopping is None else things | {"early stopping": self.stopping}
+        things |= {"early stopping": self.stopping} if self.stopping is not None else {}
+        return things | ({"network": self.net} if type(self.net) is not Network else {})
 
     def _write(self) -> bool:
         """Write it; False where weights or averages are lost: the last good one must not be, `train` says the rest."""
@@ -292,7 +293,9 @@ class Checkpoint:
         things = self._things()
         if contents["objects"].keys() != things.keys():
             raise ArgumentError(f"it has {', '.join(contents['objects'])}, here are {', '.join(things)}")
-        values = {name: read_object(plain, things[name], arrays) for name, plain in contents["objects"].items()}
+        reader = Reader(arrays)
+        # In the order in which they were written: what is shared is counted as it is met.
+        values = {name: reader.read_object(contents["objects"][name], thing) for name, thing in things.items()}
         made = at_least_zero("steps", values["optimizer"].values["steps"])
 
         if (backend, dtype) != (net.backend, net.dtype):
@@ -301,7 +304,7 @@ class Checkpoint:
         for name, target in zip(shapes, targets, strict=False):
             target[...] = moved(arrays[name], net.xp, net.dtype)
         net.rng.bit_generator.state = order
-        placed = {name: put(value, things[name], net.xp) for name, value in values.items()}
+        placed = {name: reader.put(value, things[name], net.xp) for name, value in values.items()}
         optimizer.schedule, optimizer.steps = placed["schedule"], made
         optimizer.follow()
         if stopping is not None:

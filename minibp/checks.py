@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 from collections.abc import Callable
@@ -30,10 +31,19 @@ class Checked:
 
     def checked(self, owner: Any, value: Any) -> Any:
         """The value, or an ArgumentError that names the class and the attribute."""
-        return self.check(f"{type(owner).__name__}: {self.name}", value)
+        try:
+            return self.check(self.name, value)
+        except ArgumentError as error:
+            raise ArgumentError(f"{type(owner).__name__}: {error}") from None
 
     def __set__(self, owner: Any, value: Any) -> None:
         vars(owner)[self.name] = self.checked(owner, value)
+
+
+def checked_names(cls: type, kind: type[Checked] = Checked) -> list[str]:
+    """The attributes of a class that are checked so, the base's first; but for those that a subclass has otherwise."""
+    found = [name for base in reversed(cls.__mro__) for name, each in vars(base).items() if isinstance(each, kind)]
+    return [name for name in dict.fromkeys(found) if isinstance(inspect.getattr_static(cls, name), kind)]
 
 
 def _as_float(name: str, value: Any) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .batches import Batches
-from .kept import OURS, Keeper, digest
+from .kept import LONG, OURS, Keeper, digest
 from .optimizer import Optimizer
 from .tensorfile import printable
 
@@ -24,7 +24,7 @@ def fit(
         "network": ", ".join([repr(net), *own]),
         "dtype": str(net.dtype),
         "backend": net.backend,
-        "starting weights and generators (seed)": digest(*vectors, *keeper.arrays.values(), [order, start]),
+        "starting weights, attributes and generators (seed)": digest(*vectors, *keeper.arrays.values(), [order, start]),
         "training data": data(batches),
         "validation data": "none" if validation is None else data(validation),
         "batch size": str(batches.batch_size),
@@ -59,7 +59,9 @@ def words(value: Any) -> str:
     if kind == "object":
         inner = ", ".join(f"{key}={words(each)}" for key, each in sorted(of[2].items()))
         return f"{of[0].rpartition('.')[2]}({inner})"
-    if kind in ("list", "tuple"):
+    if kind == "record":
+        return of[0] + words(of[1])
+    if kind in ("list", "tuple") and len(of[0]) < LONG:
         inner = ", ".join(map(words, of[0]))
         return f"[{inner}]" if kind == "list" else f"({inner})"
     if kind == "numpy":

@@ -11,6 +11,7 @@ import copyreg
 import enum
 import inspect
 import pathlib
+import re
 import types
 from typing import Any
 
@@ -23,22 +24,30 @@ from .errors import ArgumentError
 from .network import Network
 from .optimizer import Optimizer
 from .part import Part
-from .schedules import Schedule
+from .progress import Epoch
+from .schedules import ReduceOnPlateau, Schedule
 from .stopping import EarlyStopping
 
 DEEPEST = 10  # lists and objects in each other
 PLAIN = (type(None), bool, int, float, str)
-CODE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, np.ufunc)
-CONSTANTS = (complex, bytes, range, slice, frozenset, pathlib.PurePath, np.dtype)  # compared, and not kept
+CODE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, np.ufunc, type(np.sum))
+CONSTANTS = (complex, bytes, range, slice, pathlib.PurePath, np.dtype, re.Pattern, type(...))  # compared, and not kept
+LONG = 1000  # floats in a list, from which on they are kept as an array
 MADE_ANEW = {  # by a network, an optimizer or an EarlyStopping
-    Part: {"_held", "_starts", "_state", "dtype", "training"},
+    Part: {"_held", "_starts", "_state", "dtype"},
     Optimizer: {"net", "schedule", "vectors", "xp", "pieces", "compiled", "decays", "late"},
     EarlyStopping: {"net", "kept"},
-}
+    Network: {
+        "layers", "loss", "shapes", "rng", "xp", "dtype", "params", "grads", "state", "weights", "weight_count",
+        "first", "trained", "closing", "finish", "optimizers", "loops", "_waiting", "_widths",
+    },
+}  # fmt: skip
 KEYS = ("numpy", "tuple")  # and plain values: what can be a key of a dict, or in a set
 LEFT_OUT, GONE = object(), ["gone"]  # of attributes: one that is not kept, and one of the start that is no more
 OURS = "minibp."
 SCHEDULES = {OURS + cls.__name__: cls for cls in Schedule.__subclasses__() if cls.__module__ == schedules.__name__}
+
+REPLACED = SCHEDULES.keys() - {OURS + ReduceOnPlateau.__name__}  # it is told losses: a program holds the one it made
 
 
 def attributes(thing: Any) -> dict[str, Any]:
@@ -56,11 +65,11 @@ def is_method(thing: Any, name: str) -> bool:
 
 def is_plain_object(value: Any) -> bool:
     """Whether all that an object holds is in its attributes: not so of files, of a Counter, or with slots."""
-    if isinstance(value, (Part, Optimizer, types.SimpleNamespace)):
+    if isinstance(value, (Part, Optimizer, Network, types.SimpleNamespace)):
         return True
     try:
         made, arguments, state, *more = value.__reduce_ex__(2)
-    except Exception:
+    except Exception:  # it says that it cannot, or gives a name
         return False
     by_attributes = made is copyreg.__newobj__ and arguments == (type(value),)  # type: ignore[attr-defined]
     return by_attributes and hasattr(value, "__dict__") and (state is None or isinstance(state, dict)) and not any(more)
@@ -80,11 +89,13 @@ class Keeper:
         self.arrays: dict[str, np.ndarray] = {}  # of the last `encoded`
         self.outer: list[Any] = []  # what is being encoded, from the outside to the inside
         self.objects: dict[int, tuple[int, Any]] = {}  # by id; with the objects themselves, so that no id comes again
+        self.first: dict[str, Any] = {}  # lists, arrays and the like of the start, by where they were
+        self.several: dict[int, tuple[int, Any]] = {}  # those of now, by id
         self.start: Any = None
 
     def encoded(self, things: dict[str, Any]) -> dict[str, Any]:
         """The attributes of these objects, by name; an ArgumentError where one cannot be kept."""
-        self.arrays = {}
+        self.arrays, self.several, self.optimizer = {}, {}, things.get("optimizer")
         found = {name: self._object(thing, name) for name, thing in things.items()}
         if self.start is None:
             self.start = found
@@ -101,7 +112,8 @@ class Keeper:
             cure = "make it of numbers, texts, lists, dicts, arrays, generators, or objects of these"
             raise ArgumentError(f"a checkpoint cannot keep {name}, a {type(thing).__name__}: {cure}")
         self.outer.append(thing)
-        values = {key: self._value(value, f"{name}.{key}") for key, value in attributes(thing).items()}
+        # Sorted, as JSON will have them: what is shared is counted as it is met.
+        values = {key: self._value(value, f"{name}.{key}") for key, value in sorted(attributes(thing).items())}
         self.outer.pop()
         values = {key: value for key, value in values.items() if value is not LEFT_OUT}
         if isinstance(thing, Part) and not thing._taken and thing._held:  # a layer within another
@@ -125,7 +137,9 @@ class Keeper:
         if isinstance(value, np.generic) and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
             return ["numpy", value.dtype.str, value.item()]
         if isinstance(value, enum.Enum):
-            return ["enum", type(value).__name__, value.name]
+            return ["enum", type(value).__name__, value.value if isinstance(value, enum.Flag) else value.name]
+        if isinstance(value, Optimizer) and value is not self.optimizer:
+            raise ArgumentError(f"a checkpoint cannot keep {name}, another optimizer than the one that trains")
         if isinstance(value, (*CODE, Optimizer)) or value is self.net or type(value).__module__ == "logging":
             owner = getattr(value, "__self__", None)
             if owner is not None and not isinstance(owner, (*CODE, Part, Network, Optimizer)):
@@ -143,39 +157,67 @@ class Keeper:
             if value is self.net.rng:
                 raise ArgumentError(f"{name} is the network's generator: give it its own, numpy.random.default_rng(0)")
             return ["generator", self._number(value), self._value(value.bit_generator.state, name)]
-        if type(value) in (list, tuple, set, collections.deque, dict):
+        if type(value) in (list, tuple, set, frozenset, collections.deque, dict):
             return self._several(value, name)
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            return ["record", type(value).__name__, self._several(tuple(value), name)]
         return self._object(value, name)
 
     def _several(self, value: Any, name: str) -> Any:
+        if (again := self._again(value)) is not None:
+            return again
         self._refuse_deep(name)
+        stays = self._stays(value, name)
+        if type(value) is list and len(value) > LONG and all(type(each) is float for each in value):
+            return ["floats", self._new_array(np.array(value)), stays]
         self.outer.append(value)
         items = value.items() if isinstance(value, dict) else enumerate(value)
         found = [self._value(each, f"{name}[{key!r}]") for key, each in items]
-        if isinstance(value, set) and any(isinstance(each, list) and each[0] not in KEYS for each in found):
-            raise ArgumentError(f"a checkpoint cannot keep {name}, a set of other things than numbers and texts")
+        self.outer.pop()
         if any(each is LEFT_OUT for each in found):
             raise ArgumentError(f"a checkpoint cannot keep {name}: in it lies a view of the network's vectors; copy it")
+        keys = [self._value(key, f"a key of {name}") for key in value] if isinstance(value, dict) else []
+        for each in keys or (found if isinstance(value, (set, frozenset)) else []):
+            if isinstance(each, list) and each[0] not in KEYS:
+                what = "a dict with keys" if isinstance(value, dict) else f"a {type(value).__name__} of things"
+                raise ArgumentError(f"a checkpoint cannot keep {name}, {what} that are no numbers or texts")
+        if isinstance(value, (set, frozenset)):
+            found.sort(key=repr)  # in another process they come in another order
         if isinstance(value, dict):
-            keys = [self._value(key, f"a key of {name}") for key in value]
-            if bad := [key for key in keys if isinstance(key, list) and key[0] not in KEYS]:
-                raise ArgumentError(f"a checkpoint cannot keep {name}, a dict with keys that are {bad[0][0]}s")
             found = [list(pair) for pair in zip(keys, found, strict=True)]
-        self.outer.pop()
-        return [type(value).__name__, found, *([value.maxlen] if isinstance(value, collections.deque) else [])]
+        return [type(value).__name__, found, stays, *([value.maxlen] if isinstance(value, collections.deque) else [])]
 
     def _array(self, value: Any, name: str) -> Any:
         net, xp = self.net, self.net.xp
         of_library = type(value) is np.ndarray or (xp is not np and isinstance(value, xp.ndarray))
-        if not of_library or value.dtype.kind not in "biuf":
+        if not of_library or value.dtype.kind not in "biuf" or value.dtype.itemsize > 8:
             what = f"{type(value).__name__} of {getattr(value, 'dtype', 'unknown values')}"
             raise ArgumentError(f"a checkpoint cannot keep {name}, a {what}: make it an array of numbers")
-        host = to_host(value)
         if isinstance(value, xp.ndarray) and any(xp.may_share_memory(value, each) for each in (net.params, net.state)):
             return LEFT_OUT
+        if (again := self._again(value)) is not None:
+            return again
+        stays, host = self._stays(value, name), to_host(value)
+        order = "F" if host.flags.f_contiguous and not host.flags.c_contiguous else "C"
+        key = self._new_array(host.astype(host.dtype.newbyteorder("=")))
+        return ["array", key, stays, "numpy" if host is value else "cupy", host.dtype.str, order]
+
+    def _new_array(self, array: np.ndarray) -> str:
         key = f"attributes.{len(self.arrays)}"
-        self.arrays[key] = host
-        return ["array", key, "numpy" if host is value else "cupy"]
+        self.arrays[key] = array
+        return key
+
+    def _again(self, value: Any) -> Any:
+        """For what several names share: where it was met first. Each is counted as it is met."""
+        if type(value) in (tuple, frozenset):
+            return None
+        known = len(self.several)
+        index, _ = self.several.setdefault(id(value), (known, value))
+        return ["same", index] if index < known else None
+
+    def _stays(self, value: Any, name: str) -> bool:
+        """Whether it is what the program had there at the start, and may hold: that one gets other values."""
+        return (self.first.setdefault(name, value) if self.start is None else self.first.get(name)) is value
 
     def _refuse_new(self, now: Any, start: Any, name: str) -> None:
         """Refuse what only a program has, and this one had not at its start: it is not found again.
@@ -189,7 +231,7 @@ class Keeper:
         like, was = likeness[0], likeness[1:]
         if kind == "object":
             same = like == kind and of[:2] == was[:2]
-            if not same and of[0] not in SCHEDULES:
+            if not same and of[0] not in REPLACED:
                 raise ArgumentError(f"a checkpoint cannot keep {name}, now another object ({of[0]}) than at the start")
             before = was[2] if same else {}
             for key, value in of[2].items():
@@ -208,7 +250,11 @@ class Keeper:
             for key, value in of[0]:
                 self._refuse_new(key, key, name)
                 self._refuse_new(value, before.get(repr(key)), f"{name}[{key!r}]")
-        elif kind in ("list", "tuple", "set", "deque"):
+        elif kind == "record":
+            if of[0] != Epoch.__name__ and (like != kind or of[0] != was[0]):
+                raise ArgumentError(f"a checkpoint cannot keep {name}, now a {of[0]}, which it was not at the start")
+            self._refuse_new(of[1], was[1] if like == kind else None, name)
+        elif kind in ("list", "tuple", "deque"):
             before = dict(enumerate(was[0])) if like == kind else {}
             for i, value in enumerate(of[0]):
                 self._refuse_new(value, before.get(i), f"{name}[{i}]")
@@ -231,6 +277,7 @@ def digest(*values: Any) -> str:
             found.update(json.dumps(value, sort_keys=True, default=str).encode())
             continue
         found.update(repr((value.dtype.str, value.shape)).encode())
+        value = np.atleast_1d(value)
         rows = max(1, PIECE * len(value) // max(value.nbytes, 1)) if value.size else 1
         for start in range(0, len(value), rows):
             found.update(np.ascontiguousarray(value[start : start + rows]).reshape(-1).view("u1").data)

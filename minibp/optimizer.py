@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .backend import moved, to_host
-from .checks import Checked, instance, number, positive_or_none
+from .checks import Checked, checked_names, instance, number, positive_or_none
 from .errors import ArgumentError
 from .network import Network
 from .part import Array
@@ -24,7 +24,7 @@ LEAST = 1e6  # times the smallest normal number become 0: 1e-32 in float32, whos
 
 
 class Number(Checked):
-    """A number of an optimizer, which must also fit the others."""
+    """A number of an optimizer, which must also fit the others: else an ArgumentError where it is assigned."""
 
     def __set__(self, optimizer: Optimizer, value: Any) -> None:
         before = vars(optimizer).get(self.name)
@@ -108,8 +108,7 @@ class Optimizer:
 
     def config(self) -> dict[str, Any]:
         """Its numbers besides the learning rate, by the names of the attributes."""
-        found = [each for cls in reversed(type(self).__mro__) for each in vars(cls).items()]
-        return {name: getattr(self, name) for name, value in found if isinstance(value, Number)}
+        return {name: getattr(self, name) for name in checked_names(type(self), Number)}
 
     def fits(self, name: str, value: Any) -> None:
         """Refuse, by an ArgumentError, a number that is in its range but does not fit the others."""
@@ -155,7 +154,7 @@ class Optimizer:
         ArgumentError
             If a schedule gives a rate that is negative or NaN: nothing is changed then.
         """
-        if self.pieces is None or self.steps == self.late:
+        if self.pieces is None or self.decays != bool(self.weight_decay) or self.steps == self.late:
             self._cut()
         if self.steps % CLEAR == 0:
             self._clear()

@@ -58,7 +58,7 @@ class SGD(Optimizer):
                 "the momentum was 0 when this SGD was made, so that it has no m; make a new one: SGD(net, momentum=0.9)"
             )
         now = vars(self) | {name: value}
-        if now.get("nesterov") and not now["momentum"]:
+        if now.get("nesterov") and not now.get("momentum", True):
             raise ArgumentError("nesterov=True needs a momentum, e.g. momentum=0.9")
 
     @property

@@ -254,7 +254,7 @@ def test_weights_that_are_lost_never_take_the_place_of_good_ones(path):
 @pytest.mark.parametrize(("build", "options", "differs"), [
     ({"hidden": 7}, {}, "network"),
     ({"dtype": "float64"}, {}, "dtype"),
-    ({"seed": 1}, {}, r"starting weights and generators \(seed\)"),
+    ({"seed": 1}, {}, r"starting weights, attributes and generators \(seed\)"),
     ({"optimizer": lambda net: Adam(net, lr=0.02)}, {}, "learning rate"),
     ({"optimizer": lambda net: Adam(net, lr=0.01, beta1=0.8)}, {}, "optimizer"),
     ({"patience": 3}, {}, "early stopping"),
@@ -316,7 +316,7 @@ def attribute(thing, name, value):
     attribute("layer 3", "rate", 1.5),
     attribute("layer 1", "n", 7),
     attribute("optimizer", "steps", 1.5),
-    attribute("optimizer", "eps", ["array", "attributes.0", "numpy"]),
+    attribute("optimizer", "eps", ["array", "attributes.0", False, "numpy", "<f4", "C"]),
     attribute("optimizer", "step", 5),
     schedule("Network"),
     schedule("minibp.Schedule"),

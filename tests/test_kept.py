@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import random
+import re
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from runs import STEPS, Run, assert_same, samples
 
 from minibp import (
     SGD,
+    Adam,
     Checkpoint,
     CrossEntropy,
     Dense,
@@ -33,7 +35,8 @@ from minibp import (
 )
 from minibp.errors import ArgumentError, CheckpointError
 from minibp.kept import Keeper
-from minibp.restored import _state, put, read_object
+from minibp.progress import Epoch
+from minibp.restored import Reader
 from minibp.schedules import Schedule
 
 on_every_library = pytest.mark.usefixtures("library")
@@ -271,11 +274,12 @@ def test_what_could_not_be_given_back_is_refused_when_it_is_written(path, change
     (lambda run: random.Random(0), "a Random: make it of"),
     (lambda run: type("Slots", (), {"__slots__": ("a",)})(), "a Slots: make it of"),
     (lambda run: functools.partial(print), "a partial: make it of"),
+    (lambda run: Adam(run.net), "another optimizer than the one that trains"),
     (lambda run: sys.stdout, "make it of numbers"),
     (lambda run: np.random.default_rng(0).random, "a method of another object: keep the object"),
-    (lambda run: {Stat()}, "a set of other things than numbers and texts"),
+    (lambda run: {Stat()}, "a set of things that are no numbers or texts"),
     (lambda run: np.arange(3).view(type("Sub", (np.ndarray,), {})), "a Sub of int64: make it an array"),
-    (lambda run: {Dense: 1.0}, "a dict with keys that are programs"),
+    (lambda run: {Dense: 1.0}, "a dict with keys that are no numbers or texts"),
     (lambda run: np.ma.array([1, 2]), "a MaskedArray of int64"),
     (lambda run: np.array(["a"]), "a ndarray of <U1"),
     (lambda run: 10**5000, "an integer of 16610 bits"),
@@ -342,7 +346,8 @@ def back(value, here):
     keeper, one, other = Keeper(NET), Stat(), Stat()
     one.value, other.value = value, here
     plain = keeper.encoded({"it": one})["it"]
-    put(read_object(json.loads(json.dumps(plain)), other, keeper.arrays), other, np)
+    reader = Reader(keeper.arrays)
+    reader.put(reader.read_object(json.loads(json.dumps(plain)), other), other, np)
     return other.value
 
 
@@ -384,11 +389,11 @@ def test_a_generator_goes_on_where_it_was(kind):
     (np.random.MT19937, "pos", 2**30), (np.random.MT19937, "pos", -1), (np.random.Philox, "buffer_pos", 5),
 ])  # fmt: skip
 def test_a_place_outside_the_memory_of_a_generator_is_refused(kind, name, place):
-    generator = np.random.Generator(kind(0))
-    state = generator.bit_generator.state
-    (state["state"] if name == "pos" else state)[name] = place
+    keeper, holder = Keeper(NET), Stat.of(np.random.Generator(kind(0)))
+    plain = json.dumps(keeper.encoded({"it": holder})["it"])
+    changed = re.sub(rf'\["{name}", \d+\]', f'["{name}", {place}]', plain)
     with pytest.raises(ArgumentError, match=rf"{name} of a generator must be an integer of 0\.\.\d+, got {place}"):
-        _state(state, generator)
+        Reader(keeper.arrays).read_object(json.loads(changed), holder)
 
 
 class Mine(Dropout):
@@ -406,7 +411,6 @@ class Mine(Dropout):
     (Mine(), "seed", ["gone"], "seed must be an integer of at least 0, got .*gone"),
     (Mine(), "formula", 1, "formula is no attribute of a Mine that a file could give"),
     (Mine(), "_held", {}, "_held is no attribute"),
-    (Mine(), "training", False, "training is None, in the file False"),
     (Mine(), "xp", 3, "xp is None, in the file 3"),
     (Dense(2, 2), "n_in", 3, "n_in is 2, in the file 3"),
     (SGD(NET, momentum=0.5), "momentum", 0.0, None),
@@ -423,9 +427,125 @@ def test_attributes_of_minibps_classes_are_checked_when_they_come_from_a_file(la
     plain = keeper.encoded({"it": layer})["it"]
     plain[3][name] = value
     if message is None:
-        read_object(plain, layer, {})
+        Reader({}).read_object(plain, layer)
         return
     before = dict(vars(layer))
     with pytest.raises(ArgumentError, match=message):
-        read_object(plain, layer, {})
+        Reader({}).read_object(plain, layer)
     assert vars(layer) == before
+
+
+# --- what is shared, and whose it is -------------------------------------------------------------------------------
+
+
+class Window(Layer):
+    """Averages and a moving window, some of which are the same object at the start."""
+
+    def __init__(self, start):
+        self.mean = self.before = start
+        self.window = [start] * 3
+        self.last = collections.deque([start] * 2, 2)
+        self.zero, self.kinds, self.named = np.array(0.5), {"b", "a"}, Epoch(1, 0.5, None, None, 1.0)
+        self.columns, self.big = np.asfortranarray(np.ones((5, 5))), np.arange(5, dtype=">f4")
+
+    def formula(self, x):
+        if not self.training:
+            return x
+        mean = x.mean(axis=0)
+        self.before, self.mean = self.mean, 0.9 * self.mean + 0.1 * mean
+        self.window = [*self.window[1:], mean]
+        self.last.append(self.window[0] + self.mean)
+        self.columns = self.xp.asfortranarray(self.xp.outer(mean, mean))
+        shift = self.columns.sum(axis=1) + sum(self.window) + sum(self.last) + self.before
+        return x + 0.01 * shift.astype(x.dtype)
+
+    def gradient(self, dy):
+        return dy
+
+
+@on_every_library
+@pytest.mark.host
+@pytest.mark.parametrize("stop", [1, STEPS - 2, 2 * STEPS])
+def test_what_was_shared_is_shared_again_and_what_is_others_is_left_alone(path, stop):
+    dataset = samples()
+    rows, zero = dataset.x[:5, 0], np.zeros(5, "float32")
+
+    def build(file=None, **options):
+        run = Run(more=[lambda: Window(rows), lambda: Window(zero)])
+        return run.go(file, dataset=dataset, **options)
+
+    with pytest.raises(KeyboardInterrupt):
+        build(path, stop=stop)
+    kept = dataset.x.copy()
+    again = build(path)
+    assert_same(again, build())
+    assert (dataset.x == kept).all() and not zero.any()
+    assert again.net.layers[4].big.dtype == ">f4"
+
+
+def test_a_list_that_a_program_and_two_layers_share_stays_one(path):
+    def build(file=None, **options):
+        rates = {"tau": 1.0}
+        run = Run(more=[Noise, Noise], on_the_way=lambda run, epoch: rates.update(tau=rates["tau"] * 0.5))
+        for layer in run.net.layers[4:6]:
+            layer.rates = rates
+        run.rates = rates
+        return run.go(file, **options)
+
+    with pytest.raises(KeyboardInterrupt):
+        build(path, stop=2 * STEPS + 1)
+    again = build(path)
+    assert again.net.layers[4].rates is again.net.layers[5].rates is again.rates
+    assert again.rates == {"tau": 0.5**4}
+
+
+def test_a_plateau_that_comes_in_later_is_refused(path):
+    later = schedules.ReduceOnPlateau(0.1)
+    with pytest.raises(ArgumentError, match="cannot keep schedule, now another object"):
+        Run(on_the_way=lambda run, epoch: setattr(run.optimizer, "lr", later)).go(path)
+
+
+def test_long_lists_of_numbers_are_arrays_of_the_file(path):
+    def build(file=None, **options):
+        run = Run(more=[Noise], on_the_way=lambda run, epoch: run.net.layers[4].log.extend([0.1 * epoch.number] * 999))
+        run.net.layers[4].log = [0.5]
+        return run.go(file, **options)
+
+    with pytest.raises(KeyboardInterrupt):
+        build(path, stop=3 * STEPS + 1)
+    assert build(path).net.layers[4].log == build().net.layers[4].log
+
+
+def test_attributes_of_a_network_of_ones_own_are_kept(path, monkeypatch):
+    class Counting(Network):
+        def losses(self, x, t):
+            self.calls = getattr(self, "calls", 0) + 1
+            return super().losses(x, t)
+
+    monkeypatch.setattr("runs.Network", Counting)
+    Run().interrupted(path, STEPS + 2)
+    assert Run().go(path).net.calls == Run().go().net.calls
+
+
+def test_a_layer_that_the_loop_freezes_stays_frozen(path):
+    def freeze(run, epoch):
+        run.net.layers[1].training = epoch.number < 2
+
+    Run(on_the_way=freeze).interrupted(path, 3 * STEPS)
+    assert_same(Run(on_the_way=freeze).go(path), Run(on_the_way=freeze).go())
+
+
+class Half(Dropout):
+    rate = 0.25
+
+    def __init__(self):
+        self.seed, self.step = None, 0
+
+
+@pytest.mark.parametrize("options", [
+    {"more": [Half]},
+    {"optimizer": lambda net: SGD(net, type("Ends", (schedules.Cosine,), {"end": 0.001})(0.1, 40))},
+], ids=["layer", "schedule"])  # fmt: skip
+def test_a_class_of_ones_own_may_have_a_number_of_its_base_by_other_means(path, options):
+    Run(**options).interrupted(path, STEPS + 2)
+    assert_same(Run(**options).go(path), Run(**options).go())
