@@ -58,8 +58,9 @@ class Checkpoint:
     cannot be written, on a full disk, is a warning too, and the training goes on; but for the first one, which is an
     error. Two trainings must not use one file at once.
 
-    Whether a file is of this training is seen from the network, the optimizer, the batch size, the starting weights and
-    the data, of which a hash is taken when `train` is called: they are read once more.
+    Whether a file is of this training is seen from the network, the optimizer, the batch size, what all of them start
+    with, attributes too, and the data, of which a hash is taken when `train` is called: they are read once more. Local
+    variables of your loop are not in the file: take what depends on earlier epochs from ``checkpoint.history``.
 
     Parameters
     ----------
