@@ -60,7 +60,7 @@ class Dropout(Layer):
             return x
         if self.seed is None:
             self.initialize(np.random.default_rng())
-        self.step += 1
+        self.__dict__["step"] += 1  # past the check of assignments, which this is none of
         kept = self.xp.greater_equal(self.draw(), np.uint32(self.rate * 2**32), out=self.kept)
         mask = self.xp.multiply(kept, 1 / (1 - self.rate), out=self.mask)
         return self.xp.multiply(x, mask, out=self.y)
