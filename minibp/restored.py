@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .checks import COUNTS, Checked, checked_names
+from .checks import COUNTS, Checked, checked_names, yes_or_no
 from .errors import ArgumentError
 from .kept import GONE, OURS, PLAIN, SCHEDULES, attributes, is_method
 from .layer import Layer
@@ -160,6 +160,8 @@ class Reader:
                 check.checked(here, value.here)
             elif isinstance(check, Checked):
                 value = check.checked(here, value)
+            elif key == "training" and isinstance(here, Part):
+                yes_or_no("training", value)
             elif _is_fixed(here, key) and value != known.get(key):
                 raise ArgumentError(f"{name}: {key} is {known.get(key)!r}, in the file {value!r}")
             values[key] = value

@@ -412,6 +412,7 @@ class Mine(Dropout):
     (Mine(), "formula", 1, "formula is no attribute of a Mine that a file could give"),
     (Mine(), "_held", {}, "_held is no attribute"),
     (Mine(), "xp", 3, "xp is None, in the file 3"),
+    (Mine(), "training", "x", "training must be True or False, got 'x'"),
     (Dense(2, 2), "n_in", 3, "n_in is 2, in the file 3"),
     (SGD(NET, momentum=0.5), "momentum", 0.0, None),
     (SGD(NET, momentum=0.5), "momentum", 5.0, r"SGD: momentum must lie in \[0, 1\)"),
