@@ -32,6 +32,7 @@ DEEPEST = 10  # lists and objects in each other
 PLAIN = (type(None), bool, int, float, str)
 CODE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, np.ufunc, type(np.sum))
 CONSTANTS = (complex, bytes, range, slice, pathlib.PurePath, np.dtype, re.Pattern, type(...))  # compared, and not kept
+PIECE = 1 << 22  # bytes that are hashed at a time: a data set may be larger than memory
 LONG = 1000  # floats in a list, from which on they are kept as an array
 MADE_ANEW = {  # by a network, an optimizer or an EarlyStopping
     Part: {"_held", "_starts", "_state", "dtype"},
@@ -282,6 +283,3 @@ def digest(*values: Any) -> str:
         for start in range(0, len(value), rows):
             found.update(np.ascontiguousarray(value[start : start + rows]).reshape(-1).view("u1").data)
     return found.hexdigest()[:16]
-
-
-PIECE = 1 << 22  # bytes that are hashed at a time: a data set may be larger than memory
