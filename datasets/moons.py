@@ -33,9 +33,9 @@ from minibp import (
     Sigmoid,
     Softmax,
 )
+from minibp.__main__ import exit_status, given, parsed
 from minibp.checks import at_least_one, new_picture
 from minibp.errors import ArgumentError
-from minibp.program import exit_status, given, parsed
 
 from .script import plotter
 

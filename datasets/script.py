@@ -21,11 +21,11 @@ from tqdm import tqdm
 
 import models
 from minibp import Checkpoint, Epoch, Network, Optimizer, backend, save, train
+from minibp.__main__ import exit_status, given, parsed
 from minibp.checks import PICTURES, new_file, new_picture
 from minibp.data import Dataset, Splits
 from minibp.errors import ArgumentError, CheckpointWarning, MissingExtraError
 from minibp.optimizers import OPTIMIZERS, by_name
-from minibp.program import exit_status, given, parsed
 
 COLUMNS = ("epoch", "loss", "test_loss", "test_accuracy", "seconds")
 

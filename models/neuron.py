@@ -13,9 +13,9 @@ import sys
 from typing import Any, NamedTuple
 
 from minibp import SGD, BinaryCrossEntropy, Dense, Loss, Network, QuadraticLoss, Sigmoid
+from minibp.__main__ import exit_status, given, parsed
 from minibp.checks import at_least_one, new_picture
 from minibp.errors import MissingExtraError
-from minibp.program import exit_status, given, parsed
 
 STARTS = ((0.6, 0.9), (2.0, 2.0))  # w and b
 LOSSES: dict[str, type[Loss]] = {"quadratic": QuadraticLoss, "cross-entropy": BinaryCrossEntropy}

@@ -4,8 +4,8 @@ import argparse
 
 import pytest
 
+from minibp.__main__ import exit_status, parsed
 from minibp.errors import ArgumentError
-from minibp.program import exit_status, parsed
 
 
 @pytest.mark.parametrize(("error", "status", "line"), [
