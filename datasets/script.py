@@ -212,9 +212,9 @@ def refuse_early(options: argparse.Namespace) -> None:
     for file in (options.save, options.log, options.checkpoint):
         if file:
             new_file(file)
-    given = [options.save, options.log, options.plot, options.checkpoint]
-    given += [f"{options.checkpoint}.previous"] if options.checkpoint else []
-    places = [os.path.realpath(file) for file in given if file]
+    files = [options.save, options.log, options.plot, options.checkpoint]
+    files += [f"{options.checkpoint}.previous"] if options.checkpoint else []
+    places = [os.path.realpath(file) for file in files if file]
     if len(set(places)) < len(places):
         raise ArgumentError("two of --save, --log, --plot and --checkpoint name the same file: give each its own")
     if options.plot:

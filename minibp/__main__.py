@@ -57,12 +57,12 @@ def run_predict(options: argparse.Namespace) -> None:
 
 def network(options: argparse.Namespace) -> Network:
     """The network of the file; first refuses a command line that names no data, or two."""
-    given = getattr(options, "images", None)
-    if (options.dataset is None) == (given is None):
+    file = getattr(options, "images", None)
+    if (options.dataset is None) == (file is None):
         either = " or --images FILE" if hasattr(options, "images") else ""
-        raise ArgumentError(f"say what to take, by --dataset NAME{either}{', not both' if given else ''}")
+        raise ArgumentError(f"say what to take, by --dataset NAME{either}{', not both' if file is not None else ''}")
     for name in ("data", "seed"):
-        if given is not None and getattr(options, name) is not None:
+        if file is not None and getattr(options, name) is not None:
             raise ArgumentError(f"--{name} goes with --dataset, not with --images: leave one of the two out")
     return load(options.file, options.backend)
 
