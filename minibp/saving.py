@@ -67,9 +67,13 @@ def save(net: Network, path: str | os.PathLike[str]) -> None:
     if len(parts) > MOST_LAYERS:
         raise ArgumentError(f"a file holds networks of up to {MOST_LAYERS:,} layers, this one has {len(net.layers):,}")
     fed = dict(zip(parts, [net.layers[0].in_shape, *net.shapes], strict=True))
-    for at, part in parts.items():
-        if part.__class__ not in KNOWN.values():
-            _refuse_unlike(f"{at}: {type(part).__name__}", part, fed.get(at))
+    drawn = np.random.get_state()  # noqa: NPY002  # the program's, which a layer of its own may draw from
+    try:
+        for at, part in parts.items():
+            if type(part) not in KNOWN.values():
+                _refuse_unlike(f"{at}: {type(part).__name__}", part, fed[at])
+    finally:
+        np.random.set_state(drawn)  # noqa: NPY002
     own = {type(part) for part in parts.values()}
     if len({cls.__name__ for cls in own}) < len(own):
         raise ArgumentError("two classes of the network have the same name, by which load finds them: rename one")
@@ -93,14 +97,11 @@ def _refuse_unlike(place: str, part: Any, shape: Shape | None) -> None:
         given_back = from_json(to_json(config))
     except ArgumentError as error:
         raise ArgumentError(f"{place}: config() cannot be saved: {error}") from None
-    drawn = np.random.get_state()  # noqa: NPY002  # a program's, which a layer may draw its weights from
     try:
         made = type(part)(**given_back)
         made_config = from_json(to_json(made.config()))
     except Exception as error:
         raise ArgumentError(f"{place} cannot be made again from its config() {config}: {error}; {cure}") from None
-    finally:
-        np.random.set_state(drawn)  # noqa: NPY002
     if made_config != given_back:
         raise ArgumentError(f"{place}: config() gives {config}, and made again from a file {made_config}; {cure}")
     if made.shapes() != part.shapes():
