@@ -31,7 +31,7 @@ import numpy as np
 
 from minibp import Adam, Dense, Network, ReLU, SoftmaxCrossEntropy, train
 from minibp.data import Dataset
-from minibp.optimizer import CLEAR, WORTH
+from minibp.optimizer import COMPILE_AFTER, FLUSH_EVERY
 
 from .accuracy import machine
 
@@ -135,8 +135,8 @@ class Training:
 
     def settle(self, batch: int) -> None:
         """Train until all is loaded and allocated: the compiled loops, and what the optimizer uses now and then."""
-        late = math.ceil(WORTH / self.net.params.size)
-        wanted = (late // CLEAR + 1) * CLEAR + 1  # the first that uses it after the loops came
+        late = math.ceil(COMPILE_AFTER / self.net.params.size)
+        wanted = (late // FLUSH_EVERY + 1) * FLUSH_EVERY + 1  # the first that uses it after the loops came
         steps = min(wanted, len(self.dataset) // batch)
         epoch, count = self.epochs(steps, batch, wanted), math.ceil(wanted / steps)
         for _ in range(count):

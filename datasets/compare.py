@@ -15,12 +15,13 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from minibp import SGD, Dense, Epoch, Layer, Network, Sigmoid, train
+from minibp.cli import epoch_bar
 from minibp.data import Dataset, Splits, split
 from minibp.errors import DivergenceError
 from minibp.initializers import Normal
 
+from .common import count, load_data, pixels_and_classes, plotter, refuse_early, refuse_unused
 from .moons import OUTPUTS
-from .script import count, load, plotter, progress, refuse_early, refuse_unused, sizes
 
 # With the defaults and seed 0 the best lies inside for all three, on digits and on MNIST: the grid was moved up once,
 # from 0.1 .. 10, since on the samples held out the quadratic loss chose its upper end.
@@ -76,7 +77,7 @@ def build(dataset: Dataset, output: str, setting: Setting, start: Normal | None 
     `start` draws weights and biases; without it they start as those of `Dense` do.
     """
     last, loss = OUTPUTS[output]
-    n_in, n_out = sizes(dataset)
+    n_in, n_out = pixels_and_classes(dataset)
     layers: list[Layer] = []
     for before, after in pairwise([n_in, *setting.hidden, n_out]):
         layers += [Dense(before, after, W=start, b=start), Sigmoid()]
@@ -187,7 +188,7 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
     refuse_unused(options, UNUSED, why)
     refuse_early(options)
     draw = plotter("draw_comparison") if options.plot else None
-    splits = load(dataset, loader, options)
+    splits = load_data(dataset, loader, options)
     hidden, epochs = SIZES.get(dataset, SIZES_ELSE)
     setting = Setting(
         hidden=hidden if options.hidden is None else options.hidden,
@@ -197,7 +198,7 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
         backend=options.backend,
     )
     total = len(OUTPUTS) * (len(RATES) + 1) * setting.epochs
-    with progress(options.quiet, total) as (show, done):
+    with epoch_bar(options.quiet, total) as (show, done):
         show(count(dataset, splits))
         units = "-".join(map(str, setting.hidden)) or "no"
         show(f"{units} hidden sigmoid units, SGD, batches of {setting.batch_size}\n")

@@ -1,4 +1,4 @@
-"""Makes minibp/digits.npz, the digits that come with minibp, from scikit-learn's copy of them.
+"""Makes minibp/data/digits.npz, the digits that come with minibp, from scikit-learn's copy of them.
 
 Run by hand, with scikit-learn installed (minibp itself does not need it): python -m datasets.make_digits
 The data are the test set of "Optical Recognition of Handwritten Digits" by E. Alpaydin and C. Kaynak, UCI Machine
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import load_digits
 
-PATH = Path(__file__).parent.parent / "minibp" / "digits.npz"
+PATH = Path(__file__).parent.parent / "minibp" / "data" / "digits.npz"
 
 
 def main() -> None:

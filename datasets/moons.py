@@ -33,11 +33,11 @@ from minibp import (
     Sigmoid,
     Softmax,
 )
-from minibp.__main__ import exit_status, given, parsed
-from minibp.checks import at_least_one, new_picture
+from minibp.base import at_least_one
+from minibp.cli import exit_status, new_picture, nonempty, parse_options
 from minibp.errors import ArgumentError
 
-from .script import plotter
+from .common import plotter
 
 OUTPUTS: dict[str, tuple[type[Layer], type[Loss]]] = {
     "quadratic": (Sigmoid, QuadraticLoss),
@@ -165,8 +165,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     p.add_argument("--output", choices=list(OUTPUTS), help="last layer and loss; without it, all three")
     p.add_argument("--epochs", type=int, default=2000, help="steps of training; default 2000")
     boundaries = "draw the decision boundaries side by side (png, svg, pdf)"
-    p.add_argument("--plot", type=given, metavar="FILE", help=boundaries)
-    options = parsed(p, arguments)
+    p.add_argument("--plot", type=nonempty, metavar="FILE", help=boundaries)
+    options = parse_options(p, arguments)
     return exit_status(lambda: run(options), "give fewer --nodes")
 
 
@@ -176,7 +176,7 @@ def run(options: argparse.Namespace) -> None:
     for nodes in options.nodes:
         at_least_one("--nodes", nodes)
     if len(options.nodes) < 2 or options.nodes[0] != 2 or options.nodes[-1] != 2:
-        raise ArgumentError(f"--nodes must begin and end with 2 (two coordinates, two classes), got {options.nodes}")
+        raise ArgumentError(f"--nodes must begin and end with 2 (coordinates, classes), received {options.nodes}")
     for pair in pairwise(options.nodes):
         Dense(*pair)  # draws nothing yet, but refuses what no memory holds
     draw = None

@@ -19,15 +19,16 @@ from typing import NamedTuple
 import numpy as np
 
 from minibp import SGD, Network, Optimizer, evaluate, probe, save
-from minibp.checks import at_least_one
+from minibp.base import at_least_one
+from minibp.cli import epoch_bar
 from minibp.data import Dataset, Splits
+from minibp.debug import ProbeReport
 from minibp.errors import DivergenceError
 from minibp.initializers import Normal
-from minibp.probing import ProbeReport
 from minibp.training import SHOWN_BY_THE_LOSS, check_fit
 
+from .common import count, head, load_data, plotter, prepare, refuse_early, refuse_unused, result
 from .compare import Setting, build
-from .script import count, head, load, plotter, prepare, progress, refuse_early, refuse_unused, result
 
 PROBED = 1000  # samples of the training set, the first ones
 RATES = {"quadratic": 3.0, "softmax": 0.5, "bce": 0.5}  # Nielsen (2015), chapters 1 and 3
@@ -49,7 +50,7 @@ class Track(NamedTuple):
     points: list[Point]
 
 
-def moments(steps: int) -> list[int]:
+def probe_steps(steps: int) -> list[int]:
     """When to probe a training of so many steps: 0, 1, 3, 10, 30, 100, ... and the last."""
     rising = (factor * 10**power for power in range(len(str(steps))) for factor in (1, 3))
     return [0, *(step for step in rising if step < steps), steps]
@@ -75,7 +76,7 @@ def watch(
     Yields
     ------
     Point
-        At the `moments` of the training, of the first 1000 samples of the data set.
+        At the `probe_steps` of the training, of the first 1000 samples of the data set.
 
     Raises
     ------
@@ -94,7 +95,7 @@ def _watch(
 ) -> Iterator[Point]:
     probed, n = dataset[:PROBED], len(dataset)
     steps = epochs * -(-n // batch_size)
-    when, step = set(moments(steps)), 0
+    when, step = set(probe_steps(steps)), 0
 
     def diverged() -> DivergenceError:
         return DivergenceError(
@@ -160,7 +161,7 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
 
 def run_outputs(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace) -> list[Track]:
     """Probe the three outputs, from the same start; the last lines are a table."""
-    splits = load(dataset, loader, options)
+    splits = load_data(dataset, loader, options)
     setting = Setting(
         hidden=[30] if options.hidden is None else options.hidden,
         epochs=1 if options.epochs is None else options.epochs,
@@ -169,7 +170,7 @@ def run_outputs(dataset: str, loader: Callable[..., Splits], options: argparse.N
         backend=options.backend,
     )
     epochs, batch_size, tracks = setting.epochs, setting.batch_size, []
-    with progress(options.quiet, len(RATES) * epochs) as (show, done):
+    with epoch_bar(options.quiet, len(RATES) * epochs) as (show, done):
         show(count(dataset, splits))
         units = "-".join(map(str, setting.hidden)) or "no"
         show(f"{units} hidden sigmoid units, SGD, batches of {batch_size}, {epochs} epoch{'s' if epochs > 1 else ''}\n")
@@ -188,7 +189,7 @@ def run_model(dataset: str, loader: Callable[..., Splits], options: argparse.Nam
     """Probe a model over its training; the last line is that of every training."""
     start = prepare(dataset, loader, options)
     splits, model, net, optimizer = start
-    with progress(options.quiet, model.epochs) as (show, done):
+    with epoch_bar(options.quiet, model.epochs) as (show, done):
         points = watch(net, optimizer, splits.train, model.epochs, model.batch_size, done)
         show(head(dataset, start))
         begun = time.perf_counter()

@@ -1,19 +1,17 @@
 """minibp: backpropagation networks from layers that read like their formulas, on NumPy or CuPy."""
 
 from . import backend, data, initializers, metrics, schedules
-from .checkpoint import Checkpoint
+from .base import Layer, Loss
+from .debug import check_gradients, probe
 from .dropout import Dropout
-from .gradients import check_gradients
-from .layer import Layer
+from .files import Checkpoint, load, save
 from .layers import ELU, GELU, Dense, Flatten, LeakyReLU, ReLU, Sigmoid, Softmax, Softplus, Tanh
-from .losses import BinaryCrossEntropy, CrossEntropy, Loss, QuadraticLoss, SigmoidCrossEntropy, SoftmaxCrossEntropy
+from .losses import BinaryCrossEntropy, CrossEntropy, QuadraticLoss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from .network import Network
 from .normalization import BatchNorm, LayerNorm
 from .optimizer import Optimizer
 from .optimizers import SGD, AdaGrad, Adam, AdamW, RMSProp
-from .probing import probe
 from .progress import Epoch
-from .saving import load, save
 from .stopping import EarlyStopping
 from .training import evaluate, train
 

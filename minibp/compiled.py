@@ -14,10 +14,9 @@ from typing import Any
 import numba
 import numpy as np
 
-from .layer import Layer
+from .base import Array, Layer, Module
 from .layers import Dense, ReLU, Sigmoid, Tanh
 from .losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
-from .part import Array, Part
 
 if getattr(numba.config, "DISABLE_JIT", 0):  # set when numba is imported, which mypy does not see
     raise ImportError("numba compiles nothing while NUMBA_DISABLE_JIT is set")
@@ -27,12 +26,12 @@ if getattr(numba.config, "DISABLE_JIT", 0):  # set when numba is imported, which
 compiled = numba.njit(error_model="numpy", cache=True)
 
 
-def use(parts: Iterable[Part]) -> None:
+def use(parts: Iterable[Module]) -> None:
     """Let these layers and losses run the loops in place of the formulas that they stand for."""
     for part in parts:
         part.use_loops(FORMULAS.get(type(part), {}))
-        if isinstance(part, Loss) and type(part).rows is Loss.rows:
-            part.use_loops({"rows": one_hot})
+        if isinstance(part, Loss) and type(part).one_hot is Loss.one_hot:
+            part.use_loops({"one_hot": one_hot})
 
 
 def works() -> None:
@@ -223,10 +222,10 @@ def _one_hot(t: Any, rows: Any) -> None:
 
 def one_hot(loss: Loss, t: Array) -> Array:
     """Target rows for labels."""
-    if loss.onehot.shape[1] == 1:
-        return Loss.rows(loss, t)
-    _one_hot(t, loss.onehot)
-    return loss.onehot
+    if loss.target_rows.shape[1] == 1:
+        return Loss.one_hot(loss, t)
+    _one_hot(t, loss.target_rows)
+    return loss.target_rows
 
 
 @compiled
@@ -271,22 +270,22 @@ def softmax_cross_entropy(loss: SoftmaxCrossEntropy, x: Array, t: Array) -> Arra
 
 
 @compiled
-def _scaled_difference(y: Any, t: Any, share: Any, dx: Any) -> None:
+def _scaled_difference(y: Any, t: Any, inv_n: Any, dx: Any) -> None:
     n, k = y.shape
     for j in range(k):
         for i in range(n):
-            dx[i, j] = (y[i, j] - t[i, j]) * share[()]
+            dx[i, j] = (y[i, j] - t[i, j]) * inv_n[()]
 
 
 def merged_gradient(loss: Any) -> Array:
     """dx = (y - t) / N, of a merged loss."""
     if in_rows(loss.dx):
         return type(loss).gradient(loss)
-    _scaled_difference(loss.y, loss.t, loss.share, loss.dx)
+    _scaled_difference(loss.y, loss.t, loss.inv_n, loss.dx)
     return loss.dx
 
 
-FORMULAS: dict[type[Part], dict[str, Callable[..., Array]]] = {
+FORMULAS: dict[type[Module], dict[str, Callable[..., Array]]] = {
     Dense: {"formula": dense},
     ReLU: {"formula": relu, "gradient": gradient(ReLU, _relu_gradient)},
     Sigmoid: {"formula": sigmoid, "gradient": gradient(Sigmoid, _sigmoid_gradient)},

@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .checks import Checked, at_least_zero, fraction
-from .layer import Layer
-from .part import Array, Shape
+from .base import Array, Checked, Layer, Shape, Workspace, at_least_zero, fraction
 
 ROUNDS = (16, 0x21F0AAAD), (15, 0xD35A2D97)  # of lowbias32: a shift and a multiplier
 LAST = 15  # its last shift
@@ -52,8 +50,9 @@ class Dropout(Layer):
             self.seed = int(rng.integers(2**63))
 
     def workspaces(self, shape: Shape) -> dict[str, Any]:
-        masks = {"mask": shape, "kept": (shape, bool)}
-        return super().workspaces(shape) | masks | dict.fromkeys(("index", "hash", "shifted"), (shape, "uint32"))
+        hashes = {"hash": Workspace(shape, "uint32"), "shifted": Workspace(shape, "uint32")}
+        masks = {"mask": shape, "kept": Workspace(shape, bool), "counter": Workspace(shape, "uint32", fill="range")}
+        return super().workspaces(shape) | masks | hashes
 
     def formula(self, x: Array) -> Array:
         if not self.training:
@@ -73,8 +72,8 @@ class Dropout(Layer):
         """32 random bits for each value of this step."""
         xp, shifted = self.xp, self.shifted
         assert self.seed is not None
-        first, second = (key(start, self.seed, self.place, self.step) for start in (0, 1))
-        h = xp.add(self.index, np.uint32(first), out=self.hash)
+        first, second = (key(start, self.seed, self.index, self.step) for start in (0, 1))
+        h = xp.add(self.counter, np.uint32(first), out=self.hash)
         for shift, multiplier in ROUNDS:
             h ^= xp.right_shift(h, np.uint32(shift), out=shifted)
             h *= np.uint32(multiplier)
@@ -83,12 +82,12 @@ class Dropout(Layer):
         return h
 
 
-def key(start: int, seed: int, place: int, step: int) -> int:
+def key(start: int, seed: int, index: int, step: int) -> int:
     """32 bits that these numbers make, chained by the hash."""
     h = hashed(start + seed)
     while seed := seed >> 32:  # a long seed, word by word
         h = hashed(h + seed)
-    return hashed(hashed(h + place) + step)
+    return hashed(hashed(h + index) + step)
 
 
 def hashed(number: int) -> int:

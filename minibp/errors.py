@@ -1,7 +1,7 @@
 """Every error minibp raises on purpose: one tree, so that one `except MinibpError` catches them all.
 
 Each also inherits from the built-in exception a Python programmer would expect there.
-A message says what was got, what was expected, and what to do.
+A message says what was received, what was expected, and what to do.
 """
 
 

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from .checks import number
+from .base import number
 from .errors import ArgumentError
 
 Shape = tuple[int, ...]
@@ -80,7 +80,7 @@ class Scaled:
         """
         if len(shape) < 2:
             raise ArgumentError(
-                f"{type(self).__name__} needs a weight matrix (inputs, outputs), got shape {shape}; "
+                f"{type(self).__name__} needs a weight matrix (inputs, outputs), received shape {shape}; "
                 "start biases with Zeros(), Constant(value) or Normal(std)"
             )
         return math.sqrt(self.variance(shape[0], shape[-1]))

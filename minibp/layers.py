@@ -9,10 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .checks import Checked, at_least_one, fraction, number
+from .base import Array, Checked, Layer, Shape, Workspace, at_least_one, fraction, number
 from .initializers import GlorotUniform, Zeros
-from .layer import Layer
-from .part import Array, Shape
 
 
 class Dense(Layer):
@@ -51,7 +49,7 @@ class Dense(Layer):
         return (self.n_out,)
 
     def workspaces(self, shape: Shape) -> dict[str, Any]:
-        return super().workspaces(shape) | {"ones": shape[:1]}
+        return super().workspaces(shape) | {"ones": Workspace(shape[:1], fill=1)}
 
     def formula(self, x: Array) -> Array:
         y = self.xp.matmul(x, self.W, out=self.y)
@@ -153,7 +151,7 @@ class ReLU(Layer):
     gives = "numbers"
 
     def workspaces(self, shape: Shape) -> dict[str, Any]:
-        return super().workspaces(shape) | {"zeros": shape, "positive": (shape, bool)}
+        return super().workspaces(shape) | {"zeros": Workspace(shape, fill=0), "positive": Workspace(shape, bool)}
 
     def formula(self, x: Array) -> Array:
         return self.xp.maximum(x, self.zeros, out=self.y)  # NumPy is 4 times faster against an array than against 0
@@ -184,7 +182,7 @@ class LeakyReLU(Layer):
         return {"slope": self.slope}
 
     def workspaces(self, shape: Shape) -> dict[str, Any]:
-        return super().workspaces(shape) | {"positive": (shape, bool)}
+        return super().workspaces(shape) | {"positive": Workspace(shape, bool)}
 
     def formula(self, x: Array) -> Array:
         y = self.xp.multiply(x, self.slope, out=self.y)
@@ -220,7 +218,7 @@ class ELU(Layer):
         return {"alpha": self.alpha}
 
     def workspaces(self, shape: Shape) -> dict[str, Any]:
-        return super().workspaces(shape) | {"part": shape, "positive": (shape, bool)}
+        return super().workspaces(shape) | {"part": shape, "positive": Workspace(shape, bool)}
 
     def formula(self, x: Array) -> Array:
         xp = self.xp

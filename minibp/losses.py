@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from .base import Array, Binary, Distribution, Loss, Shape
 from .layers import Sigmoid, Softmax
-from .loss import Binary, Distribution, Loss
-from .part import Array, Shape
 
 
 class QuadraticLoss(Loss):
@@ -26,7 +25,7 @@ class QuadraticLoss(Loss):
 
     def gradient(self) -> Array:
         """dx = (x - t) / N."""
-        return self.xp.multiply(self.y, self.share, out=self.dx)
+        return self.xp.multiply(self.y, self.inv_n, out=self.dx)
 
 
 class SoftmaxCrossEntropy(Distribution):
@@ -55,7 +54,7 @@ class SoftmaxCrossEntropy(Distribution):
     def gradient(self) -> Array:
         """dx = (y - t) / N  with  y = softmax(x)."""
         dx = self.xp.subtract(self.y, self.t, out=self.dx)
-        dx *= self.share
+        dx *= self.inv_n
         return dx
 
 
@@ -78,7 +77,7 @@ class CrossEntropy(Distribution):
     def gradient(self) -> Array:
         """dx = -t / (N x)."""
         dx = self.xp.divide(self.t, self.y, out=self.dx)
-        dx *= self.share
+        dx *= self.inv_n
         return self.xp.negative(dx, out=dx)
 
 
@@ -113,7 +112,7 @@ class SigmoidCrossEntropy(Binary):
     def gradient(self) -> Array:
         """dx = (y - t) / N  with  y = σ(x)."""
         dx = self.xp.subtract(self.y, self.t, out=self.dx)
-        dx *= self.share
+        dx *= self.inv_n
         return dx
 
 
@@ -147,5 +146,5 @@ class BinaryCrossEntropy(Binary):
         xp.subtract(self.one, t, out=dx)
         dx /= self.rest
         dx -= xp.divide(t, self.y, out=self.part)
-        dx *= self.share
+        dx *= self.inv_n
         return dx

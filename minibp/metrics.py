@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .checks import at_least_one
+from .base import at_least_one, check_array, check_finite
 from .errors import ArgumentError, InputError, ShapeError, TargetError
 
 MOST = 10_000  # classes that a confusion matrix is made for unasked, of 0.8 GB
@@ -31,34 +31,25 @@ def classes(rows: Any) -> np.ndarray:
 
 def _answers(outputs: Any, t: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The outputs, the classes that they answer, and the true classes (both (N,), int64), checked."""
-    if np.ma.isMaskedArray(outputs) or np.ma.isMaskedArray(t):
-        raise TargetError("outputs or targets are a masked array; fill it first, with .filled(value)")
-    try:
-        outputs, t = np.asarray(outputs), np.asarray(t)
-    except (TypeError, ValueError) as error:  # TypeError: an array on a device
-        raise ShapeError(f"outputs and targets must be arrays on the host: {error}") from None
-    if outputs.dtype.kind not in "biuf" or t.dtype.kind not in "biuf":
-        raise TargetError(f"outputs and targets must be numbers, got arrays of {outputs.dtype} and {t.dtype}")
+    outputs = check_array(outputs, "outputs", InputError, expected="numbers on the host")
+    t = check_array(t, "targets", TargetError, expected="numbers on the host")
     if outputs.ndim not in (1, 2) or t.ndim not in (1, 2) or 0 in outputs.shape[1:]:
         raise ShapeError(f"outputs have shape {outputs.shape}, targets {t.shape}; expected rows (N, K) or labels (N,)")
     if outputs.ndim == t.ndim == 2 and outputs.shape != t.shape:
         raise ShapeError(f"outputs have shape {outputs.shape}, targets {t.shape}; expected the same, or labels (N,)")
     if len(outputs) != len(t) or len(t) == 0:
         raise TargetError(f"got {len(outputs)} outputs and {len(t)} targets, expected one for each, and at least one")
-    for name, values, refused in (("outputs", outputs, InputError), ("targets", t, TargetError)):
-        finite = np.isfinite(values)
-        if not finite.all():  # argmax would take NaN for the largest, and one infinity for as good as another
-            bad = int(finite.reshape(len(values), -1).all(axis=1).argmin())
-            what = "NaN" if np.isnan(values[bad]).any() else "infinite"
-            raise refused(f"the {name} of sample {bad} are {what}, which is no class; has the training diverged?")
+    cure = "no class can be told from that; has the training diverged?"  # argmax would take NaN for the largest
+    check_finite(outputs, "outputs", InputError, cure)
+    check_finite(t, "targets", TargetError, cure)
     if t.dtype.kind == "f" and outputs.shape[1:] == (1,):
         t = t.reshape(-1, 1)  # with one output, numbers (N,) are the rows, as for a loss
     said, true = classes(outputs), classes(t)
     for name, labels in (("answers", said), ("targets", true)):
         if labels.dtype.kind not in "biu":
-            raise TargetError(f"the {name} must be integer labels, got an array of {labels.dtype}")
+            raise TargetError(f"the {name} must be integer labels, received an array of {labels.dtype}")
         if labels.min() < 0:
-            raise TargetError(f"the {name} must be labels of at least 0, got {labels.min()}")
+            raise TargetError(f"the {name} must be labels of at least 0, received {labels.min()}")
     if outputs.ndim == 2 and true.max() >= max(outputs.shape[1], 2):
         raise TargetError(f"class {true.max()} is among the targets, but there are {outputs.shape[1]} outputs")
     return outputs, said.astype("int64"), true.astype("int64")
@@ -108,9 +99,9 @@ def top_k_accuracy(outputs: Any, t: Any, k: int = 5) -> float:
     """
     outputs, _, true = _answers(outputs, t)
     if outputs.ndim != 2 or outputs.shape[1] < 2:
-        raise ShapeError(f"top_k_accuracy needs outputs (N, K) of at least 2 classes, got shape {outputs.shape}")
+        raise ShapeError(f"top_k_accuracy needs outputs (N, K) of at least 2 classes, received shape {outputs.shape}")
     if at_least_one("k", k) > outputs.shape[1]:
-        raise ArgumentError(f"k must lie in 1..{outputs.shape[1]}, the number of outputs, got {k}")
+        raise ArgumentError(f"k must lie in 1..{outputs.shape[1]}, the number of outputs, received {k}")
     last = outputs.shape[1] - 1  # from the right, so that of equal outputs that of the lower class number is the last
     best = last - np.argsort(outputs[:, ::-1], axis=1, kind="stable")[:, ::-1][:, :k]
     return float((best == true[:, None]).any(axis=1).mean())

@@ -5,21 +5,35 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from weakref import WeakSet
 
 import numpy as np
 
 from .backend import resolve, to_host
-from .chain import chain, refuse_strangers, sequence
-from .checks import at_least_one, real, seeds
+from .base import (
+    INPUTS,
+    Array,
+    Layer,
+    Loss,
+    Module,
+    Shape,
+    all_finite,
+    at_least_one,
+    check_array,
+    check_finite,
+    flatten,
+    float_dtype,
+    generator,
+    infer_shapes,
+    layer_list,
+    refuse_unusable,
+    summary_html,
+    summary_text,
+    vector_property,
+)
 from .errors import DivergenceError, InputError, ShapeError, StateError, TargetError
-from .layer import Layer
-from .loss import Loss
-from .part import Array, Part, Shape
-from .summary import summary
-from .vectors import all_finite, carve, vector
 
 PREDICT = 512  # samples predicted at a time: the workspaces of one piece stay in the cache
 
@@ -30,29 +44,29 @@ class Network:
     Parameters
     ----------
     layers : sequence of Layer
-        From the input to the output. Weights that they were given, or learnt alone, are kept; others are drawn.
+        From the input to the output. A layer keeps weights that it was given or has learned alone; others are drawn.
     loss : Loss
-        What training makes small. Where the last layer and the loss have a merged form (Softmax and CrossEntropy,
-        Sigmoid and BinaryCrossEntropy), that is what runs: the same function, stable for any logits.
+        What training minimizes. Where the last layer and the loss have a fused form (Softmax with CrossEntropy,
+        Sigmoid with BinaryCrossEntropy), the network runs that: the same function, stable for any logits.
     backend : {"numpy", "cupy", "auto"}, default "numpy"
         The array library.
     dtype : {"float32", "float64"}, default "float32"
-        What it computes in. float32 is twice as fast and good for training; float64 is for checking gradients.
+        The type it computes in. float32 is twice as fast and good for training; float64 is for checking gradients.
     seed : int, default 0
         Draws the weights, the masks of dropout, and the order of samples in `train`.
 
     Attributes
     ----------
     params, grads : arrays (P,)
-        All parameters and their gradients, weights before biases; the layers' W, dW, ... are views of them.
-    state : array (S,)
-        What is kept but not trained, such as running statistics.
+        All parameters and their gradients, weights before biases. The W, dW, ... of the layers are views of them.
+    buffers : array (S,)
+        Values that are kept but not trained, such as running statistics.
     weights : list of arrays (I, O)
-        The views of the weight matrices (parameters of two and more dimensions), in the order of the layers.
+        The views of the weight matrices (parameters of two or more dimensions), in the order of the layers.
     weight_count : int
-        How many of `params`, from the front, are weights.
+        The number of weights: ``params[:weight_count]`` are weights, the rest are biases.
     rng : numpy.random.Generator
-        The network's own generator, which goes on from call to call.
+        The generator of the network, which goes on from call to call.
 
     Raises
     ------
@@ -61,106 +75,113 @@ class Network:
     StateError
         If a layer is used twice, or belongs to another network.
     ArgumentError, BackendError
-        If an argument is not as described, a weight is too large for the dtype, or CuPy is asked for and does not work.
+        If an argument is not as described, a weight is too large for the dtype, or CuPy was asked for and does not
+        work.
     """
 
     def __init__(
         self, layers: Sequence[Layer], loss: Loss, backend: str = "numpy", dtype: Any = "float32", seed: int | None = 0
     ):
-        self.layers, self.loss = sequence(layers), loss
-        refuse_strangers(self.layers, loss)
-        self.shapes = chain(self.layers, loss)
-        xp, dtype = resolve(backend), real(dtype)
-        self.rng = seeds(seed)
+        self.layers, self.loss = layer_list(layers), loss
+        refuse_unusable(self.layers, loss)
+        self.shapes = infer_shapes(self.layers, loss)
+        xp, dtype = resolve(backend), float_dtype(dtype)
+        self.rng = generator(seed)
         for layer in self.layers:
             layer.initialize(self.rng)
-        self._close()
-        self._carve(xp, dtype)
+        self._fuse()
+        self._flatten(xp, dtype)
 
-    params = vector("params", "All trained parameters (P,), weights before biases.")
-    grads = vector("grads", "Their gradients (P,), as the last `backward` left them.")
-    state = vector("state", "What is kept but not trained (S,), such as running statistics.")
+    params = vector_property("params", "All trained parameters (P,), weights before biases.")
+    grads = vector_property("grads", "Their gradients (P,), as the last `backward` left them.")
+    buffers = vector_property("buffers", "What is kept but not trained (S,), such as running statistics.")
     loops: Any = None  # compiled.py, once it is used
 
     # ---- building
 
-    def _close(self) -> None:
-        """Merge the last layer with the loss where they have a merged form."""
-        self.trained, self.closing = self.layers, self.loss
-        self.finish: Layer | None = None  # what turns the output of `trained` into that of the network
+    def _fuse(self) -> None:
+        """Fuse the last layer with the loss where they have a fused form, and number the layers."""
+        self.chain, self.fused_loss = self.layers, self.loss  # what forward and backward run
+        self.output_activation: Layer | None = None  # turns the output of `chain` into that of the network
         last = self.layers[-1]
-        fuses = vars(type(self.loss)).get("fuses")  # not of a subclass, whose formula may be another
+        fuses = vars(type(self.loss)).get("fuses")  # not that of a base class: a subclass may have another formula
         if fuses and type(last) is fuses[0]:
-            self.trained, self.closing, self.finish = self.layers[:-1], fuses[1](), last
+            self.chain, self.fused_loss, self.output_activation = self.layers[:-1], fuses[1](), last
         elif self.loss.activation:
-            self.finish = self.loss.activation()
+            self.output_activation = self.loss.activation()
         for i, layer in enumerate(self.layers):
-            layer.place = i
-        self.optimizers: WeakSet[Any] = WeakSet()  # that train it: they follow when it moves
-        with_params = [i for i, layer in enumerate(self.trained) if layer.params]
-        self.first = with_params[0] if with_params else len(self.trained)
+            layer.index = i
+        self.optimizers: WeakSet[Any] = WeakSet()  # those of this network, which move along with it
+        with_params = [i for i, layer in enumerate(self.chain) if layer.params]
+        self.first_trainable = with_params[0] if with_params else len(self.chain)
         if with_params:
-            self.trained[self.first].needs_dx = False
+            self.chain[self.first_trainable].needs_dx = False
 
-    def _parts(self) -> list[Part]:
-        """All layers, once each: the user's, the loss, and those that `_close` adds."""
-        parts = [*self.layers, self.loss, self.closing, self.finish]
-        return list({id(part): part for part in parts if part is not None}.values())
+    def modules(self) -> list[Module]:
+        """All layers and losses, once each: those given, and those that fusing adds."""
+        found = [*self.layers, self.loss, self.fused_loss, self.output_activation]
+        return list({id(module): module for module in found if module is not None}.values())
 
-    def _carve(self, xp: Any, dtype: np.dtype) -> None:
+    def _flatten(self, xp: Any, dtype: np.dtype) -> None:
         """Put all parameters into three vectors, and give the layers views of them."""
-        parts = self._parts()
-        vectors = carve(parts, xp, dtype)  # first: where it fails, for want of memory, nothing has changed
+        modules = self.modules()
+        vectors = flatten(modules, xp, dtype)  # first: where it fails, for want of memory, nothing has changed
         self.xp, self.dtype = xp, dtype
-        self.__dict__.update(params=vectors.params, grads=vectors.grads, state=vectors.state)  # past the properties
+        self.__dict__.update(params=vectors.params, grads=vectors.grads, buffers=vectors.buffers)  # past the properties
         self.weights, self.weight_count = vectors.weights, sum(W.size for W in vectors.weights)
-        for part, views in zip(parts, vectors.views, strict=True):
-            part.attach(xp, dtype, views)
-            part.__dict__.update(_taken=True, training=True)
+        for module, views in zip(modules, vectors.views, strict=True):
+            module.attach(xp, dtype, views)
+            module.__dict__.update(_owned=True, training=True)
         self.loops = None
         self._waiting = False
-        self._widths: dict[Shape, int] = {}  # outputs by the shape of a sample: checked once
+        self._output_sizes: dict[Shape, int] = {}  # by the shape of a sample: checked once
 
     def to(self, backend: str, dtype: Any = None) -> Network:
-        """Move the network to this array library (and dtype): weights, gradients, state, and what its optimizers keep.
+        """Move the network to this array library (and dtype), with its gradients, buffers and optimizers.
 
-        Returns the network. A forward that waits for its backward is forgotten, a training between two epochs goes on.
+        A `forward` whose `backward` has not run is forgotten. A training can go on between two epochs.
+
+        Returns
+        -------
+        Network
+            The network itself.
 
         Raises
         ------
         ArgumentError, BackendError
-            If an argument is not as described, a weight is too large for the dtype, or CuPy is asked for and does not
-            work; then nothing was moved.
+            If an argument is not as described, a weight is too large for the dtype, or CuPy was asked for and does
+            not work. Then nothing is moved.
         """
-        self._carve(resolve(backend), self.dtype if dtype is None else real(dtype))
+        self._flatten(resolve(backend), self.dtype if dtype is None else float_dtype(dtype))
         for optimizer in self.optimizers:
-            optimizer.follow()
+            optimizer.sync()
         return self
 
     def compile(self) -> Any:
-        """Run compiled loops from now on where there are any; results are the same to the bit.
+        """Run compiled loops from now on, where there are any; the results are the same to the bit.
 
-        An optimizer calls this when a training has gone on for so long that it is worth to load them.
+        An optimizer calls this once a training has gone on for so long that loading them pays.
 
         Returns
         -------
-        The module of the loops; None without the extra `fast`, and on a device.
+        module or None
+            The module of the loops; None without the extra `fast`, and on a device.
         """
         if self.loops is None and self.xp is np:
             try:
                 from . import compiled
 
                 compiled.works()
-            except Exception:  # not there, or not fit for this NumPy: `python -m minibp doctor` says
+            except Exception:  # not installed, or does not fit this NumPy: `python -m minibp doctor` says which
                 return None
-            compiled.use(self._parts())
+            compiled.use(self.modules())
             self.loops = compiled
         return self.loops
 
     def __del__(self) -> None:
-        if self.loops:  # they hold their layers, which hold them: without this the memory would wait for Python's gc
-            for part in self._parts():
-                part.drop_loops()
+        if self.loops:  # they hold the layers, which hold them: the memory would wait for Python's garbage collector
+            for module in self.modules():
+                module.drop_loops()
 
     @property
     def backend(self) -> str:
@@ -177,101 +198,39 @@ class Network:
     def __setstate__(self, state: dict[str, Any]) -> None:
         xp = resolve(state.pop("backend_name"))
         self.__dict__.update(state)
-        self._close()
-        self._carve(xp, real(self.dtype))
+        self._fuse()
+        self._flatten(xp, float_dtype(self.dtype))
 
-    # ---- the boundary: where arrays of the user's come in
+    # ---- the boundary: where a user's arrays come in
 
-    def enter(self, x: Any, first: int = 0) -> Array:
+    def prepare_inputs(self, x: Any, first: int = 0) -> Array:
         """Inputs x as the network computes with them: uint8 scaled by 1/255, on its library, in its dtype.
 
-        Raises
-        ------
-        InputError
-            If x is empty, holds NaN or infinity, or is neither uint8 nor floating.
-        ShapeError
-            If its samples do not fit the network.
+        An InputError or a ShapeError if x cannot be used. `first` is the number of the first sample, for errors, where x
+        is a part of a larger array.
         """
-        x = self._as_array(x)
-        self.outputs(x.shape)
-        x = x.reshape(len(x), *self.sample(x.shape))
+        x = self._check_inputs(x)
+        self.output_size(x.shape)
+        x = x.reshape(len(x), *self.sample_shape(x.shape))
         if x.dtype.kind == "u":
             values = self.xp.asarray(x).astype(self.dtype)
             values *= self.xp.asarray(1 / 255, self.dtype)
             return values
-        lib = np if isinstance(x, np.ndarray) else self.xp  # checked before it goes up, and not read back
-        with np.errstate(over="ignore"):  # what is too large for the dtype becomes infinity, and is refused as that
+        lib = np if isinstance(x, np.ndarray) else self.xp  # host arrays are checked before they go to a device
+        with np.errstate(over="ignore"):  # a number too large for the dtype becomes infinity, which is refused
             values = lib.asarray(x, self.dtype)
-        finite = lib.isfinite(values)
-        if not finite.all():
-            bad = first + int(finite.reshape(len(x), -1).all(axis=1).argmin())
-            raise InputError(
-                f"x holds NaN or infinity (as {self.dtype}), first in sample {bad}; "
-                "clean it first, e.g. by numpy.nan_to_num(x)"
-            )
+        cure = "clean it first, e.g. by numpy.nan_to_num(x)"
+        check_finite(values, "x", InputError, cure, self.dtype, first, lib)
         return self.xp.asarray(values)
 
-    def check_weights(self) -> None:
-        """Refuse to go on with weights or running statistics that are NaN or infinite.
+    def _check_inputs(self, x: Any) -> Array:
+        expected = "floats (taken as they are) or uint8 (scaled by 1/255); convert other numbers: x.astype('float32')"
+        return check_array(x, "x", InputError, INPUTS, expected, self.xp)
 
-        Raises
-        ------
-        DivergenceError
-            If there are any; the message names the layer.
-        """
-        if all_finite(self.xp, self.params, self.state):
-            return
-        held = [(f"layer {i}: {layer}", {**layer.params, **layer.state}) for i, layer in enumerate(self.layers)]
-        lost = [f"{at}: {name}" for at, ours in held for name, v in ours.items() if not self.xp.isfinite(v).all()]
-        cure = "build the network anew, or give it weights that are finite"
-        raise DivergenceError(f"{lost[0] if lost else self.loss} holds NaN or infinity; {cure}")
+    def prepare_targets(self, t: Any, n: int, k: int) -> Array:
+        """Targets as the loss computes with them, on the network's library; they are checked on the host.
 
-    def _as_array(self, x: Any) -> Array:
-        if np.ma.isMaskedArray(x):
-            raise InputError("x is a masked array, which a network cannot use: fill it first, with x.filled(value)")
-        if not isinstance(x, self.xp.ndarray):
-            try:
-                x = np.asarray(x)
-            except (TypeError, ValueError) as error:  # TypeError: an array of another library
-                raise InputError(f"x must be an array of numbers with samples in rows: {error}") from None
-        if x.dtype.kind != "f" and x.dtype != np.uint8:
-            raise InputError(
-                f"x is an array of {x.dtype}, expected floats (taken as they are) or uint8 (scaled by 1/255); "
-                "convert it: x.astype('float32')"
-            )
-        return x
-
-    def sample(self, shape: Shape) -> Shape:
-        """Shape of one sample of inputs (N, ...) as the first layer takes it: images as rows, where it takes rows."""
-        takes = self.layers[0].in_shape
-        return takes if takes == (math.prod(shape[1:]),) else shape[1:]
-
-    def outputs(self, shape: Shape) -> int:
-        """K, the number of outputs for inputs of this shape (N, ...).
-
-        Raises
-        ------
-        InputError, ShapeError
-            If there are no samples, or they do not fit the network.
-        """
-        if len(shape) < 2:
-            raise ShapeError(f"x has shape {shape}, expected a batch (N, ...); for one sample give x[None]")
-        if shape[0] == 0:
-            raise InputError(f"x is empty (shape {shape}): there is nothing to compute")
-        sample = self.sample(shape)
-        if sample not in self._widths:
-            last = chain(self.layers, self.loss, sample)[-1]
-            assert last is not None  # known, as the input is
-            self._widths[sample] = last[0]
-        return self._widths[sample]
-
-    def enter_targets(self, t: Any, n: int, k: int) -> Array:
-        """Targets as the loss computes with them: checked on the host, then on the network's array library.
-
-        Raises
-        ------
-        ShapeError, TargetError
-            If the loss is not defined for k outputs, or the targets do not fit n samples, the outputs or the loss.
+        A ShapeError or a TargetError if they do not fit n samples, k outputs or the loss.
         """
         t = self.loss.check_targets(to_host(t) if isinstance(t, self.xp.ndarray) else t, n, k)
         if t.ndim == 1:
@@ -282,38 +241,75 @@ class Network:
             raise TargetError(f"the targets hold numbers that are too large for {self.dtype}; scale them")
         return self.xp.asarray(rows)
 
+    def sample_shape(self, shape: Shape) -> Shape:
+        """Shape of one sample of inputs (N, ...) as the first layer takes it: images as rows, where it takes rows."""
+        takes = self.layers[0].in_shape
+        return takes if takes == (math.prod(shape[1:]),) else shape[1:]
+
+    def output_size(self, shape: Shape) -> int:
+        """K, the number of outputs for inputs of this shape (N, ...); an InputError or ShapeError if they do not fit."""
+        if len(shape) < 2:
+            raise ShapeError(f"x has shape {shape}, expected a batch (N, ...); for one sample give x[None]")
+        if shape[0] == 0:
+            raise InputError(f"x is empty (shape {shape}): there is nothing to compute")
+        sample = self.sample_shape(shape)
+        if sample not in self._output_sizes:
+            last = infer_shapes(self.layers, self.loss, sample)[-1]
+            assert last is not None  # known, because the input's is
+            self._output_sizes[sample] = last[0]
+        return self._output_sizes[sample]
+
+    def check_weights(self) -> None:
+        """Refuse, by a DivergenceError that names the layer, weights and buffers that are NaN or infinite."""
+        if all_finite(self.xp, self.params, self.buffers):
+            return
+        arrays = [
+            (f"layer {i}: {layer}: {name}", values)
+            for i, layer in enumerate(self.layers)
+            for name, values in {**layer.params, **layer.buffers}.items()
+        ]
+        lost = [name for name, values in arrays if not self.xp.isfinite(values).all()]
+        cure = "build the network again, or give it finite weights"
+        raise DivergenceError(f"{lost[0] if lost else self.loss} holds NaN or infinity; {cure}")
+
     # ---- running
 
     def forward(self, x: Any, t: Any) -> Any:
-        """Mean loss of a batch, in training mode; then `backward` fills `grads`.
+        """Mean loss of a batch, in training mode; then `backward` computes `grads`.
 
         Parameters
         ----------
         x : array (N, ...)
-            Inputs; uint8 is scaled by 1/255, floats are taken as they are. Arrays on a device are read back to be
+            Inputs: uint8 is scaled by 1/255, floats are taken as they are. Arrays on a device are read back to be
             checked; `train` checks a data set once.
         t : array (N,) of integer labels, or rows (N, K)
             Targets.
 
         Returns
         -------
-        0-d array on the network's array library: ``float(L)`` reads it.
+        0-d array
+            On the network's array library: ``float(L)`` reads it.
 
         Raises
         ------
         InputError, ShapeError, TargetError
             If x or t do not fit the network.
         """
-        x = self.enter(x)
-        t = self.enter_targets(t, len(x), self.outputs(x.shape))
-        return self.losses(x, t).mean()
+        x = self.prepare_inputs(x)
+        t = self.prepare_targets(t, len(x), self.output_size(x.shape))
+        return self.unchecked_losses(x, t).mean()
 
-    def losses(self, x: Array, t: Array) -> Array:
-        """Loss of each sample (N,), unchecked: for x and t that came in through `enter` and `enter_targets`."""
-        for layer in self.trained:
-            x = layer.forward(x)
+    def unchecked_losses(self, x: Array, t: Array) -> Array:
+        """Loss of each sample (N,), for x and t that `prepare_inputs` and `prepare_targets` have made."""
+        x = self.run_chain(x)
         self._waiting = True
-        return self.closing.each(x, t)
+        return self.fused_loss.unchecked_losses(x, t)
+
+    def run_chain(self, x: Array) -> Array:
+        """The output of `chain` for x that `prepare_inputs` has made."""
+        for layer in self.chain:
+            x = layer.forward(x)
+        return x
 
     def backward(self) -> None:
         """Overwrite `grads` with the gradient of the mean loss of the last `forward`.
@@ -321,79 +317,80 @@ class Network:
         Raises
         ------
         StateError
-            If there was no forward.
+            If there was no `forward`.
         """
         if not self._waiting:
             raise StateError("backward was called before forward; call net.forward(x, t) first")
-        if self.first == len(self.trained):
+        if self.first_trainable == len(self.chain):
             return  # nothing to train
-        dy = self.closing.gradient()
-        for i in range(len(self.trained) - 1, self.first - 1, -1):
-            dy = self.trained[i].backward(dy)
+        dy = self.fused_loss.gradient()
+        for i in range(len(self.chain) - 1, self.first_trainable - 1, -1):
+            dy = self.chain[i].backward(dy)
 
     def predict(self, x: Any, batch_size: int = PREDICT) -> np.ndarray:
-        """Outputs (N, K) for inputs x (N, ...), as in use: a NumPy array on the host, yours to keep.
+        """Outputs (N, K) for inputs x (N, ...), in inference mode: a NumPy array on the host, yours to keep.
 
-        They are probabilities where the network ends in Softmax or Sigmoid, or in a loss that has one of them merged
-        into it (SoftmaxCrossEntropy, SigmoidCrossEntropy). A forward that waits for its backward is not disturbed.
+        They are probabilities where the network ends in Softmax or Sigmoid, or in a loss that contains one of them
+        (SoftmaxCrossEntropy, SigmoidCrossEntropy). A `forward` whose `backward` has not run is not disturbed.
 
         Parameters
         ----------
         x : array (N, ...)
-            Inputs; uint8 is scaled by 1/255, floats are taken as they are.
+            Inputs: uint8 is scaled by 1/255, floats are taken as they are.
         batch_size : int, default 512
-            Samples at a time, which bounds the memory that is used.
+            Samples at a time. It bounds the memory.
 
         Raises
         ------
         ArgumentError
-            If batch_size is no integer of at least 1.
+            If batch_size is not an integer of at least 1.
         InputError, ShapeError
             If x does not fit the network.
         DivergenceError
-            If a weight is NaN or infinite, or an output is: x is too large then.
+            If a weight or an output is NaN or infinite. If it is an output, x is too large.
         """
         batch_size = at_least_one("batch_size", batch_size)
         self.check_weights()
-        x = self._as_array(x)
-        k = self.outputs(x.shape)
+        x = self._check_inputs(x)
+        k = self.output_size(x.shape)
         out = np.empty((len(x), k), self.dtype)
-        with self.aside():
+        with self.inference_mode():
             for start in range(0, len(x), batch_size):
                 piece = slice(start, start + batch_size)
-                y = self.run(self.enter(x[piece], start))
-                out[piece] = to_host(self.finish.forward(y) if self.finish else y)
+                y = self.run_chain(self.prepare_inputs(x[piece], start))
+                out[piece] = to_host(self.output_activation.forward(y) if self.output_activation else y)
         if not all_finite(np, out):
             bad = int(np.isfinite(out).all(axis=1).argmin())
-            cause = f"it is too large for these weights and {self.dtype}; scale inputs to about -1..1"
+            cause = f"the sample is too large for these weights and {self.dtype}; scale inputs to about -1..1"
             raise DivergenceError(f"the outputs of sample {bad} are NaN or infinite: {cause}")
         return out
 
-    def run(self, x: Array) -> Array:
-        """What the layers make of x, short of the one that is merged with the loss."""
-        for layer in self.trained:
-            x = layer.forward(x)
-        return x
+    def inference_mode(self) -> AbstractContextManager[None]:
+        """A context in which the layers run as at inference: no dropout, running statistics."""
+        return self.preserved(training=False)
 
     @contextmanager
-    def aside(self, training: bool = False) -> Iterator[None]:
-        """In use, not in training, on other workspaces; afterwards each layer is as it was, a forward still waits."""
-        parts = self._parts()
-        before = [vars(part).copy() for part in parts]
-        for part in parts:
-            vars(part).update(training=training, _shape=None)
+    def preserved(self, training: bool) -> Iterator[None]:
+        """A context in which the layers run in this mode, on other workspaces; afterwards each is as it was."""
+        modules = self.modules()
+        before = [vars(module).copy() for module in modules]
+        for module in modules:
+            vars(module).update(training=training, _shape=None)
         try:
             yield
         finally:
-            for part, attributes in zip(parts, before, strict=True):
-                vars(part).clear()
-                vars(part).update(attributes)
+            for module, attributes in zip(modules, before, strict=True):
+                vars(module).clear()
+                vars(module).update(attributes)
 
     # ---- looking
 
     def summary(self) -> str:
         """A table of the layers, their output shapes and parameter counts."""
-        return summary(self)
+        return summary_text(self)
+
+    def _repr_html_(self) -> str:
+        return summary_html(self)
 
     def __repr__(self) -> str:
         return f"Network([{', '.join(map(str, self.layers))}], {self.loss})"

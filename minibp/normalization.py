@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .checks import Checked, at_least_one, fraction, positive
+from .base import Array, Checked, Layer, Shape, at_least_one, fraction, positive
 from .errors import ArgumentError
 from .initializers import Ones, Zeros
-from .layer import Layer
-from .part import Array, Shape
 
 
 class Normalization(Layer):
@@ -33,7 +31,7 @@ class Normalization(Layer):
         one = (1, shape[1]) if self.axis == 0 else (shape[0], 1)
         return super().workspaces(shape) | {"xhat": shape, "part": shape, "mean": one, "var": one, "std": one}
 
-    def moments(self, x: Array) -> None:
+    def center(self, x: Array) -> None:
         """Fill μ and σ² (biased), and leave x - μ in x̂.
 
         Counted from the first value on: the sum of a thousand large numbers is off by more than they differ, and a
@@ -96,7 +94,7 @@ class LayerNorm(Normalization):
         return {"n": self.n, "eps": self.eps}
 
     def formula(self, x: Array) -> Array:
-        self.moments(x)
+        self.center(x)
         return self.scaled()
 
 
@@ -133,14 +131,15 @@ class BatchNorm(Normalization):
     def _fill(self, name: str, value: Any) -> None:
         super()._fill(name, value)
         if name == "running_var" and (self.running_var < 0).any():
-            raise ArgumentError(f"{self}: running_var must hold no negative numbers, got {self.running_var.min():g}")
+            least = self.running_var.min()
+            raise ArgumentError(f"{self}: running_var must not hold negative numbers, received {least:g}")
 
     def config(self) -> dict[str, Any]:
         return {"n": self.n, "momentum": self.momentum, "eps": self.eps}
 
     def formula(self, x: Array) -> Array:
         if self.training:
-            self.moments(x)
+            self.center(x)
             if len(x) > 1:
                 self.remember(len(x) / (len(x) - 1))  # unbiased, as in the paper
         else:

@@ -8,11 +8,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .checks import fraction, positive, yes_or_no
+from .base import Array, boolean, fraction, positive
 from .errors import ArgumentError, UnknownNameError
 from .network import Network
 from .optimizer import Number, Optimizer
-from .part import Array
 from .schedules import Schedule
 
 
@@ -42,18 +41,18 @@ class SGD(Optimizer):
     """
 
     momentum: Any = Number(fraction)
-    nesterov: Any = Number(yes_or_no)
+    nesterov: Any = Number(boolean)
 
     def __init__(
         self, net: Network, lr: float | Schedule = 0.1, momentum: float = 0.0, nesterov: bool = False, **options: Any
     ):
         self.momentum, self.nesterov = momentum, nesterov
-        self.moments = 1 if momentum else 0
+        self.n_moments = 1 if momentum else 0
         super().__init__(net, lr, **options)
 
-    def fits(self, name: str, value: Any) -> None:
+    def refuse_conflict(self, name: str, value: Any) -> None:
         """Refuse, by an ArgumentError, Nesterov's momentum where there is none, and a momentum that comes too late."""
-        if name == "momentum" and value and vars(self).get("moments") == 0:
+        if name == "momentum" and value and vars(self).get("n_moments") == 0:
             raise ArgumentError(
                 "the momentum was 0 when this SGD was made, so that it has no m; make a new one: SGD(net, momentum=0.9)"
             )
@@ -63,10 +62,10 @@ class SGD(Optimizer):
 
     @property
     def loop(self) -> str:  # type: ignore[override]
-        return "nesterov" if self.nesterov else "momentum" if self.moments else "sgd"
+        return "nesterov" if self.nesterov else "momentum" if self.n_moments else "sgd"
 
-    def numbers(self) -> tuple[float, ...]:
-        return (self.momentum, self.rate) if self.moments else (self.rate,)
+    def loop_numbers(self) -> tuple[float, ...]:
+        return (self.momentum, self.rate) if self.n_moments else (self.rate,)
 
     def update(self, w: Array, g: Array, delta: Array, *moments: Array) -> None:
         multiply = self.xp.multiply
@@ -83,6 +82,15 @@ class SGD(Optimizer):
         else:
             multiply(g, self.rate, out=delta)
         w -= delta
+
+
+def _divided_step(xp: Any, w: Array, g: Array, v: Array, delta: Array, eps: float, rate: float) -> None:
+    """w ← w - rate g / (√v + ε): how AdaGrad, RMSProp and Adam (with m for g) end."""
+    xp.sqrt(v, out=delta)
+    delta += eps
+    xp.divide(g, delta, out=delta)
+    delta *= rate
+    w -= delta
 
 
 class AdaGrad(Optimizer):
@@ -104,24 +112,20 @@ class AdaGrad(Optimizer):
     """
 
     eps: Any = Number(positive)
-    moments = 1
+    n_moments = 1
     loop = "adagrad"
 
     def __init__(self, net: Network, lr: float | Schedule = 0.01, eps: float = 1e-8, **options: Any):
         self.eps = eps
         super().__init__(net, lr, **options)
 
-    def numbers(self) -> tuple[float, ...]:
+    def loop_numbers(self) -> tuple[float, ...]:
         return self.eps, self.rate
 
     def update(self, w: Array, g: Array, delta: Array, *moments: Array) -> None:
         xp, (v,) = self.xp, moments
         v += xp.multiply(g, g, out=delta)
-        xp.sqrt(v, out=delta)
-        delta += self.eps
-        xp.divide(g, delta, out=delta)
-        delta *= self.rate
-        w -= delta
+        _divided_step(xp, w, g, v, delta, self.eps, self.rate)
 
 
 class RMSProp(Optimizer):
@@ -146,7 +150,7 @@ class RMSProp(Optimizer):
 
     rho: Any = Number(fraction)
     eps: Any = Number(positive)
-    moments = 1
+    n_moments = 1
     loop = "rmsprop"
 
     def __init__(
@@ -155,7 +159,7 @@ class RMSProp(Optimizer):
         self.rho, self.eps = rho, eps
         super().__init__(net, lr, **options)
 
-    def numbers(self) -> tuple[float, ...]:
+    def loop_numbers(self) -> tuple[float, ...]:
         return self.rho, 1 - self.rho, self.eps, self.rate
 
     def update(self, w: Array, g: Array, delta: Array, *moments: Array) -> None:
@@ -164,11 +168,7 @@ class RMSProp(Optimizer):
         xp.multiply(g, g, out=delta)
         delta *= 1 - self.rho
         v += delta
-        xp.sqrt(v, out=delta)
-        delta += self.eps
-        xp.divide(g, delta, out=delta)
-        delta *= self.rate
-        w -= delta
+        _divided_step(xp, w, g, v, delta, self.eps, self.rate)
 
 
 class Adam(Optimizer):
@@ -199,7 +199,7 @@ class Adam(Optimizer):
     beta1: Any = Number(fraction)
     beta2: Any = Number(fraction)
     eps: Any = Number(positive)
-    moments = 2
+    n_moments = 2
     loop = "adam"
 
     def __init__(
@@ -220,7 +220,7 @@ class Adam(Optimizer):
         r = math.sqrt((1 - beta2) / (1 - beta2**t))
         self.a, self.e = lr * (1 - beta1) / (1 - beta1**t) / r, self.eps / r
 
-    def numbers(self) -> tuple[float, ...]:
+    def loop_numbers(self) -> tuple[float, ...]:
         return self.beta1, self.beta2, self.e, self.a
 
     def update(self, w: Array, g: Array, delta: Array, *moments: Array) -> None:
@@ -229,11 +229,7 @@ class Adam(Optimizer):
         m += g
         v *= self.beta2
         v += xp.multiply(g, g, out=delta)
-        xp.sqrt(v, out=delta)
-        delta += self.e
-        xp.divide(m, delta, out=delta)
-        delta *= self.a
-        w -= delta
+        _divided_step(xp, w, m, v, delta, self.e, self.a)
 
 
 class AdamW(Adam):

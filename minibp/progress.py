@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from .part import Array
+from .base import Array
 
 
 class Epoch(NamedTuple):

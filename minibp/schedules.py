@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .checks import Checked, at_least_one, at_least_zero, integer, number, of_an_epoch
+from .base import BestSoFar, Checked, at_least_one, at_least_zero, number
 from .errors import ArgumentError
 
 
@@ -26,7 +26,7 @@ def _schedule(name: str, value: Any) -> Schedule:
 
 def _between(name: str, value: Any) -> float:
     if not 0 < number(name, value) < 1:
-        raise ArgumentError(f"{name} must lie between 0 and 1, got {value!r}")
+        raise ArgumentError(f"{name} must lie between 0 and 1, received {value!r}")
     return float(value)
 
 
@@ -139,7 +139,7 @@ class Warmup(Schedule):
         return self.then(step - self.steps)
 
 
-class ReduceOnPlateau(Schedule):
+class ReduceOnPlateau(Schedule, BestSoFar):
     """The rate is cut by `factor` when a loss has not improved for more than `patience` epochs.
 
     Tell it the loss after each epoch: ``schedule.update(epoch.val_loss)``.
@@ -166,12 +166,10 @@ class ReduceOnPlateau(Schedule):
     factor: Any = Checked(_between)
     patience: Any = Checked(at_least_zero)
     least: Any = Checked(number)
-    best: Any = Checked(of_an_epoch)
-    waited: Any = Checked(integer)
 
     def __init__(self, lr: float, factor: float = 0.1, patience: int = 10, least: float = 0.0):
         self.lr, self.factor, self.patience, self.least = lr, factor, patience, least
-        self.best, self.waited = math.inf, 0
+        self.start_over()
 
     def update(self, loss: float | None) -> None:
         """Take in the loss of an epoch, smaller being better; NaN and infinity count as no improvement.
@@ -181,12 +179,7 @@ class ReduceOnPlateau(Schedule):
         ArgumentError
             If loss is no number: None where `train` was called without a validation set.
         """
-        loss = of_an_epoch("ReduceOnPlateau", loss)
-        if math.isfinite(loss) and loss < self.best:
-            self.best, self.waited = loss, 0
-            return
-        self.waited += 1
-        if self.waited > self.patience:
+        if not self.improved(loss) and self.waited > self.patience:
             self.lr, self.waited = max(self.lr * self.factor, min(self.lr, self.least)), 0
 
     def __call__(self, step: int) -> float:

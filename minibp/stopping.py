@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from .backend import moved
-from .checks import Checked, at_least_one, at_least_zero, instance, of_an_epoch
+from .backend import to_library
+from .base import Array, BestSoFar, Checked, at_least_one, instance
 from .network import Network
-from .part import Array
 
 
-class EarlyStopping:
+class EarlyStopping(BestSoFar):
     """Remembers the best weights, and says when it is time to stop.
 
     ::
@@ -43,13 +41,11 @@ class EarlyStopping:
     """
 
     patience: Any = Checked(at_least_one)
-    best: Any = Checked(of_an_epoch)
-    waited: Any = Checked(at_least_zero)
 
     def __init__(self, net: Network, patience: int = 5):
         self.net = instance("net", net, Network, "give the network first: EarlyStopping(net, patience=5)")
         self.patience = patience
-        self.best, self.waited = float("inf"), 0
+        self.start_over()
         self.kept: tuple[Array, Array] | None = None
 
     def should_stop(self, value: float | None) -> bool:
@@ -60,16 +56,13 @@ class EarlyStopping:
         ArgumentError
             If value is no number: None where `train` was called without a validation set.
         """
-        value = of_an_epoch("early stopping", value)
-        if math.isfinite(value) and value < self.best:  # NaN is no improvement
-            self.best, self.waited = value, 0
-            self.kept = self.net.params.copy(), self.net.state.copy()
+        if self.improved(value):
+            self.kept = self.net.params.copy(), self.net.buffers.copy()
             return False
-        self.waited += 1
         return self.waited > self.patience
 
     def restore(self) -> None:
         """Put the best weights back into the network; without any, it is left as it is."""
         if self.kept is not None:
-            for vector, kept in zip((self.net.params, self.net.state), self.kept, strict=True):
-                vector[...] = moved(kept, self.net.xp, self.net.dtype)
+            for vector, kept in zip((self.net.params, self.net.buffers), self.kept, strict=True):
+                vector[...] = to_library(kept, self.net.xp, self.net.dtype)

@@ -8,18 +8,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .backend import moved, to_host
-from .batches import Batches
-from .checkpoint import Checkpoint
-from .checks import at_least_one, instance
-from .data import Dataset
+from .backend import to_host, to_library
+from .base import Array, all_finite, at_least_one, instance
+from .data import Batches, Dataset
 from .errors import ArgumentError, DivergenceError
+from .files import Checkpoint
 from .metrics import accuracy, classes
 from .network import PREDICT, Network
 from .optimizer import Optimizer
-from .part import Array
 from .progress import Epoch, Progress
-from .vectors import all_finite
 
 SHOWN_BY_THE_LOSS: dict[str, Any] = dict.fromkeys(("over", "invalid", "divide"), "ignore")  # it is then NaN or infinite
 
@@ -134,12 +131,12 @@ def _epochs(
     if checkpoint is not None:
         checkpoint.settle()
     for number in range(len(progress.history) + 1, epochs + 1):
-        batches, validation = batches.follow(), validation.follow() if validation is not None else None
+        batches, validation = batches.sync(), validation.sync() if validation is not None else None
         start = time.perf_counter() - progress.seconds
         losses = _one_epoch(net, optimizer, batches, progress, checkpoint)
         loss = float(losses.mean(dtype="float64"))
         seconds = time.perf_counter() - start
-        if not (np.isfinite(loss) and all_finite(net.xp, net.params, net.state, *optimizer.vectors)):
+        if not (np.isfinite(loss) and all_finite(net.xp, net.params, net.buffers, *optimizer.moments)):
             raise DivergenceError(_diagnosis(net, optimizer, to_host(losses), number, batches.batch_size))
         val_loss, val_accuracy = _evaluate(net, validation) if validation is not None else (None, None)
         epoch = Epoch(number, loss, val_loss, val_accuracy, seconds)
@@ -158,11 +155,11 @@ def _one_epoch(
     seen, done = net.xp.empty(len(batches), net.dtype), 0
     if progress.losses is not None:
         done = len(progress.losses)
-        seen[:done] = moved(progress.losses, net.xp, net.dtype)
+        seen[:done] = to_library(progress.losses, net.xp, net.dtype)
     progress.losses, start = seen, time.perf_counter() - progress.seconds
     with np.errstate(**SHOWN_BY_THE_LOSS):
         for x, t in batches.shuffled(net.rng, progress.steps):
-            losses = net.losses(x, t)
+            losses = net.unchecked_losses(x, t)
             net.backward()
             optimizer.step()
             seen[done : done + len(losses)] = losses
@@ -232,11 +229,11 @@ def evaluate(net: Network, dataset: Dataset, batch_size: int = PREDICT) -> Evalu
 def _evaluate(net: Network, batches: Batches) -> Evaluation:
     n = len(batches)
     losses, answers, done = net.xp.empty(n, net.dtype), net.xp.empty(n, "int64"), 0
-    with net.aside(), np.errstate(**SHOWN_BY_THE_LOSS):
+    with net.inference_mode(), np.errstate(**SHOWN_BY_THE_LOSS):
         for x, t in batches(np.arange(n)):
-            y = net.run(x)
-            losses[done : done + len(x)] = net.closing.each(y, t)
-            answers[done : done + len(x)] = classes(net.finish.forward(y) if net.finish else y)
+            y = net.run_chain(x)
+            losses[done : done + len(x)] = net.fused_loss.unchecked_losses(y, t)
+            answers[done : done + len(x)] = classes(net.output_activation.forward(y) if net.output_activation else y)
             done += len(x)
     loss = float(losses.mean(dtype="float64"))
     if not np.isfinite(loss):  # then the largest output is not the answer

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from minibp.errors import UnknownNameError
 
 from .model import Model
-from .published import keras512, lecun300, mlp, nielsen30, nielsen100, simard800, small, softmax_regression
+from .zoo import keras512, lecun300, mlp, nielsen30, nielsen100, simard800, small, softmax_regression
 
 MODELS: dict[str, Callable[..., Model]] = {  # functions of n_in and n_out; some of `hidden` too
     "softmax": softmax_regression,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minibp import Layer, Loss, Network, Optimizer
-from minibp.checks import at_least_one
+from minibp.base import at_least_one
 from minibp.schedules import Constant, Schedule
 
 

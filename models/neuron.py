@@ -13,8 +13,8 @@ import sys
 from typing import Any, NamedTuple
 
 from minibp import SGD, BinaryCrossEntropy, Dense, Loss, Network, QuadraticLoss, Sigmoid
-from minibp.__main__ import exit_status, given, parsed
-from minibp.checks import at_least_one, new_picture
+from minibp.base import at_least_one
+from minibp.cli import exit_status, new_picture, nonempty, parse_options
 from minibp.errors import MissingExtraError
 
 STARTS = ((0.6, 0.9), (2.0, 2.0))  # w and b
@@ -95,8 +95,8 @@ def main(arguments: list[str] | None = None) -> int:
     p = argparse.ArgumentParser(prog="python -m models.neuron", description="One badly wrong neuron, two losses.")
     p.add_argument("--lr", type=float, default=0.15, help="learning rate; default 0.15")
     p.add_argument("--steps", type=int, default=300, help="steps of training; default 300")
-    p.add_argument("--plot", type=given, metavar="FILE", help="draw output and cost over the steps (png, svg, pdf)")
-    options = parsed(p, arguments)
+    p.add_argument("--plot", type=nonempty, metavar="FILE", help="draw output and cost over the steps (png, svg, pdf)")
+    options = parse_options(p, arguments)
     return exit_status(lambda: run(options), "give fewer --steps")
 
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import settings
 
 from minibp import Network
-from minibp.__main__ import main
-from minibp.part import Part
+from minibp.base.module import Module
+from minibp.cli import main
 
 settings.register_profile("minibp", deadline=None, max_examples=30, derandomize="CI" in os.environ)
 settings.load_profile("minibp")
@@ -57,7 +57,7 @@ def library(request):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "cupy", xp)
         patch.setattr(Network.__init__, "__defaults__", ("cupy", dtype, seed))
-        patch.setattr(Part, "xp", xp)
+        patch.setattr(Module, "xp", xp)
         yield xp
 
 

@@ -28,8 +28,9 @@ from half import HalfWritten
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))  # as a script it is started from anywhere
 
-from minibp import tensorfile  # noqa: E402
+from minibp.base import disk  # noqa: E402
 from minibp.errors import FileFormatError  # noqa: E402
+from minibp.files import tensorfile  # noqa: E402
 
 MODES = ("moment", "write", "damage")
 TRAINING = ("--epochs", "30", "--optimizer", "adam", "--checkpoint-every", "7steps")
@@ -88,7 +89,7 @@ def survive(folder: Path, mode: str, kills: int, rng: random.Random, training: S
         finish(start(folder, name, training=(*training, *options)))
         seconds.append(time.monotonic() - begun)
     usual, least = seconds
-    done = resumed = damaged = 0
+    done = resumed = damaged = ended = 0
     checkpoint, previous = folder / "killed.ckpt", folder / "killed.ckpt.previous"
     while done < kills:
         step = newest(folder)
@@ -99,6 +100,9 @@ def survive(folder: Path, mode: str, kills: int, rng: random.Random, training: S
         if process.returncode:
             done += 1
         else:  # it ended before its time: again from the start
+            ended += 1
+            if ended > 20 + kills:
+                raise AssertionError(f"{ended} runs ended, and only {done} were killed: the kills do not reach them")
             compare(folder)
             for file in (checkpoint, previous):
                 file.unlink(missing_ok=True)
@@ -157,7 +161,7 @@ def die_in_write(point: int) -> None:
             return call
 
     half_written = partial(HalfWritten, reached)
-    tensorfile.os, tensorfile.open = System(), half_written  # type: ignore[attr-defined, assignment]
+    disk.os, disk.open = System(), half_written  # type: ignore[attr-defined, assignment]
 
 
 def main() -> int:

@@ -71,8 +71,8 @@ class Run:
 
 def assert_same(ours, theirs):
     """Two runs ended alike, to the bit."""
-    pairs = [(ours.net.params, theirs.net.params), (ours.net.state, theirs.net.state)]
-    pairs += zip(ours.optimizer.vectors, theirs.optimizer.vectors, strict=True)
+    pairs = [(ours.net.params, theirs.net.params), (ours.net.buffers, theirs.net.buffers)]
+    pairs += zip(ours.optimizer.moments, theirs.optimizer.moments, strict=True)
     for our, their in pairs:
         assert_equal(our, their)
     assert ours.optimizer.steps == theirs.optimizer.steps and ours.optimizer.lr == theirs.optimizer.lr

@@ -179,7 +179,7 @@ def test_an_empty_folder_or_file_called_cupy_is_not_taken_for_cupy(monkeypatch, 
 
 
 def test_a_long_message_is_cut():
-    assert len(backend.said(RuntimeError("word " * 1000))) <= 200
+    assert len(backend.short_message(RuntimeError("word " * 1000))) <= 200
 
 
 def test_where_cupy_works_it_is_named_with_its_device_and_auto_takes_it(monkeypatch, doctor):

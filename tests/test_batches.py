@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from arrays import host
 
-from minibp import SGD, CrossEntropy, Dense, Network, Softmax, batches, train
-from minibp.batches import Batches
-from minibp.data import Dataset
+from minibp import SGD, CrossEntropy, Dense, Network, Softmax, train
+from minibp.data import Dataset, batches
+from minibp.data.batches import Batches
 
 pytestmark = pytest.mark.usefixtures("library")
 
@@ -16,8 +16,8 @@ SAMPLES, WIDTH = 1003, 4
 @pytest.fixture
 def mapped(tmp_path, monkeypatch):
     """Samples that hold their own number, in a file; blocks of 20 samples, 8 of which are mixed."""
-    monkeypatch.setattr(batches, "MAPPED_BLOCK", 100 * WIDTH)
-    monkeypatch.setattr(batches, "MAPPED_LOT", 8 * 100 * 4 * WIDTH // 4)
+    monkeypatch.setattr(batches, "READ_BLOCK", 100 * WIDTH)
+    monkeypatch.setattr(batches, "SHUFFLE_WINDOW", 8 * 100 * 4 * WIDTH // 4)
     monkeypatch.setattr(batches, "free_memory", lambda xp: float("inf") if xp is np else 1000)
     x = np.repeat(np.arange(SAMPLES, dtype="float32")[:, None], WIDTH, axis=1)
     np.save(tmp_path / "x.npy", x)
@@ -50,10 +50,10 @@ def test_a_map_is_mixed_over_its_blocks_and_anew_each_epoch(mapped):
     cut = Batches(network(), mapped, 7)
     first, second = (np.concatenate(epoch(cut, seed)) for seed in (0, 1))
     assert (first != second).mean() > 0.9
-    lot = first[: 7 * cut.stretch]
-    assert len({number // cut.stretch for number in lot}) <= 8  # few blocks at a time are read
+    lot = first[: 7 * cut.read_block]
+    assert len({number // cut.read_block for number in lot}) <= 8  # few blocks at a time are read
     assert abs(np.corrcoef(np.arange(len(lot)), lot)[0, 1]) < 0.4  # and mixed
-    assert len({number // cut.stretch for number in lot[:7]}) >= 3
+    assert len({number // cut.read_block for number in lot[:7]}) >= 3
 
 
 def test_a_small_map_is_shuffled_as_a_whole(mapped):
@@ -69,5 +69,5 @@ def test_a_map_is_trained_and_validated(mapped):
 
 def test_what_is_read_at_a_time_holds_at_least_a_batch(mapped):
     cut = Batches(network(), mapped, 60)
-    assert cut.stretch == 60 and cut.mapped
+    assert cut.read_block == 60 and cut.mapped
     assert [len(numbers) for numbers in epoch(cut, 0)] == [60] * 16 + [SAMPLES - 960]

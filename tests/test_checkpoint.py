@@ -25,11 +25,11 @@ from minibp import (
     data,
     save,
     schedules,
-    tensorfile,
     train,
 )
 from minibp.data import Dataset
 from minibp.errors import ArgumentError, CheckpointError, CheckpointWarning, DivergenceError, FileFormatError
+from minibp.files import tensorfile
 
 on_every_library = pytest.mark.usefixtures("library")
 
@@ -109,8 +109,8 @@ def test_early_stopping_goes_on_with_its_best_weights(path):
 @on_every_library
 @pytest.mark.host
 def test_a_memory_map_that_is_read_in_blocks_goes_on(path, tmp_path, monkeypatch):
-    monkeypatch.setattr("minibp.batches.MAPPED_BLOCK", 400)
-    monkeypatch.setattr("minibp.batches.MAPPED_LOT", 800)
+    monkeypatch.setattr("minibp.data.batches.READ_BLOCK", 400)
+    monkeypatch.setattr("minibp.data.batches.SHUFFLE_WINDOW", 800)
     np.save(tmp_path / "x.npy", samples().x)
     mapped = Dataset(np.load(tmp_path / "x.npy", mmap_mode="r"), samples().t)
     for stop in (2, 5, STEPS, STEPS + 6):
@@ -280,7 +280,7 @@ def test_only_what_differs_is_listed(path):
 
 
 @pytest.mark.parametrize("change", [
-    lambda contents, arrays: contents["fit"].update({"\x1b[2J": "\x1b[31m"}),
+    lambda contents, arrays: contents["training"].update({"\x1b[2J": "\x1b[31m"}),
     lambda contents, arrays: contents["objects"].update({"\x1b[2J": 1}),
 ])  # fmt: skip
 def test_what_a_file_says_is_no_command_to_a_terminal(path, change):
@@ -347,8 +347,8 @@ def test_a_checkpoint_that_contradicts_itself_is_refused_before_anything_is_chan
 @on_every_library
 @pytest.mark.host
 def test_a_memory_map_is_not_gone_on_with_as_an_array(path, tmp_path, monkeypatch):
-    monkeypatch.setattr("minibp.batches.MAPPED_BLOCK", 400)
-    monkeypatch.setattr("minibp.batches.MAPPED_LOT", 800)
+    monkeypatch.setattr("minibp.data.batches.READ_BLOCK", 400)
+    monkeypatch.setattr("minibp.data.batches.SHUFFLE_WINDOW", 800)
     np.save(tmp_path / "x.npy", samples().x)
     Run().interrupted(path, 3, dataset=Dataset(np.load(tmp_path / "x.npy", mmap_mode="r"), samples().t))
     with pytest.raises(CheckpointError, match="shuffled in blocks"):
@@ -374,7 +374,7 @@ def test_ctrl_c_on_a_full_disk_says_that_nothing_was_saved(path, monkeypatch):
 
 @pytest.mark.parametrize("every", [0, -1, "0steps", "5 steps", "steps", "", 1.5, True, None])
 def test_an_interval_that_is_none_is_refused(path, every):
-    with pytest.raises(ArgumentError, match="every must be epochs, as 5, or steps"):
+    with pytest.raises(ArgumentError, match="every must be epochs"):
         Checkpoint(path, every)
 
 

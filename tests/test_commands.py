@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from minibp import CrossEntropy, Dense, Network, SigmoidCrossEntropy, Softmax, data, evaluate, save
-from minibp.__main__ import main
+from minibp.cli import main
 
 DIGITS = ("--dataset", "digits", "--seed", "0")
 
@@ -175,6 +175,6 @@ def test_too_little_memory_is_said(refusal, path, monkeypatch):
     def exhausted(*arguments):
         raise MemoryError("Unable to allocate 8.00 EiB")
 
-    monkeypatch.setattr("minibp.__main__.load", exhausted)
+    monkeypatch.setattr("minibp.cli.command_line.load", exhausted)
     said = refusal("evaluate", path, *DIGITS)
     assert said == "error: this takes more memory than there is (Unable to allocate 8.00 EiB)\n"

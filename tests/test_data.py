@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minibp import data, published
-from minibp.data import Dataset, split
-from minibp.download import File
+from minibp import data
+from minibp.base import validation
+from minibp.data import Dataset, published, split
+from minibp.data.download import File
 from minibp.errors import (
     ArgumentError,
     ChecksumError,
@@ -127,14 +128,14 @@ def test_repr_says_what_is_in_it(x, t, text):
 @pytest.mark.parametrize(
     ("x", "error", "message"),
     [
-        (np.ones((3, 2), int), InputError, r"x is int\d\d; expected uint8, which is scaled by 1/255, .*float32"),
-        (np.ones((3, 2), bool), InputError, r'x is bool; .*astype\("float32"\)'),
-        (np.ones((3, 2), complex), InputError, "x is complex128"),
-        (np.ones((3, 2), ">f4"), InputError, "x is >f4"),
-        (np.ones((3, 2), object), InputError, "x is object"),
-        ([["a"], ["b"], ["c"]], InputError, "x is <U1"),
-        ([[1.0], [1.0, 2.0], [3.0]], InputError, "x cannot be used as an array"),
-        (np.ma.masked_array(np.ones((3, 2)), mask=True), InputError, "x is a masked array"),
+        (np.ones((3, 2), int), InputError, r"array of int\d\d, expected uint8 \(scaled by 1/255\) or floats .*float32"),
+        (np.ones((3, 2), bool), InputError, r"x: received an array of bool, .*astype\('float32'\)"),
+        (np.ones((3, 2), complex), InputError, "x: received an array of complex128"),
+        (np.ones((3, 2), ">f4"), InputError, "x: received an array of >f4"),
+        (np.ones((3, 2), object), InputError, "x: received an array of object"),
+        ([["a"], ["b"], ["c"]], InputError, "x: received an array of <U1"),
+        ([[1.0], [1.0, 2.0], [3.0]], InputError, "x: cannot be made an array"),
+        (np.ma.masked_array(np.ones((3, 2)), mask=True), InputError, "x: received a masked array"),
         (np.ones((0, 2)), InputError, "the data set is empty"),
         (np.ones((3, 0)), InputError, "the data set is empty"),
         ([], InputError, "the data set is empty"),
@@ -151,10 +152,10 @@ def test_inputs_that_cannot_be_used_are_refused(x, error, message):
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
 def test_first_sample_with_nan_or_infinity_is_named(monkeypatch, value, dtype, chunk):
-    monkeypatch.setattr(data, "_CHUNK", chunk)
+    monkeypatch.setattr(validation, "CHUNK", chunk)
     x = np.zeros((20, 2, 2), dtype)
     x[13, 1, 0] = x[17] = value
-    with pytest.raises(InputError, match="x has NaN or infinity in it, first in sample 13"):
+    with pytest.raises(InputError, match="x: NaN or infinity, first in sample 13"):
         Dataset(x, np.arange(20))
 
 
@@ -175,16 +176,16 @@ def test_check_for_nan_needs_little_memory(tmp_path):
     [
         ([0, 1], "x has 3 samples, but t has 2 targets"),
         ([], "x has 3 samples, but t has 0 targets"),
-        ([0, np.nan, 1], "t has NaN or infinity in it, first in sample 1"),
-        ([[0, 1], [1, 0], [np.inf, 0]], "t has NaN or infinity in it, first in sample 2"),
+        ([0, np.nan, 1], "t: NaN or infinity, first in sample 1"),
+        ([[0, 1], [1, 0], [np.inf, 0]], "t: NaN or infinity, first in sample 2"),
         (np.ones((3, 2, 2)), r"shape \(3, 2, 2\); expected labels \(N,\) or rows \(N, K\)"),
         (np.ones((3, 0)), r"shape \(3, 0\)"),
         (5, r"shape \(\)"),
-        (["cat", "dog", "cat"], r"t is <U3; .*np\.unique"),
-        ([1j, 0, 1], "t is complex128"),
-        ([None, 1, 2], "t is object"),
-        ([[1], [1, 2], [3]], "t cannot be used as an array"),
-        (np.ma.masked_array([0, 1, 2], mask=[0, 1, 0]), "t is a masked array"),
+        (["cat", "dog", "cat"], r"t: received an array of <U3, .*np\.unique"),
+        ([1j, 0, 1], "t: received an array of complex128"),
+        ([None, 1, 2], "t: received an array of object"),
+        ([[1], [1, 2], [3]], "t: cannot be made an array"),
+        (np.ma.masked_array([0, 1, 2], mask=[0, 1, 0]), "t: received a masked array"),
     ],
 )
 def test_targets_that_cannot_be_used_are_refused(t, message):
@@ -281,7 +282,7 @@ def packed(unpacked, level=9):
 def cache(monkeypatch, tmp_path):
     """A cache of the test's own, so that none ever touches the user's."""
     folder = tmp_path / "cache"
-    monkeypatch.setattr("minibp.published.cache_folder", lambda: folder)
+    monkeypatch.setattr("minibp.data.published.cache_folder", lambda: folder)
     monkeypatch.delenv("MINIBP_DATA", raising=False)
     return folder
 

@@ -526,7 +526,7 @@ def test_a_network_with_a_wrong_layer_is_left_as_it_was():
     for each in (net, other):  # the forward still waits, and the next masks are the next
         each.backward()
         each.forward(X, LABELS)
-    for name in ("params", "grads", "state"):
+    for name in ("params", "grads", "buffers"):
         np.testing.assert_array_equal(getattr(net, name), getattr(other, name))
     assert net.rng.bit_generator.state == other.rng.bit_generator.state
     assert net.layers[1].step == 2 and net.layers[0].needs_dx is False

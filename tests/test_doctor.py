@@ -10,7 +10,7 @@ import pytest
 import threadpoolctl
 
 import minibp
-from minibp.doctor import report
+from minibp.cli.doctor import report
 
 
 @pytest.fixture(autouse=True)

@@ -24,8 +24,9 @@ from half import HalfWritten
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from minibp import download
-from minibp.download import File, fetch
+from minibp.base import disk
+from minibp.data import download
+from minibp.data.download import File, fetch
 from minibp.errors import ArgumentError, ChecksumError, DataError, DownloadError
 
 ROOT = Path(__file__).parent.parent
@@ -478,7 +479,7 @@ def full_disk():
 
 @pytest.mark.parametrize("first", ["good", "wrong"])
 def test_full_disk_is_named_and_no_mirror_is_blamed_for_it(server, tmp_path, monkeypatch, first):
-    monkeypatch.setattr(download, "open", partial(HalfWritten, full_disk), raising=False)
+    monkeypatch.setattr(disk, "open", partial(HalfWritten, full_disk), raising=False)
     with pytest.raises(DownloadError) as caught:
         fetch(FILE, [server.mirror(first), server.mirror("good")], tmp_path, by_hand="By hand: so.")
     assert f"the folder {tmp_path} cannot be used" in str(caught.value)
@@ -495,7 +496,8 @@ def start(mirrors, folder, first=""):
     code = f"""
 import sys, time
 from pathlib import Path
-from minibp import download
+from minibp.base import disk
+from minibp.data import download
 {first}
 contents = download.fetch(download.File{tuple(FILE)}, {mirrors}, Path({str(folder)!r}))
 sys.exit(contents != bytes(range(256)) * 1000)
@@ -541,7 +543,7 @@ def wait():
     print("now", flush=True)
     time.sleep(60)
 
-download.open = partial(HalfWritten, wait)
+disk.open = partial(HalfWritten, wait)
 """
 
 
@@ -592,7 +594,7 @@ def test_contents_are_those_that_were_checked_whatever_happens_to_the_file(serve
 
 def test_file_put_there_by_another_process_at_the_same_moment_is_used(server, tmp_path, monkeypatch):
     def windows_replace(_source, target):
-        target.write_bytes(GOOD)
+        Path(target).write_bytes(GOOD)
         raise PermissionError("another process reads it")
 
     monkeypatch.setattr(os, "replace", windows_replace)

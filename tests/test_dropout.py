@@ -117,7 +117,7 @@ def test_layers_of_one_seed_and_step_differ_by_their_place_in_the_network():
     net.forward(x, x)
     a, b = (host(net.layers[i].kept) for i in (0, 2))
     assert abs(correlation(a, b)) < SIGMAS / math.sqrt(a.size)
-    assert net.layers[2].place == 2
+    assert net.layers[2].index == 2
 
 
 def test_layer_without_a_seed_draws_one_and_keeps_it():
@@ -130,5 +130,5 @@ def test_layer_without_a_seed_draws_one_and_keeps_it():
 
 @pytest.mark.parametrize("rate", [-0.1, 1, 1.5, math.nan])
 def test_rates_outside_are_refused(rate):
-    with pytest.raises(ArgumentError, match=r"Dropout: rate must lie in \[0, 1\), got"):
+    with pytest.raises(ArgumentError, match=r"Dropout: rate must lie in \[0, 1\), received"):
         Dropout(rate)

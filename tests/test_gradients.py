@@ -59,7 +59,7 @@ def names(case):
 
 
 def arrays(net):
-    return [net.params.copy(), net.grads.copy(), net.state.copy()]
+    return [net.params.copy(), net.grads.copy(), net.buffers.copy()]
 
 
 def of_parameters(report):
@@ -205,7 +205,7 @@ def test_layer_is_left_as_it_was(make):
     check_gradients(layer, x[:2])
     assert_equal(layer.backward(dy), other.backward(dy))
     assert_equal(layer.forward(x), other.forward(x))
-    for name in ("params", "grads", "state"):
+    for name in ("params", "grads", "buffers"):
         for array, kept in zip(getattr(layer, name).values(), getattr(other, name).values(), strict=True):
             assert_equal(array, kept)
 

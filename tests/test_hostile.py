@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 
 from datasets import moons
 from datasets.script import main, shown
-from minibp import SGD, Dense, Network, QuadraticLoss, Tanh, load, tensorfile, train
-from minibp.chain import refuse_strangers
-from minibp.checkpoint import KIND
+from minibp import SGD, Dense, Network, QuadraticLoss, Tanh, load, train
+from minibp.base.shapes import refuse_unusable
 from minibp.data import Dataset
 from minibp.errors import ArgumentError, CheckpointError, DivergenceError, FileFormatError
+from minibp.files import tensorfile
+from minibp.files.checkpoint import KIND
 from minibp.schedules import Step
 
 HUGE = 2**60
@@ -101,7 +102,7 @@ def test_a_checkpoint_that_is_not_changed_is_gone_on_from(which):
     (REDUCE, attribute("layer 0", "in_shape", ["tuple", [3]]), "in_shape is"),
     (REDUCE, attribute("optimizer", "max_norm", 10**400), "an integer that is too long"),
     (REDUCE, attribute("optimizer", "momentum", 2), "SGD: momentum must lie"),
-    (REDUCE, attribute("optimizer", "moments", 0), "so that it has no m"),
+    (REDUCE, attribute("optimizer", "n_moments", 0), "so that it has no m"),
     (REDUCE, put("objects", "optimizer", 3, {"steps": 1}), "the file has no"),
     (REDUCE + 4, attribute("optimizer", "beta2", 1.0), "Adam: beta2 must lie"),
     (REDUCE + 4, attribute("optimizer", "steps", 10**400), "an integer that is too long"),
@@ -168,7 +169,7 @@ def test_a_file_that_claims_too_much_sets_no_memory_aside(kind, reader):
 def test_the_time_to_build_a_network_grows_with_the_number_of_layers_and_not_its_square():
     layers = [Tanh() for _ in range(20_000)]
     start = time.process_time()
-    refuse_strangers(layers, QuadraticLoss())
+    refuse_unusable(layers, QuadraticLoss())
     assert time.process_time() - start < 1.5
 
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from minibp.data.idx import contents_sha256, parse_idx, read_idx
 from minibp.errors import FileFormatError
-from minibp.idx import contents_sha256, parse_idx, read_idx
 
 TYPES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 

@@ -48,7 +48,7 @@ def test_uniform_weights_fill_their_limits_and_normal_ones_pass_them(name, drawn
 
 
 def test_biases_cannot_be_scaled_by_their_fan_in(name, rng):
-    with pytest.raises(ArgumentError, match=rf"{name} needs a weight matrix .*, got shape \(10,\); start biases with"):
+    with pytest.raises(ArgumentError, match=rf"{name} needs a weight matrix .*, received shape \(10,\)"):
         getattr(initializers, name)()((10,), rng)
 
 
@@ -72,11 +72,11 @@ def test_draws_are_those_of_the_generator(start):
 
 @pytest.mark.parametrize("std", [-0.1, math.inf, math.nan])
 def test_spreads_that_are_none_are_refused(std):
-    with pytest.raises(ArgumentError, match="Normal: std must be a finite number of at least 0, got"):
+    with pytest.raises(ArgumentError, match="Normal: std must be a finite number of at least 0, received"):
         Normal(std)
 
 
 @pytest.mark.parametrize("value", [-math.inf, math.nan, "1", None])
 def test_constants_that_are_no_numbers_are_refused_when_they_are_made(value):
-    with pytest.raises(ArgumentError, match="Constant: value must be a finite number, got"):
+    with pytest.raises(ArgumentError, match="Constant: value must be a finite number, received"):
         Constant(value)

@@ -34,9 +34,9 @@ from minibp import (
     train,
 )
 from minibp.errors import ArgumentError, CheckpointError
-from minibp.kept import Keeper
+from minibp.files.kept import Keeper
+from minibp.files.restored import Reader
 from minibp.progress import Epoch
-from minibp.restored import Reader
 from minibp.schedules import Schedule
 
 on_every_library = pytest.mark.usefixtures("library")
@@ -392,7 +392,7 @@ def test_a_place_outside_the_memory_of_a_generator_is_refused(kind, name, place)
     keeper, holder = Keeper(NET), Stat.of(np.random.Generator(kind(0)))
     plain = json.dumps(keeper.encoded({"it": holder})["it"])
     changed = re.sub(rf'\["{name}", \d+\]', f'["{name}", {place}]', plain)
-    with pytest.raises(ArgumentError, match=rf"{name} of a generator must be an integer of 0\.\.\d+, got {place}"):
+    with pytest.raises(ArgumentError, match=rf"{name} of a generator must be an integer of 0\.\.\d+, received {place}"):
         Reader(keeper.arrays).read_object(json.loads(changed), holder)
 
 
@@ -408,20 +408,20 @@ class Mine(Dropout):
     (Dropout(0.5, seed=1), "rate", 1.5, r"Dropout: rate must lie in \[0, 1\)"),
     (Mine(), "rate", "x", "Mine: rate must lie in"),
     (Mine(), "seed", -1, "Mine: seed must be an integer of at least 0"),
-    (Mine(), "seed", ["gone"], "seed must be an integer of at least 0, got .*gone"),
+    (Mine(), "seed", ["gone"], "seed must be an integer of at least 0, received .*gone"),
     (Mine(), "formula", 1, "formula is no attribute of a Mine that a file could give"),
-    (Mine(), "_held", {}, "_held is no attribute"),
+    (Mine(), "_arrays", {}, "_arrays is no attribute"),
     (Mine(), "xp", 3, "xp is None, in the file 3"),
-    (Mine(), "training", "x", "training must be True or False, got 'x'"),
+    (Mine(), "training", "x", "training must be True or False, received 'x'"),
     (Dense(2, 2), "n_in", 3, "n_in is 2, in the file 3"),
     (SGD(NET, momentum=0.5), "momentum", 0.0, None),
     (SGD(NET, momentum=0.5), "momentum", 5.0, r"SGD: momentum must lie in \[0, 1\)"),
     (SGD(NET), "momentum", 0.5, "the momentum was 0 when this SGD was made"),
-    (SGD(NET, momentum=0.5), "vectors", 1, "vectors is no attribute"),
+    (SGD(NET, momentum=0.5), "moments", 1, "moments is no attribute"),
     (SGD(NET, momentum=0.5), "net", 1, "net is no attribute"),
     (schedules.Step(0.1, 2), "every", 0, "Step: every must be an integer of at least 1"),
     (schedules.Warmup(0.1, 2), "then", "x", "lr must be a finite number"),
-    (schedules.ReduceOnPlateau(0.1), "best", ["object", "minibp.Constant", 0, {"lr": 1.0}], "got <minibp.*Constant"),
+    (schedules.ReduceOnPlateau(0.1), "best", ["object", "minibp.Constant", 0, {"lr": 1.0}], "received .*Constant"),
 ], ids=lambda value: value if isinstance(value, str) else type(value).__name__)  # fmt: skip
 def test_attributes_of_minibps_classes_are_checked_when_they_come_from_a_file(layer, name, value, message):
     keeper = Keeper(NET)
@@ -519,9 +519,9 @@ def test_long_lists_of_numbers_are_arrays_of_the_file(path):
 
 def test_attributes_of_a_network_of_ones_own_are_kept(path, monkeypatch):
     class Counting(Network):
-        def losses(self, x, t):
+        def unchecked_losses(self, x, t):
             self.calls = getattr(self, "calls", 0) + 1
-            return super().losses(x, t)
+            return super().unchecked_losses(x, t)
 
     monkeypatch.setattr("runs.Network", Counting)
     Run().interrupted(path, STEPS + 2)

@@ -289,7 +289,7 @@ def test_parameters_and_gradients_are_found_by_name():
     assert layer.params["W"] is layer.W and layer.grads["b"] is layer.db
 
 
-@pytest.mark.parametrize("group", ["params", "grads", "state"])
+@pytest.mark.parametrize("group", ["params", "grads", "buffers"])
 def test_mappings_of_arrays_are_read_only(group):
     layer = BatchNorm(3)
     with pytest.raises(TypeError, match="does not support item assignment"):
@@ -309,7 +309,7 @@ def test_assignment_copies_into_the_array_that_is_held(drawn):
 @pytest.mark.parametrize("value", [np.ones((3, 2)), np.ones(3), [1, 2, 3], 0.0])
 def test_assignment_of_another_shape_is_refused(value):
     layer = Dense(2, 3, seed=0)
-    with pytest.raises(ShapeError, match=r"Dense\(2, 3\): W has shape \(2, 3\), got an array of shape"):
+    with pytest.raises(ShapeError, match=r"Dense\(2, 3\): W has shape \(2, 3\), received an array of shape"):
         layer.W = value
 
 
@@ -322,7 +322,7 @@ def test_copy_computes_the_same_and_is_independent(make, duplicate):
     y = twin.forward(x).copy()
     assert y.dtype == np.float32
     assert_equal(layer.forward(x), y)
-    for array in [*layer.params.values(), *layer.state.values()]:
+    for array in [*layer.params.values(), *layer.buffers.values()]:
         array += 1
     layer.forward(x)
     assert_equal(untouched.forward(x), y)
@@ -426,16 +426,16 @@ def test_layer_without_formulas_says_what_it_lacks():
 
 @pytest.mark.parametrize("size", [0, -1, True, 3.0, "3", None])
 def test_sizes_that_are_no_counts_are_refused(size):
-    with pytest.raises(ArgumentError, match=r"Dense: n_in must be an integer of at least 1, got"):
+    with pytest.raises(ArgumentError, match=r"Dense: n_in must be an integer of at least 1, received"):
         Dense(size, 3)
-    with pytest.raises(ArgumentError, match=r"Dense: n_out must be an integer of at least 1, got"):
+    with pytest.raises(ArgumentError, match=r"Dense: n_out must be an integer of at least 1, received"):
         Dense(3, size)
 
 
 @pytest.mark.parametrize(
     ("W", "message"),
     [
-        (np.ones((3, 2)), r"W must hold finite numbers, shape \(2, 3\); got shape \(3, 2\)$"),
+        (np.ones((3, 2)), r"W must hold finite numbers, shape \(2, 3\); received shape \(3, 2\)$"),
         (np.full((2, 3), np.nan), r"W must hold finite numbers.*, with NaN or infinity in it"),
         (np.full((2, 3), np.inf), r"W must hold finite numbers.*, with NaN or infinity in it"),
         ("glorot", "W must be an initializer or an array: could not convert string"),
@@ -458,30 +458,30 @@ def test_arguments_that_a_layer_has_not_are_refused():
 
 @pytest.mark.parametrize("slope", [-0.1, 1.1, math.nan])
 def test_slopes_outside_are_refused(slope):
-    with pytest.raises(ArgumentError, match=r"LeakyReLU: slope must lie in \[0, 1\), got"):
+    with pytest.raises(ArgumentError, match=r"LeakyReLU: slope must lie in \[0, 1\), received"):
         LeakyReLU(slope)
 
 
 @pytest.mark.parametrize("alpha", [-0.1, math.inf, math.nan])
 def test_alphas_outside_are_refused(alpha):
-    with pytest.raises(ArgumentError, match="ELU: alpha must be a finite number of at least 0, got"):
+    with pytest.raises(ArgumentError, match="ELU: alpha must be a finite number of at least 0, received"):
         ELU(alpha)
 
 
 @pytest.mark.parametrize(
     ("x", "error", "message"),
     [
-        ([1.0, 2.0], ShapeError, r"got x of shape \(2,\), expected a batch \(N, \.\.\.\); one sample is x\[None\]"),
-        (3.0, ShapeError, r"got x of shape \(\)"),
+        ([1.0, 2.0], ShapeError, r"x of shape \(2,\), expected a batch \(N, \.\.\.\); one sample is x\[None\]"),
+        (3.0, ShapeError, r"received x of shape \(\)"),
         (np.ones((2, 5)), ShapeError, r"Dense\(2, 3\) is fed 5 values, but takes 2 values"),
         (np.ones((2, 1)), ShapeError, "is fed 1 value, but"),
         (np.ones((2, 4, 4)), ShapeError, r"is fed samples of shape \(4, 4\), but takes 2 values"),
-        (np.ones((0, 2)), InputError, r"got an empty batch, x of shape \(0, 2\)"),
-        (np.ones((2, 0)), InputError, r"got an empty batch, x of shape \(2, 0\)"),
-        ([[1.0, 2.0], [3.0]], InputError, "x must be an array of numbers with samples in rows: .*inhomogeneous"),
-        ([["1", "2"]], InputError, "x must be an array of numbers with samples in rows, got an array of <U1"),
-        ([[None, 1.0]], InputError, "got an array of object"),
-        (np.ones((2, 2), complex), InputError, "got an array of complex128"),
+        (np.ones((0, 2)), InputError, r"received an empty batch, x of shape \(0, 2\)"),
+        (np.ones((2, 0)), InputError, r"received an empty batch, x of shape \(2, 0\)"),
+        ([[1.0, 2.0], [3.0]], InputError, "x: cannot be made an array .*inhomogeneous.*expected numbers"),
+        ([["1", "2"]], InputError, "x: received an array of <U1, expected numbers, one sample a row"),
+        ([[None, 1.0]], InputError, "received an array of object"),
+        (np.ones((2, 2), complex), InputError, "received an array of complex128"),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused(x, error, message):
@@ -498,5 +498,5 @@ def test_backward_before_forward_is_refused():
 def test_dy_of_another_shape_than_y_is_refused(make):
     layer = make(3)
     k = layer.forward(np.ones((4, 3))).shape[1]
-    with pytest.raises(ShapeError, match=rf"backward got dy of shape \(1, {k}\), but the last y has shape \(4, {k}\)"):
+    with pytest.raises(ShapeError, match=rf"received dy of shape \(1, {k}\), expected \(4, {k}\), as the last y"):
         layer.backward(np.ones((1, k)))

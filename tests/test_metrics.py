@@ -151,15 +151,15 @@ def test_metrics_agree_with_scikit_learn(n, k, seed):
     (np.ones((2, 2, 2)), [0, 1], ShapeError, r"outputs have shape \(2, 2, 2\)"),
     (np.ones((2, 0)), [0, 1], ShapeError, r"outputs have shape \(2, 0\)"),
     (OUTPUTS, ROWS[:, :2], ShapeError, r"shape \(4, 3\), targets \(4, 2\); expected the same"),
-    ([[1], [1, 2]], [0, 1], ShapeError, "must be arrays"),
-    ([[0, 1], [np.inf, np.inf]], [0, 1], InputError, "outputs of sample 1 are infinite, which is no class"),
-    ([[0, 1], [-np.inf, 1]], [0, 1], InputError, "outputs of sample 1 are infinite"),
-    ([[0, 1], [np.inf, np.nan]], [0, 1], InputError, "outputs of sample 1 are NaN, which is no class"),
-    ([[0, 1], [1, 0]], [[0, 1], [np.inf, 0]], TargetError, "targets of sample 1 are infinite"),
-    (OUTPUTS, [0.0, 1.0, 1.0, 2.0], TargetError, "targets must be integer labels, got an array of float64"),
-    (OUTPUTS, [-1, 0, 1, 2], TargetError, "targets must be labels of at least 0, got -1"),
+    ([[1], [1, 2]], [0, 1], InputError, "outputs: cannot be made an array"),
+    ([[0, 1], [np.inf, np.inf]], [0, 1], InputError, "outputs: NaN or infinity, first in sample 1; no class"),
+    ([[0, 1], [-np.inf, 1]], [0, 1], InputError, "outputs: NaN or infinity, first in sample 1"),
+    ([[0, 1], [np.inf, np.nan]], [0, 1], InputError, "outputs: NaN or infinity, first in sample 1"),
+    ([[0, 1], [1, 0]], [[0, 1], [np.inf, 0]], TargetError, "targets: NaN or infinity, first in sample 1"),
+    (OUTPUTS, [0.0, 1.0, 1.0, 2.0], TargetError, "targets must be integer labels, received an array of float64"),
+    (OUTPUTS, [-1, 0, 1, 2], TargetError, "targets must be labels of at least 0, received -1"),
     (OUTPUTS, [0, 1, 2, 3], TargetError, "class 3 is among the targets, but there are 3 outputs"),
-    ([["a", "b"]], [0], TargetError, "must be numbers, got arrays of <U1 and int64"),
+    ([["a", "b"]], [0], InputError, "received an array of <U1, expected numbers"),
 ])  # fmt: skip
 def test_what_does_not_fit_together_is_refused(metric, outputs, t, error, message):
     with pytest.raises(error, match=message):

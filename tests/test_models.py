@@ -53,7 +53,7 @@ def test_mlp_has_the_hidden_layers_that_it_is_told_to_have(hidden, sizes):
 
 
 def test_mlp_without_both_ends_is_refused():
-    with pytest.raises(ArgumentError, match=r"mlp needs the numbers of inputs and of classes, .* got \(784,\)"):
+    with pytest.raises(ArgumentError, match=r"mlp needs the numbers of inputs and of classes, .* received \(784,\)"):
         models.mlp((784,))
 
 
@@ -81,5 +81,5 @@ def test_recipes_without_epochs_or_samples_are_refused(changed):
     model = models.mlp()
     vars(model).update(changed)
     (name,) = changed
-    with pytest.raises(ArgumentError, match=f"{name} must be an integer of at least 1, got 0"):
+    with pytest.raises(ArgumentError, match=f"{name} must be an integer of at least 1, received 0"):
         model.make_optimizer(model.network(), samples=100)

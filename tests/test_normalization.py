@@ -22,7 +22,7 @@ def textbook(x, axis, eps=1e-5):
 
 def with_parameters(layer):
     """The layer with numbers in it that are neither 0 nor 1."""
-    for seed, name in enumerate([*layer.params, *layer.state]):
+    for seed, name in enumerate([*layer.params, *layer.buffers]):
         setattr(layer, name, abs(normals(layer.n, seed)) + 0.5)
     return layer
 
@@ -79,15 +79,15 @@ def test_running_statistics_follow_the_batches(first, second):
 def test_running_statistics_are_state_and_not_trained():
     layer = BatchNorm(3)
     assert list(layer.params) == list(layer.grads) == ["gamma", "beta"]
-    assert list(layer.state) == ["running_mean", "running_var"]
+    assert list(layer.buffers) == ["running_mean", "running_var"]
 
 
 def test_batch_of_one_gives_the_shift_and_leaves_the_running_statistics():
     layer = with_parameters(BatchNorm(3))
-    before = {name: array.copy() for name, array in layer.state.items()}
+    before = {name: array.copy() for name, array in layer.buffers.items()}
     assert_equal(layer.forward([[5, -2, 0.1]]), [layer.beta])
     assert_equal(layer.backward([[1, 2, 3]]), np.zeros((1, 3)))
-    for name, array in layer.state.items():
+    for name, array in layer.buffers.items():
         assert_equal(array, before[name])
 
 
@@ -105,9 +105,9 @@ def test_in_use_running_statistics_normalize_and_stay(x):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n": 0}, "n must be an integer of at least 1, got 0"),
-        ({"n": 3, "eps": 0.0}, "eps must be above 0, got 0.0"),
-        ({"n": 3, "eps": math.nan}, "eps must be a finite number of at least 0, got nan"),
+        ({"n": 0}, "n must be an integer of at least 1, received 0"),
+        ({"n": 3, "eps": 0.0}, "eps must be above 0, received 0.0"),
+        ({"n": 3, "eps": math.nan}, "eps must be a finite number of at least 0, received nan"),
     ],
 )
 def test_bad_arguments_are_refused(kind, arguments, message):
@@ -117,7 +117,7 @@ def test_bad_arguments_are_refused(kind, arguments, message):
 
 @pytest.mark.parametrize("momentum", [-0.1, 1.0, math.nan])
 def test_momentum_outside_is_refused(momentum):
-    with pytest.raises(ArgumentError, match=r"BatchNorm: momentum must lie in \[0, 1\), got"):
+    with pytest.raises(ArgumentError, match=r"BatchNorm: momentum must lie in \[0, 1\), received"):
         BatchNorm(3, momentum=momentum)
 
 

@@ -119,9 +119,9 @@ def test_weights_that_are_assigned_must_be_finite(bad):
     net, layer = small(), Dense(4, 5)
     before = net.params.copy()
     for owner in (net.layers[0], layer):
-        with pytest.raises(ArgumentError, match=r"Dense\(4, 5\): W must hold finite numbers, got NaN or infinity"):
+        with pytest.raises(ArgumentError, match=r"Dense\(4, 5\): W must hold finite numbers, received NaN or infinity"):
             owner.W = np.full((4, 5), bad)
-    with pytest.raises(ArgumentError, match="params must hold finite numbers, got NaN or infinity"):
+    with pytest.raises(ArgumentError, match="params must hold finite numbers, received NaN or infinity"):
         net.params = np.full(net.params.shape, bad)
     assert_equal(net.params, before)
 
@@ -160,14 +160,14 @@ METRICS = pytest.mark.parametrize(
 @METRICS
 def test_an_answer_that_is_not_a_number_is_no_class(metric):
     outputs = np.array([[0.1, 0.9], [math.nan, 0.5], [0.2, 0.8]])
-    with pytest.raises(InputError, match=r"the outputs of sample 1 are NaN, which is no class"):
+    with pytest.raises(InputError, match=r"outputs: NaN or infinity, first in sample 1; no class"):
         metric(outputs, [1, 0, 1])
 
 
 @pytest.mark.parametrize("t", [[0.0, math.nan], [[1.0, 0.0], [math.nan, 1.0]]])
 def test_a_target_that_is_not_a_number_is_no_class(t):
     outputs = [[0.3], [0.7]] if np.ndim(t) == 1 else [[0.3, 0.7], [0.7, 0.3]]
-    with pytest.raises(TargetError, match="the targets of sample 1 are NaN, which is no class"):
+    with pytest.raises(TargetError, match="targets: NaN or infinity, first in sample 1; no class"):
         accuracy(outputs, t)
 
 
@@ -392,7 +392,7 @@ def test_float16_rows_of_targets_are_those_of_float32():
 def test_data_too_large_for_the_dtype_of_the_network_are_refused(use):
     x = samples().x.copy()
     x[5, 2] = 1e300
-    with pytest.raises(InputError, match=r"x holds .*float32.* first in sample 5; "):
+    with pytest.raises(InputError, match=r"x: NaN, infinity or a number too large for float32, first in sample 5; "):
         use(small(), Dataset(x, samples().t))
 
 
@@ -416,7 +416,7 @@ def test_data_refused_after_a_move_to_a_smaller_dtype():
     epochs = train(net, SGD(net, lr=0), Dataset(np.full((1, 4), 1e150), [0]), epochs=2)
     next(epochs)
     net.to(net.backend, "float32")
-    with pytest.raises(InputError, match="x holds numbers that are too large for float32, or NaN, first in sample 0"):
+    with pytest.raises(InputError, match=r"x: .* number too large for float32, first in sample 0"):
         next(epochs)
 
 
@@ -429,8 +429,8 @@ def test_data_refused_after_a_move_to_a_smaller_dtype():
     (np.array([0] * 11 + [-1]), r"the label of sample 11 is -1, expected 0\.\.2"),
     (np.array([0] * 11 + [2**64 - 1], "uint64"), r"the label of sample 11 is 18446744073709551615, expected 0\.\.2"),
     (np.array([0] * 11 + [255], "uint8"), r"the label of sample 11 is 255, expected 0\.\.2"),
-    (np.arange(12.0) % 3, r"labels must be integers 0\.\.2, got an array of float64; convert it: t\.astype\(int\)"),
-    (np.arange(12) / 4, r"labels must be integers 0\.\.2, got an array of float64, 0\.25 among them"),
+    (np.arange(12.0) % 3, r"labels must be integers 0\.\.2, received an array of float64; convert it: t"),
+    (np.arange(12) / 4, r"labels must be integers 0\.\.2, received an array of float64, 0\.25 among them"),
 ])  # fmt: skip
 def test_labels_that_name_no_class_are_refused_everywhere(use, labels, message):
     with pytest.raises(TargetError, match=message):

@@ -8,7 +8,7 @@ import pytest
 
 from datasets import probe
 from datasets.moons import OUTPUTS
-from datasets.probe import Track, lines, moments, table, watch
+from datasets.probe import Track, lines, probe_steps, table, watch
 from datasets.script import main
 from minibp import (
     SGD,
@@ -71,7 +71,7 @@ def script(capsys):
     (1000, [0, 1, 3, 10, 30, 100, 300, 1000]),
 ])  # fmt: skip
 def test_moments_are_spaced_like_logarithms_and_end_with_the_last_step(steps, expected):
-    assert moments(steps) == expected
+    assert probe_steps(steps) == expected
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -81,7 +81,7 @@ def test_a_training_that_is_watched_ends_with_the_same_bits(digits, dtype, n, ba
     plain, watched = network(dtype=dtype), network(dtype=dtype)
     list(train(plain, optimizer(plain), digits[:n], 2, batch_size))
     list(watch(watched, optimizer(watched), digits[:n], 2, batch_size))
-    for one, other in ((plain.params, watched.params), (plain.state, watched.state), (plain.grads, watched.grads)):
+    for one, other in ((plain.params, watched.params), (plain.buffers, watched.buffers), (plain.grads, watched.grads)):
         np.testing.assert_array_equal(one, other)
     assert plain.rng.bit_generator.state == watched.rng.bit_generator.state
 
@@ -89,7 +89,7 @@ def test_a_training_that_is_watched_ends_with_the_same_bits(digits, dtype, n, ba
 def test_a_training_is_probed_at_its_moments_and_each_epoch_is_told(digits):
     net, epochs = network(), []
     points = list(watch(net, SGD(net), digits[:100], 3, 10, lambda: epochs.append(1)))
-    assert [point.step for point in points] == moments(30) and len(epochs) == 3
+    assert [point.step for point in points] == probe_steps(30) and len(epochs) == 3
     assert points[0].accuracy < points[-1].accuracy <= 1
 
 
@@ -195,7 +195,7 @@ def test_the_script_prints_a_block_for_each_output_and_then_the_table(script):
                  "softmax: Softmax(), CrossEntropy(), learning rate 0.5",
                  "bce: Sigmoid(), BinaryCrossEntropy(), learning rate 0.5"):  # fmt: skip
         assert printed.count(line) == 1
-    assert len([line for line in printed if ROW.fullmatch(line)]) == 3 * 2 * len(moments(144))
+    assert len([line for line in printed if ROW.fullmatch(line)]) == 3 * 2 * len(probe_steps(144))
     assert printed[-9:] == script("--quiet")
 
 
@@ -221,14 +221,14 @@ def test_a_model_is_shown_with_its_recipe_and_each_layer_at_each_moment(script):
     printed = script("--model", "small", "--epochs", 1)
     assert "Adam, learning rate 0.002, batches of 32, 1 epochs" in printed
     shown = [ROW.fullmatch(line).groups()[::2][:2] for line in printed if ROW.fullmatch(line)]
-    assert shown == [(str(step), layer) for step in moments(45) for layer in "147"]
+    assert shown == [(str(step), layer) for step in probe_steps(45) for layer in "147"]
     assert LAST_LINE.fullmatch(printed[-1])
 
 
 def test_options_override_the_recipe_of_a_model(script):
     printed = script("--model", "small", "--epochs", 1, "--optimizer", "sgd", "--lr", 0.25, "--hidden", 7)
     assert "SGD, learning rate 0.25, batches of 32, 1 epochs" in printed
-    assert len([line for line in printed if "layer 1: Dense(64, 7)" in line]) == len(moments(45))
+    assert len([line for line in printed if "layer 1: Dense(64, 7)" in line]) == len(probe_steps(45))
 
 
 def test_a_model_that_is_probed_can_be_saved(script, tmp_path):
@@ -256,12 +256,12 @@ def test_what_was_probed_is_drawn(script, tmp_path, arguments):
     (["--log", "a.csv"], "--log does not go with --probe alone"),
     (["--log", "a.csv", "--model", "small"], "--log does not go with --probe, which has no line for each epoch"),
     (["--model", "lenet"], "unknown model 'lenet'"),
-    (["--model", "small", "--epochs", 0], "epochs must be an integer of at least 1, got 0"),
-    (["--epochs", 0], "epochs must be an integer of at least 1, got 0"),
-    (["--batch-size", 0], "batch_size must be an integer of at least 1, got 0"),
-    (["--hidden", 0], "must be an integer of at least 1, got 0"),
+    (["--model", "small", "--epochs", 0], "epochs must be an integer of at least 1, received 0"),
+    (["--epochs", 0], "epochs must be an integer of at least 1, received 0"),
+    (["--batch-size", 0], "batch_size must be an integer of at least 1, received 0"),
+    (["--hidden", 0], "must be an integer of at least 1, received 0"),
     (["--lr", "nan"], "lr must be a finite number"),
-    (["--seed", -1], "--seed must be at least 0, got -1"),
+    (["--seed", -1], "--seed must be at least 0, received -1"),
     (["--data", "."], "the digits are part of minibp"),
     (["--plot", "curves.txt"], "curves.txt: plots are drawn as .png, .svg, .pdf files"),
     (["--model", "softmax", "--lr", 1e38], "is too high: try a tenth of it"),

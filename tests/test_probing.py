@@ -36,9 +36,9 @@ from minibp import (
     train,
 )
 from minibp.data import Dataset
+from minibp.debug.probing import ENDS, SLOPES
 from minibp.errors import ArgumentError, DivergenceError, ShapeError, TargetError
 from minibp.initializers import Normal, Zeros
-from minibp.probing import ENDS, SLOPES
 from minibp.schedules import Cosine
 
 pytestmark = pytest.mark.usefixtures("library")
@@ -284,7 +284,7 @@ def test_report_is_a_table():
 
 def everything(net, optimizer):
     """All that training depends on, as bytes and numbers."""
-    arrays = [net.params, net.grads, net.state, *optimizer.vectors]
+    arrays = [net.params, net.grads, net.buffers, *optimizer.moments]
     steps = [optimizer.steps, optimizer.lr, *(layer.step for layer in net.layers if isinstance(layer, Dropout))]
     return [array.tobytes() for array in arrays], steps, net.rng.bit_generator.state
 
@@ -338,13 +338,13 @@ def test_the_optimizer_of_another_network_is_refused():
 @pytest.mark.parametrize("dataset", [None, np.ones((3, 4))])
 def test_what_is_no_data_set_is_refused(dataset):
     net = quadratic()
-    with pytest.raises(ArgumentError, match="dataset must be a Dataset, got"):
+    with pytest.raises(ArgumentError, match="dataset must be a Dataset, received"):
         probe(net, SGD(net), dataset)
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.5, None])
 def test_a_batch_of_no_samples_is_refused(batch_size):
-    with pytest.raises(ArgumentError, match="batch_size must be an integer of at least 1, got"):
+    with pytest.raises(ArgumentError, match="batch_size must be an integer of at least 1, received"):
         look(quadratic(), batch_size=batch_size)
 
 

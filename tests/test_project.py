@@ -14,16 +14,31 @@ import pytest
 import minibp
 
 ROOT = Path(__file__).parent.parent
-MODULES = sorted((ROOT / "minibp").glob("*.py"))
+PACKAGE = ROOT / "minibp"
+MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# Each module imports only from those before it.
+# Files of minibp, and its packages as wholes: each imports only from those before it.
 ORDER = [
-    "errors", "checks", "backend", "initializers", "part", "vectors", "layer", "layers", "normalization",
-    "dropout", "loss", "losses", "compiled", "chain", "summary", "network", "schedules", "optimizer", "optimizers",
-    "diagnosis", "differences", "gradients", "tensorfile", "saving", "idx", "download", "published", "data", "batches",
-    "stopping", "progress", "kept", "restored", "fit", "checkpoint", "metrics", "training", "probing", "__init__",
-    "doctor", "commands", "__main__",
+    "errors", "backend", "base", "initializers", "layers", "normalization", "dropout", "losses", "compiled", "network",
+    "schedules", "optimizer", "optimizers", "data", "stopping", "progress", "files", "metrics", "training", "debug",
+    "__init__", "cli", "__main__",
 ]  # fmt: skip
+# The same within each package; then comes its __init__.
+INSIDE = {
+    "backend": ["libraries", "arrays"],
+    "base": ["arguments", "validation", "hashing", "disk", "best", "module", "vectors", "layer", "loss", "shapes",
+             "summary"],
+    "data": ["idx", "download", "published", "dataset", "batches", "sets"],
+    "files": ["tensorfile", "saving", "kept", "restored", "fingerprint", "checkpoint"],
+    "debug": ["diagnosis", "finite_differences", "gradients", "probing"],
+    "cli": ["program", "doctor", "commands", "command_line"],
+}  # fmt: skip
+# Scripts, above all of minibp: likewise.
+SCRIPTS = {
+    "models": ["model", "zoo", "__init__", "neuron"],
+    "datasets": ["plot", "common", "moons", "compare", "probe", "script", "make_digits", "__init__", "digits",
+                 "fashion_mnist", "kmnist", "mnist"],
+}  # fmt: skip
 
 PUBLIC = [
     "ELU", "GELU", "SGD", "AdaGrad", "Adam", "AdamW", "BatchNorm", "BinaryCrossEntropy", "Checkpoint",
@@ -34,7 +49,12 @@ PUBLIC = [
     "load", "metrics", "probe", "save", "schedules", "train",
 ]  # fmt: skip
 
-every_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def dotted(path):
+    """minibp/base/layer.py as base.layer."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+every_module = pytest.mark.parametrize("path", MODULES, ids=dotted)
 
 
 def nodes(path, *kinds):
@@ -44,27 +64,57 @@ def nodes(path, *kinds):
 def imports(path):
     """The modules that a file imports anywhere in it, as minibp.layers; of a package, as numpy."""
     found = {alias.name for node in nodes(path, ast.Import) for alias in node.names}
+    folders = path.relative_to(ROOT).parent.parts
     for node in nodes(path, ast.ImportFrom):
-        start = [path.parent.name] if node.level else []
-        if node.module:
-            found.add(".".join([*start, node.module]))
-        else:
-            found |= {".".join([*start, alias.name]) for alias in node.names}
+        start = folders[: len(folders) - node.level + 1] if node.level else ()
+        for alias in node.names:
+            inside = ROOT.joinpath(*start, *(node.module or "").split("."), alias.name)
+            is_module = inside.with_suffix(".py").exists() or inside.is_dir()
+            found.add(".".join([*start, *([node.module] if node.module else []), *([alias.name] if is_module else [])]))
     return found
 
 
 def packages(folder):
-    return {name.split(".")[0] for path in (ROOT / folder).glob("*.py") for name in imports(path)}
+    return {name.split(".")[0] for path in (ROOT / folder).rglob("*.py") for name in imports(path)}
+
+
+def before(name, order):
+    """What comes before this in an order, which must have it."""
+    assert name in order, f"{name} has no place in the order of imports: give it one"
+    return set(order[: order.index(name)])
 
 
 # --- imports -------------------------------------------------------------------------------------------------------
 
 
 @every_module
-def test_modules_import_only_those_before_them(path):
-    own = {name.removeprefix("minibp.") for name in imports(path) if name.startswith("minibp")}
-    own = {name if name in ORDER else "__init__" for name in own}  # from . import __version__
-    assert own <= set(ORDER[: ORDER.index(path.stem)])
+def test_files_and_packages_import_only_those_before_them(path):
+    top, *rest = dotted(path).split(".")
+    for name in imports(path):
+        if name.split(".")[0] != "minibp":
+            continue
+        theirs = name.split(".")[1:] or ["__init__"]
+        if rest and theirs[0] == top:
+            (module,) = theirs[1:] or ["__init__"]
+            assert module in before(rest[0], [*INSIDE[top], "__init__"])
+        else:
+            assert theirs[0] in before(top, ORDER)
+
+
+@pytest.mark.parametrize("folder", SCRIPTS)
+def test_scripts_have_no_circle(folder):
+    for path in (ROOT / folder).glob("*.py"):
+        ours = {name.partition(".")[2] or "__init__" for name in imports(path) if name.split(".")[0] == folder}
+        assert ours <= before(path.stem, SCRIPTS[folder])
+
+
+@pytest.mark.parametrize("package", INSIDE)
+def test_packages_say_what_they_are_for_and_export_what_others_use(package):
+    path = PACKAGE / package / "__init__.py"
+    assert len(ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).splitlines()) == 1
+    (exported,) = [node.value for node in nodes(path, ast.Assign) if node.targets[0].id == "__all__"]
+    imported = {alias.name for node in nodes(path, ast.ImportFrom) for alias in node.names}
+    assert set(ast.literal_eval(exported)) == imported
 
 
 def test_packages_import_only_those_below_them():
@@ -74,7 +124,7 @@ def test_packages_import_only_those_below_them():
 
 
 def test_backend_alone_imports_cupy():
-    assert [path.stem for path in MODULES if "cupy" in imports(path)] == ["backend"]
+    assert [dotted(path) for path in MODULES if "cupy" in imports(path)] == ["backend.libraries"]
 
 
 def test_network_knows_no_layer_by_name():
@@ -110,7 +160,8 @@ def test_modules_and_what_is_public_in_them_have_docstrings(path):
 
 @every_module
 def test_the_library_prints_nothing_but_its_command_line_does(path):
-    assert path.stem == "__main__" or not [node.lineno for node in nodes(path, ast.Name) if node.id == "print"]
+    allowed = ("cli.command_line", "cli.program")
+    assert dotted(path) in allowed or not [node.lineno for node in nodes(path, ast.Name) if node.id == "print"]
 
 
 @every_module
@@ -145,9 +196,10 @@ def test_the_wheel_holds_minibp_and_nothing_else(wheel):
         names = set(file.namelist())
     info = f"minibp-{minibp.__version__}.dist-info"
     assert {name.split("/")[0] for name in names} == {"minibp", info}
+    modules = [path.relative_to(ROOT).as_posix() for path in MODULES]
     assert {name for name in names if name.startswith("minibp/")} == {
-        f"minibp/{name}" for name in [*(path.name for path in MODULES), "py.typed", "digits.npz"]
-    }
+        *modules, "minibp/py.typed", "minibp/data/digits.npz"
+    }  # fmt: skip
     assert f"{info}/licenses/LICENSE" in names
 
 

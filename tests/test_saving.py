@@ -39,11 +39,11 @@ from minibp import (
     initializers,
     load,
     save,
-    tensorfile,
     train,
 )
 from minibp.data import Dataset
 from minibp.errors import ArgumentError, FileFormatError, UnknownNameError
+from minibp.files import tensorfile
 
 on_every_library = pytest.mark.usefixtures("library")  # others are about the file: what lies in it is the same
 
@@ -98,7 +98,7 @@ def test_a_network_comes_back_bit_for_bit(tmp_path, dtype, rng):
     loaded = load(tmp_path / "net.safetensors", backend=net.backend)
     assert repr(loaded) == repr(net) and loaded.dtype == dtype
     assert_equal(loaded.params, net.params)
-    assert_equal(loaded.state, net.state)
+    assert_equal(loaded.buffers, net.buffers)
     x = rng.normal(size=(5, 2, 2))
     assert_equal(loaded.predict(x), net.predict(x))
 
@@ -139,7 +139,7 @@ def test_other_programs_find_the_arrays_by_plain_names(tmp_path):
     save(net, tmp_path / "net")
     arrays = load_file(tmp_path / "net")
     expected = {f"layers.{i}.{name}": array for i, layer in enumerate(net.layers)
-                for name, array in {**layer.params, **layer.state}.items()}  # fmt: skip
+                for name, array in {**layer.params, **layer.buffers}.items()}  # fmt: skip
     assert {"layers.0.W", "layers.1.running_mean"} < set(expected)
     assert arrays.keys() == expected.keys()
     for name, array in arrays.items():
@@ -230,7 +230,7 @@ def test_safetensors_files_of_other_programs_are_refused(path, dtype):
     (lambda arrays, described: arrays.update({"layers.0.b": np.zeros(3)}), r"b is float64, expected float32"),
     (lambda arrays, described: arrays.pop("layers.0.b"), r"missing or unexpected: layers\.0\.b"),
     (lambda arrays, described: arrays.update(extra=np.ones(1)), "missing or unexpected: extra"),
-    (lambda arrays, described: arrays.update({"layers.0.b": np.ones(1, "float32")}), r"b must .* shape \(3,\); got"),
+    (lambda arrays, described: arrays.update({"layers.0.b": np.ones(1, "float32")}), r"b must .* shape \(3,\)"),
 ])  # fmt: skip
 def test_files_that_contradict_themselves_are_refused(path, change, message):
     rewrite(path, change)
@@ -430,7 +430,7 @@ def test_what_is_written_is_on_the_disk_before_it_has_its_name_and_the_name_afte
 
 @pytest.mark.parametrize("own", [3, ["Dense"], [Dense(2, 2)], Network])
 def test_own_layers_are_given_as_classes(path, own):
-    with pytest.raises(ArgumentError, match=r"own must be classes of layers and losses, got .* write own=\[MyLayer\]"):
+    with pytest.raises(ArgumentError, match=r"own must be classes of layers and losses, .* write own=\[MyLayer\]"):
         load(path, own=own)
 
 
@@ -446,11 +446,11 @@ def test_a_negative_variance_is_refused(path):
 
     save(Network([Dense(2, 3), BatchNorm(3)], SoftmaxCrossEntropy()), path)
     rewrite(path, negative)
-    with pytest.raises(FileFormatError, match="running_var must hold no negative numbers, got -1"):
+    with pytest.raises(FileFormatError, match="running_var must not hold negative numbers, received -1"):
         load(path)
 
 
-@pytest.mark.parametrize("name", ["Part", "Layer", "Loss", "Normalization"])
+@pytest.mark.parametrize("name", ["Module", "Layer", "Loss", "Normalization"])
 def test_bases_of_layers_are_no_layers(path, name):
     rewrite(path, lambda arrays, described: described["layers"].append([name, {}]))
     with pytest.raises(UnknownNameError, match=f"'{name}'"):

@@ -104,9 +104,9 @@ def test_plateau_does_not_cut_below_the_least(lr, expected):
 
 
 @pytest.mark.parametrize(("make", "message"), [
-    (lambda: Constant(-1), "lr must be a finite number of at least 0, got -1"),
+    (lambda: Constant(-1), "lr must be a finite number of at least 0, received -1"),
     (lambda: Step(math.nan, 1), "lr must be a finite number"),
-    (lambda: Step(0.1, every=0), "every must be an integer of at least 1, got 0"),
+    (lambda: Step(0.1, every=0), "every must be an integer of at least 1, received 0"),
     (lambda: Step(0.1, every=1, factor=-1), "factor must be a finite number"),
     (lambda: Exponential(math.inf, 1), "lr must be a finite number"),
     (lambda: Exponential(0.1, steps=1.5), "steps must be an integer"),
@@ -117,13 +117,13 @@ def test_plateau_does_not_cut_below_the_least(lr, expected):
     (lambda: Warmup(-0.1, 1), "lr must be a finite number"),
     (lambda: Warmup(0.1, steps=0), "steps must be an integer"),
     (lambda: ReduceOnPlateau(-0.1), "lr must be a finite number"),
-    (lambda: ReduceOnPlateau(0.1, factor=1), "factor must lie between 0 and 1, got 1"),
+    (lambda: ReduceOnPlateau(0.1, factor=1), "factor must lie between 0 and 1, received 1"),
     (lambda: ReduceOnPlateau(0.1, factor="0.5"), "factor must be a finite number"),
     (lambda: ReduceOnPlateau(0.1, patience=-1), "patience must be an integer of at least 0"),
-    (lambda: ReduceOnPlateau(0.1, patience=None), "patience must be an integer of at least 0, got None"),
+    (lambda: ReduceOnPlateau(0.1, patience=None), "patience must be an integer of at least 0, received None"),
     (lambda: ReduceOnPlateau(0.1, patience=""), "patience must be an integer"),
     (lambda: ReduceOnPlateau(0.1, patience=[]), "patience must be an integer"),
-    (lambda: ReduceOnPlateau(0.1).update(None), r"ReduceOnPlateau got None, expected a number: .*validation=\.\.\."),
+    (lambda: ReduceOnPlateau(0.1).update(None), r"ReduceOnPlateau received None, expected a number"),
     (lambda: ReduceOnPlateau(0.1, least=-1), "least must be a finite number"),
 ])  # fmt: skip
 def test_numbers_out_of_range_are_refused(make, message):

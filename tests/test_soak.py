@@ -54,7 +54,7 @@ def worth(request, monkeypatch):
     """When trainings go over to compiled loops: a test that uses this runs once without them, and once with."""
     if request.param == AT_ONCE:
         pytest.importorskip("numba")
-    monkeypatch.setattr(optimizer, "WORTH", request.param)
+    monkeypatch.setattr(optimizer, "COMPILE_AFTER", request.param)
     return request.param
 
 
@@ -234,13 +234,13 @@ def trained(make, seed, epochs):
     adam, losses = Adam(net), []
     for epoch in train(net, adam, dataset, epochs, batch_size, validation=dataset[:50]):
         losses.append(epoch[1:4])
-    return [np.array(losses), net.params, net.state, *adam.vectors, net.predict(dataset.x)]
+    return [np.array(losses), net.params, net.buffers, *adam.moments, net.predict(dataset.x)]
 
 
 def predicted(make, seed, epochs):
     """What a network in use says, again and again."""
     net, dataset, batch_size = make(seed)
-    if optimizer.WORTH == AT_ONCE:
+    if optimizer.COMPILE_AFTER == AT_ONCE:
         net.compile()
     return [net.predict(dataset.x, batch_size=batch_size) for _ in range(4 * epochs)]
 
@@ -298,8 +298,8 @@ def test_any_two_networks_in_two_threads_give_what_each_gives_alone(worth, first
 
 
 def compiled_at_once():
-    """What two networks learn whose threads want compiled loops at the same time, and which of them got any."""
-    optimizer.WORTH = AT_ONCE
+    """What two networks learn whose threads want compiled loops at the same time, and which of them received any."""
+    optimizer.COMPILE_AFTER = AT_ONCE
 
     def run(make):
         net, *_ = make(0)

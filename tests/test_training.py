@@ -229,11 +229,11 @@ def test_best_weights_and_statistics_are_given_back():
     kept = {}
     for value in (3, 1, 2):
         run(net, samples(), epochs=1)
-        kept[value] = net.params.copy(), net.state.copy()
+        kept[value] = net.params.copy(), net.buffers.copy()
         best.should_stop(value)
     best.restore()
     assert_equal(net.params, kept[1][0])
-    assert_equal(net.state, kept[1][1])
+    assert_equal(net.buffers, kept[1][1])
     assert best.best == 1
 
 
@@ -245,9 +245,9 @@ def test_without_a_best_the_network_is_left_as_it_is():
 
 
 def test_early_stopping_needs_a_value_and_patience():
-    with pytest.raises(ArgumentError, match=r"early stopping got None.*validation="):
+    with pytest.raises(ArgumentError, match=r"EarlyStopping received None.*validation="):
         EarlyStopping(small()).should_stop(None)
-    with pytest.raises(ArgumentError, match="patience must be an integer of at least 1, got 0"):
+    with pytest.raises(ArgumentError, match="patience must be an integer of at least 1, received 0"):
         EarlyStopping(small(), patience=0)
 
 
@@ -289,11 +289,11 @@ def bad(x=None, t=None):
 
 
 @pytest.mark.parametrize(("changed", "error", "message"), [
-    ({"epochs": 0}, ArgumentError, "epochs must be an integer of at least 1, got 0"),
+    ({"epochs": 0}, ArgumentError, "epochs must be an integer of at least 1, received 0"),
     ({"epochs": 1.5}, ArgumentError, "epochs must be an integer"),
-    ({"batch_size": 0}, ArgumentError, "batch_size must be an integer of at least 1, got 0"),
-    ({"dataset": (np.ones((2, 4)), [0, 1])}, ArgumentError, "dataset must be a Dataset, got tuple"),
-    ({"validation": np.ones((2, 4))}, ArgumentError, "validation must be a Dataset, got ndarray"),
+    ({"batch_size": 0}, ArgumentError, "batch_size must be an integer of at least 1, received 0"),
+    ({"dataset": (np.ones((2, 4)), [0, 1])}, ArgumentError, "dataset must be a Dataset, received tuple"),
+    ({"validation": np.ones((2, 4))}, ArgumentError, "validation must be a Dataset, received ndarray"),
     ({"dataset": bad(x=np.ones((10, 5)))}, ShapeError, r"layer 0: Dense\(4, 8\) is fed 5 values by the data"),
     ({"validation": bad(x=np.ones((10, 5)))}, ShapeError, r"layer 0: Dense\(4, 8\) is fed 5 values by the data"),
     ({"dataset": bad(t=np.full(10, 3))}, TargetError, r"label of sample 0 is 3, expected 0\.\.2"),

@@ -32,7 +32,7 @@ class Minibp(Peer):
             self.optimizer: minibp.Optimizer = minibp.Adam(self.network, lr=self.net.rate)
         else:
             self.optimizer = minibp.SGD(self.network, lr=self.net.rate, momentum=self.net.momentum)
-        self.settle = self.optimizer.late + 50  # then compiled loops come in
+        self.settle = self.optimizer.compile_at + 50  # then compiled loops come in
         self.first = self.network.params.copy()
         self.epochs = self.train(task.x, task.t)
 
@@ -44,11 +44,11 @@ class Minibp(Peer):
     def restart(self) -> None:
         self.optimizer.steps = 0
         self.network.params[...] = self.first
-        for moment in self.optimizer.vectors:
+        for moment in self.optimizer.moments:
             moment[...] = 0
 
     def losses(self, order: np.ndarray) -> list[float]:
-        self.optimizer.compiled = self.optimizer._compiled()  # now, so that what is timed is what is compared
+        self.optimizer.compile_at, self.optimizer.pieces = 0, None  # now, so that what is timed is what is compared
         batches = order.reshape(-1, self.net.batch)
         return [next(self.train(self.task.x[rows], self.task.t[rows])).loss for rows in batches]
 

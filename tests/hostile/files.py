@@ -27,12 +27,10 @@ from minibp import (
     Network,
     SoftmaxCrossEntropy,
     load,
-    saving,
-    tensorfile,
     train,
 )
-from minibp.checkpoint import KIND
 from minibp.data import Dataset
+from minibp.data.idx import read_idx
 from minibp.errors import (
     ArgumentError,
     BackendError,
@@ -42,7 +40,8 @@ from minibp.errors import (
     MinibpError,
     UnknownNameError,
 )
-from minibp.idx import read_idx
+from minibp.files import saving, tensorfile
+from minibp.files.checkpoint import KIND
 from minibp.schedules import Constant, Cosine, ReduceOnPlateau, Schedule, Step, Warmup
 
 from .taken import Taken, parts
@@ -122,13 +121,13 @@ def model(data: bytes) -> None:
     held = {
         f"layers.{i}.{name}": array
         for i, layer in enumerate(net.layers)
-        for name, array in {**layer.params, **layer.state}.items()
+        for name, array in {**layer.params, **layer.buffers}.items()
     }
     assert exact(held) == exact(safetensors.numpy.load(content))
     assert repr(net)
     x = np.ones((1, *(net.layers[0].in_shape or (2,))))
     with np.errstate(all="ignore"), suppress(MinibpError):
-        assert net.predict(x).shape == (1, net.outputs(x.shape))
+        assert net.predict(x).shape == (1, net.output_size(x.shape))
 
 
 DATA = Dataset(np.linspace(-1, 1, 8).reshape(4, 2), np.array([0, 1, 1, 0]))
@@ -183,7 +182,7 @@ def training(which: int, stop_after: int | None = None) -> tuple[int, dict]:
             schedule.update(epoch.val_loss)
         checkpoint.stopping.should_stop(epoch.val_loss)
         assert f"{epoch}"
-    return begun, exact({"params": net.params, "state": net.state})
+    return begun, exact({"params": net.params, "buffers": net.buffers})
 
 
 STOPS = (0, 1, 3)  # after no step, in the first epoch, and in the second

@@ -11,8 +11,9 @@ import numpy as np
 import tqdm
 
 from datasets import compare, moons, probe, script
-from minibp import __main__, saving
+from minibp.cli import command_line
 from minibp.data import Dataset, Splits
+from minibp.files import saving
 
 from .files import DATA, EPOCHS, FOLDER, good_networks, remove, whole, write
 from .taken import NUMBERS, WORDS, Taken
@@ -99,7 +100,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
         "mnist", lambda folder: SPLITS, ["--compare-losses", "--epochs=1", "--hidden=2", *line], "softmax"
     ),
     "moons": moons.main,
-    "minibp": __main__.main,
+    "minibp": command_line.main,
 }
 
 
@@ -118,7 +119,7 @@ def commands(data: bytes) -> None:
             stack.enter_context(patch.multiple(module, **plotter))
         stack.enter_context(patch.object(script, "parser", lambda dataset, model: PARSERS[dataset]))
         stack.enter_context(patch.object(moons, "learn", _learn))
-        stack.enter_context(patch.multiple(__main__, report=lambda: "", testing=lambda *_: DATA))
+        stack.enter_context(patch.multiple(command_line, report=lambda: "", testing=lambda *_: DATA))
         stack.enter_context(patch.object(tqdm.tqdm, "monitor_interval", 0))
         stack.enter_context(patch.object(argparse, "_", str))  # it looks for a translation on the disk
         stack.enter_context(np.errstate(all="ignore"))

@@ -12,7 +12,7 @@ from contextlib import suppress
 import numpy as np
 import safetensors.numpy
 
-from minibp import tensorfile
+from minibp.files import tensorfile
 
 NUMBERS = [
     0, 1, -1, 2, 3, 5, 255, 2**31, -(2**31), 2**32, 2**53, 2**60, 2**63 - 1, 2**63, -(2**63), 2**64, 2**127, 2**128,
@@ -115,7 +115,7 @@ class Taken:
         """The arrays, one of them removed, renamed, added or changed."""
         name = self.one([*arrays, "x"])
         if name == "x":
-            return arrays | {self.one(["x", "losses", "best.params", "best.state"]): np.zeros(self.below(9), "f4")}
+            return arrays | {self.one(["x", "losses", "best.params", "best.buffers"]): np.zeros(self.below(9), "f4")}
         array = arrays.pop(name)
         what = self.below(8)
         if what == 0:

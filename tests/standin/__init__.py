@@ -74,15 +74,15 @@ class ndarray:  # the name is CuPy's
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, host: np.ndarray):
-        self._held = host
+        self._arrays = host
 
     # ---- to the host: on request only
 
     def get(self, stream: Any = None, order: str = "C", out: Any = None, blocking: bool = True) -> np.ndarray:
         traffic.reads += 1
         if out is None:
-            return self._held.copy(order)
-        out[...] = self._held
+            return self._arrays.copy(order)
+        out[...] = self._arrays
         return out
 
     def item(self) -> Any:
@@ -135,13 +135,13 @@ class ndarray:  # the name is CuPy's
     def __getattr__(self, name: str) -> Any:
         if name not in NAMES["ndarray"] or name in NOT_OFFERED:
             raise AttributeError(f"'cupy.ndarray' object has no attribute {name!r}")
-        value = getattr(self._held, name)
+        value = getattr(self._arrays, name)
         if NAMES["ndarray"][name] is None:
             return wrap(value) if isinstance(value, np.ndarray) else value
         return functools.partial(call, f"ndarray.{name}", value, NAMES["ndarray"][name], name)
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._arrays)
 
     def __iter__(self) -> Any:
         return (self[i] for i in range(len(self)))
@@ -149,7 +149,7 @@ class ndarray:  # the name is CuPy's
     def __getitem__(self, index: Any) -> ndarray:
         if any(each.dtype == bool for each in flat(index) if isinstance(each, ndarray)):
             traffic.reads += 1  # it must know how many there are
-        return wrap(self._held[within(index, self.shape)])
+        return wrap(self._arrays[within(index, self.shape)])
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim):
@@ -158,11 +158,11 @@ class ndarray:  # the name is CuPy's
         where = within(index, self.shape)
         if isinstance(value, ndarray) and value.shape and stands_twice(where, self.shape):
             raise IndexError("an index stands twice in the assignment: which value wins is undefined on the device")
-        self._held[where] = value._held if isinstance(value, ndarray) else value
+        self._arrays[where] = value._arrays if isinstance(value, ndarray) else value
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self._held.shape
+        return self._arrays.shape
 
 
 def flat(index: Any) -> list[Any]:
@@ -176,7 +176,7 @@ def within(index: Any, shape: tuple[int, ...]) -> Any:
     if isinstance(index, list) or (isinstance(index, np.ndarray) and index.ndim):
         index = np.asarray(index)
         traffic.uploads += 1
-    held = index._held if isinstance(index, ndarray) else index
+    held = index._arrays if isinstance(index, ndarray) else index
     if isinstance(held, np.ndarray) and held.dtype.kind in "iu" and held.ndim:
         return held % shape[0] if shape else held
     return held
@@ -202,7 +202,7 @@ def wrap(result: Any) -> Any:
 def unwrap(value: Any, name: str, nested: bool) -> Any:
     """The host array in a device array; refuses host arrays, and lists where CuPy does."""
     if isinstance(value, ndarray):
-        return value._held
+        return value._arrays
     if isinstance(value, np.ndarray) and name not in FROM_HOST:
         raise TypeError(f"{name}: Unsupported type {type(value)}")
     if isinstance(value, (list, tuple)) and name not in FROM_HOST:

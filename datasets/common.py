@@ -1,0 +1,128 @@
+"""What the training scripts share: their options refused, data and model made ready, and the lines that they print."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import math
+import os
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import NamedTuple
+
+import models
+from minibp import Network, Optimizer, backend
+from minibp.base import new_file
+from minibp.cli import new_picture
+from minibp.data import Dataset, Splits
+from minibp.errors import ArgumentError, MissingExtraError
+from minibp.optimizers import by_name
+
+
+class Start(NamedTuple):
+    """What the command line asks for, ready to train."""
+
+    splits: Splits
+    model: models.Model
+    net: Network
+    optimizer: Optimizer
+
+
+def prepare(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace) -> Start:
+    """Load the data and build the model."""
+    splits = load_data(dataset, loader, options)
+    model = recipe(options, *pixels_and_classes(splits.train))
+    net = model.network(backend=options.backend, seed=options.seed)
+    return Start(splits, model, net, model.make_optimizer(net, len(splits.train)))
+
+
+def refuse_early(options: argparse.Namespace) -> None:
+    """Refuse what can be refused now, and not after a download or a training."""
+    for file in (options.save, options.log, options.checkpoint):
+        if file:
+            new_file(file)
+    files = [options.save, options.log, options.plot, options.checkpoint]
+    files += [f"{options.checkpoint}.previous"] if options.checkpoint else []
+    places = [os.path.realpath(file) for file in files if file]
+    if len(set(places)) < len(places):
+        raise ArgumentError("two of --save, --log, --plot and --checkpoint name the same file: give each its own")
+    if options.plot:
+        new_picture(options.plot)
+    if options.seed < 0:
+        raise ArgumentError(f"--seed must be at least 0, received {options.seed}")
+    if options.model is not None:
+        models.by_name(options.model)
+    if options.hidden is not None and options.model not in (None, *models.SIZED):
+        raise ArgumentError(f"--hidden goes with --model {' or '.join(models.SIZED)}, not with {options.model}")
+    by_name(options.optimizer or "sgd")
+    backend.resolve(options.backend)
+
+
+def refuse_unused(options: argparse.Namespace, names: Sequence[str], why: str) -> None:
+    """Refuse options that have no meaning together with another; `why` names that, and says what to do."""
+    for name in names:
+        if getattr(options, name) is not None:
+            raise ArgumentError(f"--{name.replace('_', '-')} does not go with {why}")
+
+
+def load_data(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace) -> Splits:
+    """The data: digits are split by the seed, the others come from files."""
+    if dataset != "digits":
+        return loader(options.data)
+    if options.data:
+        raise ArgumentError("the digits are part of minibp, there are no files to give: leave --data out")
+    return loader(seed=options.seed)
+
+
+def pixels_and_classes(dataset: Dataset) -> tuple[int, int]:
+    """Pixels and classes."""
+    return math.prod(dataset.x.shape[1:]), int(dataset.t.max()) + 1
+
+
+def recipe(options: argparse.Namespace, n_in: int, n_out: int) -> models.Model:
+    """The model, its recipe overridden by the command line."""
+    chosen = {} if options.hidden is None else {"hidden": options.hidden}
+    model = models.build(options.model, n_in=n_in, n_out=n_out, **chosen)
+    if options.optimizer is not None:
+        model.optimizer = by_name(options.optimizer)
+        model.options = {}
+        defaults = {name: p.default for name, p in inspect.signature(model.optimizer).parameters.items()}
+        model.lr, model.weight_decay = defaults["lr"], defaults.get("weight_decay", model.weight_decay)
+    for name in ("epochs", "batch_size", "lr", "weight_decay"):
+        if getattr(options, name) is not None:
+            setattr(model, name, getattr(options, name))
+    return model
+
+
+def head(dataset: str, start: Start) -> str:
+    """What is printed before a training: the data, the network, and how it will be trained."""
+    splits, model, net, _ = start
+    return f"{count(dataset, splits)}\n{net.summary()}\n{plan(model)}"
+
+
+def count(dataset: str, splits: Splits) -> str:
+    """How many images there are."""
+    return f"{dataset}: {len(splits.train):,} training and {len(splits.test):,} test images"
+
+
+def plan(model: models.Model) -> str:
+    """How it will be trained, in one line."""
+    decay = f", weight decay {model.weight_decay:g}" if model.weight_decay else ""
+    published = f"; published for MNIST: {model.accuracy:.2f} %" if model.accuracy else ""
+    return (
+        f"{model.optimizer.__name__}, learning rate {model.lr:g}{decay}, batches of {model.batch_size}, "
+        f"{model.epochs} epochs{published}\n"
+    )
+
+
+def result(accuracy: float | None, loss: float | None, epochs: int, seconds: float) -> str:
+    """The last line."""
+    return f"test accuracy {accuracy:.4f}  loss {loss:.4f}  epochs {epochs}  seconds {seconds:.1f}"
+
+
+def plotter(name: str) -> Callable[..., None]:
+    """The function of plot.py that draws, or an error that names the extra: before the training, not after it."""
+    try:
+        return getattr(import_module("datasets.plot"), name)
+    except ImportError:
+        raise MissingExtraError("matplotlib", "plot", "--plot") from None

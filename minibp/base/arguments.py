@@ -1,0 +1,166 @@
+"""Checks of arguments: each returns what was given, or raises an ArgumentError that says what was expected."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+from collections.abc import Callable
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError
+
+COUNTS = 1 << 256  # counts and seeds are below this: as floats they are finite
+
+
+class Checked:
+    """An attribute that is checked wherever it is assigned: ``eps = Checked(positive)``.
+
+    It lies among the attributes of its object, so that reading it costs nothing.
+    """
+
+    def __init__(self, check: Callable[[str, Any], Any]):
+        self.check = check
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def checked(self, owner: Any, value: Any) -> Any:
+        """The value, or an ArgumentError that names the class and the attribute."""
+        try:
+            return self.check(self.name, value)
+        except ArgumentError as error:
+            raise ArgumentError(f"{type(owner).__name__}: {error}") from None
+
+    def __set__(self, owner: Any, value: Any) -> None:
+        vars(owner)[self.name] = self.checked(owner, value)
+
+
+def checked_names(cls: type, kind: type[Checked] = Checked) -> list[str]:
+    """The attributes of a class that are checked so, the base's first; but for those that a subclass has otherwise."""
+    found = [name for base in reversed(cls.__mro__) for name, each in vars(base).items() if isinstance(each, kind)]
+    return [name for name in dict.fromkeys(found) if isinstance(inspect.getattr_static(cls, name), kind)]
+
+
+def _as_float(name: str, value: Any) -> float:
+    """A number as a float; NaN for what is none."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:  # of an integer, which may be too long to be shown as well
+        raise ArgumentError(f"{name} is too large for a float") from None
+
+
+def number(name: str, value: Any, least: float = 0.0) -> float:
+    """A finite number of at least `least`."""
+    given = _as_float(name, value)
+    if not (math.isfinite(given) and given >= least):
+        bound = f" of at least {least:g}" if math.isfinite(least) else ""
+        raise ArgumentError(f"{name} must be a finite number{bound}, received {value!r}")
+    return given
+
+
+def instance(name: str, value: Any, kind: type, cure: str) -> Any:
+    """An object of this class; `cure` says how one is made."""
+    if not isinstance(value, kind):
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise ArgumentError(f"{name} must be {article} {kind.__name__}, received {type(value).__name__}; {cure}")
+    return value
+
+
+def positive(name: str, value: Any) -> float:
+    """A finite number above 0."""
+    given = number(name, value)
+    if given == 0:
+        raise ArgumentError(f"{name} must be above 0, received {value!r}")
+    return given
+
+
+def positive_or_none(name: str, value: Any) -> float | None:
+    """A finite number above 0, or None."""
+    return None if value is None else positive(name, value)
+
+
+def fraction(name: str, value: Any) -> float:
+    """A number in [0, 1)."""
+    given = _as_float(name, value)
+    if not 0 <= given < 1:
+        raise ArgumentError(f"{name} must lie in [0, 1), received {value!r}")
+    return given
+
+
+def boolean(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ArgumentError(f"{name} must be True or False, received {value!r}")
+    return bool(value)
+
+
+def describe_sample(shape: tuple[int, ...]) -> str:
+    """How an error names the shape of a sample: '4 values', or 'samples of shape (28, 28)'."""
+    if len(shape) == 1:
+        return f"{shape[0]} value{'s' if shape[0] != 1 else ''}"
+    return f"samples of shape {shape}"
+
+
+def integer(name: str, value: Any, least: int | None = None) -> int:
+    """An integer, of at least `least`."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or (least is not None and int(value) < least):
+        bound = "" if least is None else f" of at least {least}"
+        raise ArgumentError(f"{name} must be an integer{bound}, received {value!r}")
+    return int(value)
+
+
+def at_least_zero(name: str, value: Any) -> int:
+    """A count: an integer of at least 0, which is no longer than any count."""
+    if integer(name, value, 0) >= COUNTS:
+        raise ArgumentError(f"{name} must be an integer of at least 0, received a longer one than any count")
+    return int(value)
+
+
+def at_least_one(name: str, value: Any) -> int:
+    """A count: an integer of at least 1."""
+    return integer(name, value, 1)
+
+
+def epoch_value(who: str, value: Any) -> float:
+    """What an epoch is judged by, which may be NaN or infinite; not the None of a training without a validation set."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        cure = "train with train(..., validation=...)"
+        raise ArgumentError(f"{who} received {value!r}, expected a number: {cure}") from None
+
+
+def new_file(path: str) -> str:
+    """A path at which a file can be made: its folder is there, and it is no folder itself."""
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise ArgumentError(f"{path}: there is no folder {folder}; make it first")
+    if not os.access(folder, os.W_OK):
+        raise ArgumentError(f"{path}: nothing can be written to the folder {folder}; give another, or the right to it")
+    if os.path.isdir(path):
+        raise ArgumentError(f"{path} is a folder, expected the name of a file")
+    return path
+
+
+def generator(seed: int | None) -> np.random.Generator:
+    """A generator from a seed: an integer of at least 0, or None for one that is never the same."""
+    if seed is not None and (isinstance(seed, bool) or not hasattr(seed, "__index__") or int(seed) < 0):
+        raise ArgumentError(f"seed must be an integer of at least 0, received {seed!r}")
+    return np.random.default_rng(seed)
+
+
+def float_dtype(dtype: Any) -> np.dtype:
+    """A dtype to compute in."""
+    for known in (np.dtype("float32"), np.dtype("float64")):  # NumPy's own objects, which `forward` compares by `is`
+        try:
+            if dtype is not None and np.dtype(dtype) == known:
+                return known
+        except TypeError:
+            break
+    raise ArgumentError(f"dtype must be 'float32' or 'float64', received {str(dtype)!r}")

@@ -1,0 +1,216 @@
+"""Loss: the base of all losses, and what they refuse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..backend import to_host
+from ..errors import ArgumentError, InputError, ShapeError, StateError, TargetError
+from .arguments import describe_sample
+from .layer import Layer
+from .module import Array, Module, Shape, Workspace
+from .validation import check_array, check_finite
+
+ROW_SUM = 1e-5  # how far from 1 a row of class probabilities may sum: float32 probabilities do, hand-typed thirds don't
+ROWS = {  # what `Layer.gives` and `Loss.takes` say
+    "numbers": "numbers of any size",
+    "probabilities": "probabilities, each by itself",
+    "distribution": "probabilities that sum to 1",
+    "its input": "what it is fed",
+}
+
+
+class Loss(Module):
+    """Base of the losses. A loss is written as ``formula(x, t)``, the loss of each sample, and ``gradient()``.
+
+    Attributes
+    ----------
+    fuses : (layer class, loss class) or None
+        The layer before it that this loss merges with, and the loss that does the work of both: a network that ends
+        in the two runs the merged one.
+    activation : layer class or None
+        For a merged loss, the layer that is part of it: what `Network.predict` applies to the logits.
+    takes : tuple of str
+        What predictions it takes, in the words of `Layer.gives`; empty for any.
+    x, t : arrays (N, K)
+        The last predictions and target rows, for `gradient`. Neither must be changed before it.
+    """
+
+    fuses: tuple[type[Layer], type[Loss]] | None = None
+    activation: type[Layer] | None = None
+    takes: tuple[str, ...] = ()
+    advice = ""  # how to end a network for this loss
+    min_outputs = 1  # outputs this loss is defined for
+
+    def forward(self, x: Array, t: Array) -> Any:
+        """Mean loss of the batch.
+
+        Raises
+        ------
+        InputError, ShapeError, TargetError
+            As `losses`.
+        """
+        return self.losses(x, t).mean()
+
+    def losses(self, x: Array, t: Array) -> Array:
+        """Loss of each sample, (N,), for predictions x (N, K) and targets t (N,) or (N, K).
+
+        Raises
+        ------
+        ShapeError, InputError
+            If x is no batch of rows of numbers, or of probabilities where the loss takes those.
+        TargetError
+            If the targets do not fit x or this loss; the message says how.
+        """
+        x = self._as_array(x, "x")
+        if x.ndim != 2:
+            raise ShapeError(f"{self} received x of shape {x.shape}, expected (N, K): one row of K outputs a sample")
+        if x.size == 0:
+            raise InputError(f"{self} received an empty batch, x of shape {x.shape}")
+        if not self.xp.isfinite(x).all():
+            raise InputError(f"{self}: x holds NaN or infinity")
+        if "distribution" in self.takes and ((x < 0) | (x > 1 + ROW_SUM)).any():
+            values = f"values from {float(x.min()):g} to {float(x.max()):g}"
+            raise InputError(f"{self}: received {values}, expected probabilities")
+        t = self.check_targets(to_host(t) if isinstance(t, self.xp.ndarray) else t, *x.shape)
+        return self.unchecked_losses(x, self.xp.asarray(t))
+
+    def backward(self) -> Array:
+        """dx = ∂L/∂x (N, K) for the mean loss L of the last forward.
+
+        Raises
+        ------
+        StateError
+            If there was no forward.
+        """
+        if self.__dict__.get("y") is None:
+            raise StateError(f"{self}: backward was called before forward; call forward(x, t) first")
+        return self.gradient()
+
+    def unchecked_losses(self, x: Array, t: Array) -> Array:
+        """Loss of each sample, unchecked: for targets that `check_targets` let pass."""
+        if x.shape != self._shape:
+            self.bind(x.shape)
+        here = self.__dict__  # spares two calls of __setattr__
+        here["x"] = x
+        rows = here["t"] = t if t.ndim == 2 else self.one_hot(t)
+        return self.formula(x, rows)
+
+    def one_hot(self, t: Array) -> Array:
+        """Target rows (N, K) for labels t (N,): 1 in column t of each; with one output, the labels themselves."""
+        rows = self.target_rows
+        if rows.shape[1] == 1:
+            rows[:, 0] = t
+            return rows
+        return self.xp.equal(t[:, None], self.classes[:1], out=rows)
+
+    def formula(self, x: Array, t: Array) -> Array:
+        """Loss of each sample (N,), for rows t (N, K)."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method formula(self, x, t) that returns losses (N,)")
+
+    def gradient(self) -> Array:
+        """dx = ∂L/∂x."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method gradient(self) that returns dx")
+
+    def workspaces(self, shape: Shape) -> dict[str, Any]:
+        column = (shape[0], 1)
+        labels = {"target_rows": shape, "classes": Workspace((1, shape[1]), "int64", fill="range")}
+        return {"y": shape, "dx": shape, "row": column, "score": column} | labels
+
+    def made(self, shape: Shape) -> dict[str, Array]:
+        inv_n = self.xp.asarray(1 / shape[0], self.dtype)  # 1/N: what a sample weighs in the mean
+        return super().made(shape) | {"inv_n": inv_n}
+
+    def check_outputs(self, k: int, who: str = "") -> None:
+        """Refuse, by a ShapeError, a number of outputs that this loss is not defined for."""
+        if k < self.min_outputs:
+            needed = f"{self.min_outputs} outputs: one for each class" if self.min_outputs > 1 else "1 output"
+            advice = "; for a yes/no answer from one output use Sigmoid() and BinaryCrossEntropy()" if k == 1 else ""
+            raise ShapeError(f"{self} is fed {describe_sample((k,))}{who}, but needs at least {needed}{advice}")
+
+    def check_last(self, layer: Layer) -> None:
+        """Refuse, by an ArgumentError, a last layer whose outputs this loss would silently take for something else."""
+        if self.takes and layer.gives and layer.gives not in self.takes:
+            raise ArgumentError(
+                f"{self} takes {ROWS[self.takes[0]]}, but {layer} gives {ROWS[layer.gives]}: {self.advice}"
+            )
+
+    def check_targets(self, t: Any, n: int, k: int) -> np.ndarray:
+        """Refuse targets on the host that do not fit n samples with k outputs, and return those that do.
+
+        Returns
+        -------
+        labels (n,), as integers, or rows (n, k), as floats.
+
+        Raises
+        ------
+        ShapeError
+            If this loss is not defined for k outputs.
+        TargetError
+            If the targets do not fit the samples, the outputs or this loss.
+        """
+        self.check_outputs(k)
+        t = np.asarray(check_array(t, f"{self}: targets", TargetError))  # a memory map is slower to index
+        if t.ndim == 0 or len(t) != n:
+            count = len(t) if t.ndim else "no"
+            raise TargetError(f"{self}: received {count} targets for {n} samples, expected one for each")
+        check_finite(t, f"{self}: targets", TargetError, "remove these samples, or replace the values")
+        if t.ndim == 2 and t.shape[1] == k:
+            self.check_rows(t)
+            return t
+        if t.ndim != 1:
+            raise TargetError(
+                f"{self}: received targets {t.shape} for {k} outputs, expected labels ({n},) or rows ({n}, {k})"
+            )
+        if k == 1 and t.dtype.kind == "f":
+            self.check_rows(t[:, None])
+            return t[:, None]
+        return self.check_labels(t, k)
+
+    def check_labels(self, t: np.ndarray, k: int) -> np.ndarray:
+        """Refuse, by a TargetError, labels that are not integers 0..K-1 (0 or 1 for one output)."""
+        if t.dtype.kind == "f":
+            broken = t != np.floor(t)
+            first = f", {t[broken][0]:g} among them" if broken.any() else "; convert it: t.astype(int)"
+            raise TargetError(f"{self}: labels must be integers 0..{k - 1}, received an array of {t.dtype}{first}")
+        low, high = int(t.min()), int(t.max())
+        if low < 0 or high > max(k - 1, 1):
+            bad = int(np.argmax((t < 0) | (t > max(k - 1, 1))))
+            expected = f"0..{k - 1}, since there are {k} outputs" if k > 1 else "0 or 1 for one output, or floats"
+            raise TargetError(f"{self}: the label of sample {bad} is {t[bad]}, expected {expected}")
+        native = "uint8" if t.dtype.kind == "b" else t.dtype.newbyteorder("=")  # what can be an index, in loops too
+        return t.astype(native, copy=False)
+
+    def check_rows(self, t: np.ndarray) -> None:
+        """Refuse, by a TargetError, target rows that this loss is not defined for."""
+
+
+class Distribution(Loss):
+    """Base of the losses whose target rows are probabilities of the K classes."""
+
+    min_outputs = 2  # with one output softmax is always 1: there is nothing to learn
+
+    def check_rows(self, t: np.ndarray) -> None:
+        bad = (t < 0).any(axis=1)
+        if bad.any():
+            n = int(np.argmax(bad))
+            raise TargetError(f"{self}: the target row of sample {n} holds {t[n].min()}, expected no negative values")
+        total = t.sum(axis=1, dtype=float)
+        bad = abs(total - 1) > (2e-3 if t.dtype == np.float16 else ROW_SUM)
+        if bad.any():
+            n = int(np.argmax(bad))
+            raise TargetError(
+                f"{self}: the target row of sample {n} sums to {total[n]:.6g}, expected 1; divide rows by their sums"
+            )
+
+
+class Binary(Loss):
+    """Base of the losses with K yes/no answers: target rows hold K probabilities, each by itself."""
+
+    def check_rows(self, t: np.ndarray) -> None:
+        bad = ((t < 0) | (t > 1)).any(axis=1)
+        if bad.any():
+            n = int(np.argmax(bad))
+            raise TargetError(f"{self}: the target row of sample {n} is {t[n]}, expected values in [0, 1]")

@@ -1,0 +1,299 @@
+"""Module: what layers and losses have in common apart from their formulas - parameters and memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from ..backend import to_host, to_library
+from ..errors import ArgumentError, ShapeError, StateError
+from .arguments import Checked, float_dtype, generator
+from .validation import check_array, check_assigned, check_range
+
+Shape = tuple[int, ...]
+Self = TypeVar("Self", bound="Module")
+Array = Any  # a NumPy array, or a CuPy array: whatever `xp` makes
+
+NARROW = 32  # an array of fewer columns, and no fewer rows than columns, lies column by column: reducing its rows is
+#              then 3-5 times as fast, and adds up its columns one after the other (compiled.py does the same)
+TOO_MANY = 1 << 48  # values; NumPy has errors of several kinds for more of them
+MAX_SHAPES = 8  # batch shapes remembered; training and inference need two each, a full batch and the last
+
+
+class Workspace(NamedTuple):
+    """Memory that a formula writes to: its shape, its type (None: that of the module), and what it holds at first.
+
+    `fill` is a number; or "range": 0, 1, 2, ... in the order of the elements; or None: anything. A formula must not
+    write to a filled workspace, which keeps its values from call to call.
+    """
+
+    shape: Shape
+    dtype: Any = None
+    fill: float | str | None = None
+
+
+class Module:
+    """Base of layers and losses: holds parameters, and the workspaces that formulas write to.
+
+    Attributes
+    ----------
+    training : bool
+        True: as in training. False: as in use (no dropout, running statistics). A network sets it.
+    xp : module
+        The array library to compute with: numpy or cupy.
+    dtype : numpy.dtype
+        What it computes in: float64 alone, in a network the network's.
+
+    Raises
+    ------
+    ShapeError
+        If what is assigned to a parameter has another shape.
+    ArgumentError
+        If a parameter is drawn, at its first use, with numbers that are not finite.
+    TypeError
+        If arguments are given to a class that has none.
+    """
+
+    xp: Any = np
+    dtype = np.dtype("float64")
+    training = True
+    _shape: Shape | None = None  # of the x that the workspaces are bound to
+    # Constants in its dtype (see `attach`); exp(log_max) is still finite.
+    zero, half, one, log_max = np.float64(0), np.float64(0.5), np.float64(1), np.float64(708)
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that make such a layer again, by name, as plain numbers and strings."""
+        return {}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(str, self.config().values()))})"
+
+    def _as_array(self, x: Array, name: str) -> Array:
+        x = check_array(x, f"{self}: {name}", expected="numbers, one sample a row", xp=self.xp)
+        return self.xp.asarray(x, self.dtype)
+
+    # ---- parameters: drawn late, so that a network can draw them from its own seed
+
+    def __new__(cls: type[Self], *args: Any, **kwargs: Any) -> Self:
+        # Here and not in __init__, so that a layer of one's own need not call super().__init__().
+        if (args or kwargs) and cls.__init__ is object.__init__:  # which leaves it to __new__ to refuse them
+            raise TypeError(f"{cls.__name__}() takes no arguments")
+        self = super().__new__(cls)
+        self.__dict__.update(_initializers={}, _buffer_names=[], _arrays={})
+        self.__dict__.update(_memory={}, _bound={}, _loops={}, _owned=False)
+        return self
+
+    def add_parameter(self, name: str, shape: Shape, start: Callable | Any, trained: bool = True) -> None:
+        """Declare a parameter: then ``self.W`` is the array and, where it is trained, ``self.dW`` its gradient.
+
+        Parameters
+        ----------
+        name : str
+            Its name, for example "W".
+        shape : tuple of int
+            Its shape. Arrays of two and more dimensions count as weights (decayed, if asked for), others as biases.
+        start : initializer or array
+            What draws the first values, ``start(shape, rng)``, or the values themselves, which are copied.
+        trained : bool, default True
+            False for what the layer keeps but no gradient changes, such as running statistics.
+
+        Raises
+        ------
+        ArgumentError
+            If the values have another shape, or are not finite, or are more than NumPy can count.
+        """
+        if isinstance(start, type):
+            raise ArgumentError(f"{type(self).__name__}: {name} received a class, write {start.__name__}()")
+        if math.prod(shape) >= TOO_MANY:
+            raise ArgumentError(f"{type(self).__name__}: {name} of shape {shape} has more values than any memory holds")
+        self._initializers[name] = (shape, start)
+        if not trained:
+            self._buffer_names.append(name)
+        if not callable(start):
+            self._fill(name, start)
+
+    def _fill(self, name: str, value: Any) -> None:
+        """Make a parameter's arrays, with these values in it."""
+        shape, _ = self._initializers[name]
+        try:
+            array = np.array(value, self.dtype)
+        except (TypeError, ValueError) as error:
+            raise ArgumentError(f"{type(self).__name__}: {name} must be an initializer or an array: {error}") from None
+        if array.shape != shape or not np.isfinite(array).all():
+            raise ArgumentError(
+                f"{type(self).__name__}: {name} must hold finite numbers, shape {shape}; received shape {array.shape}"
+                + (", with NaN or infinity in it" if array.shape == shape else "")
+            )
+        self._initializers[name] = (shape, None)  # done with, and not to be kept in copies
+        array = self.xp.asarray(array)
+        arrays = {name: array} if name in self._buffer_names else {name: array, "d" + name: self.xp.zeros_like(array)}
+        self._arrays.update(arrays)
+        self.__dict__.update(arrays)
+
+    def shapes(self) -> dict[str, Shape]:
+        """The shapes of all parameters by name, drawn or not."""
+        return {name: shape for name, (shape, _) in self._initializers.items()}
+
+    def initialize(self, rng: np.random.Generator) -> None:
+        """Draw what was neither given nor drawn yet; an ArgumentError where an initializer draws what is not finite."""
+        for name, (shape, start) in self._initializers.items():
+            if name not in self._arrays:
+                self._fill(name, start(shape, rng))
+
+    def seeded(self, seed: int | None) -> None:
+        """Draw the parameters now, where a seed is given (ArgumentError if it is none); else at the first use."""
+        if seed is not None:
+            self.initialize(generator(seed))
+
+    def __getattr__(self, name: str) -> Any:
+        # Reached only for a name that is not there: a parameter at its first use in a layer alone is drawn now.
+        starts = self.__dict__.get("_initializers", {})
+        if name in starts or (name[:1] == "d" and name[1:] in starts):
+            self.initialize(np.random.default_rng())
+            return self.__dict__[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # `layer.W = array` and `self.dW = array` write into the array that is there: it may be a view of a network's.
+        held = self._arrays.get(name)
+        if held is None and name in self._initializers:
+            self.initialize(np.random.default_rng())
+            held = self._arrays[name]
+        if held is None:
+            check = getattr(type(self), name, None)
+            self.__dict__[name] = check.checked(self, value) if isinstance(check, Checked) else value
+            return
+        if value is held:  # changed in place, as by layer.W -= ...
+            return
+        if name in self._initializers and name not in self._buffer_names:
+            check_assigned(value, f"{self}: {name}", self.xp, self.dtype)
+        value = to_library(value, self.xp, self.dtype)
+        if value.shape != held.shape:
+            raise ShapeError(f"{self}: {name} has shape {held.shape}, received an array of shape {value.shape}")
+        held[...] = value
+
+    def _group(self, prefix: str, state: bool) -> Mapping[str, Array]:
+        names = [name for name in self._initializers if (name in self._buffer_names) == state]
+        return MappingProxyType({name: getattr(self, prefix + name) for name in names})
+
+    @property
+    def params(self) -> Mapping[str, Array]:
+        """The trained parameters by name. The mapping is read-only, the arrays are the layer's own."""
+        return self._group("", False)
+
+    @property
+    def grads(self) -> Mapping[str, Array]:
+        """The parameters' gradients by the names of the parameters, as the last backward left them."""
+        return self._group("d", False)
+
+    @property
+    def buffers(self) -> Mapping[str, Array]:
+        """What the layer keeps but does not train, by name."""
+        return self._group("", True)
+
+    # ---- memory
+
+    def workspaces(self, shape: Shape) -> dict[str, Shape | Workspace]:
+        """Name -> shape, or `Workspace`, of the arrays that the formula writes to, for an x of this shape.
+
+        They are found as attributes (``self.y``).
+        """
+        return {"y": shape, "dx": shape}
+
+    def attach(self, xp: Any, dtype: np.dtype, held: dict[str, Array]) -> None:
+        """Compute with this array library and dtype, on these arrays (name -> W, dW, ...): a network's views."""
+        self.drop_loops()
+        for name in self._workspace_names():
+            self.__dict__.pop(name, None)
+        for kept in (self._memory, self._bound):
+            kept.clear()
+        # 0-d arrays: NumPy takes them 0.3 us faster than Python numbers, and CuPy launches no copy.
+        log_max = math.floor(math.log(np.finfo(dtype).max)) - 1  # so that 1 / exp(log_max) is a normal number
+        numbers = {"zero": 0, "half": 0.5, "one": 1, "log_max": log_max}
+        constants = {name: xp.asarray(number, dtype) for name, number in numbers.items()}
+        self.__dict__.update(held, **constants, _arrays=held, xp=xp, dtype=dtype, _shape=None, x=None, y=None)
+
+    def astype(self: Self, dtype: Any) -> Self:
+        """Compute in this dtype from now on: for a layer alone, a network has its own. Returns the layer.
+
+        Raises
+        ------
+        ArgumentError
+            If dtype is no dtype to compute in, or a parameter is too large for it.
+        StateError
+            If the layer belongs to a network.
+        """
+        if self._owned:
+            raise StateError(f"{self} belongs to a network, which decides the dtype: Network(..., dtype={dtype!r})")
+        self.initialize(np.random.default_rng())
+        refuse_too_large(self, float_dtype(dtype))
+        self.attach(self.xp, float_dtype(dtype), {name: array.astype(dtype) for name, array in self._arrays.items()})
+        return self
+
+    def use_loops(self, loops: Mapping[str, Callable]) -> None:
+        """Run these functions of (part, ...) in place of the methods that they are named after, until it moves."""
+        self._loops.update(loops)
+        self.__dict__.update({name: partial(function, self) for name, function in loops.items()})
+
+    def drop_loops(self) -> None:
+        """Run the methods again."""
+        for name in self._loops:
+            self.__dict__.pop(name, None)
+        self._loops.clear()
+
+    def bind(self, shape: Shape) -> None:
+        """Point ``self.y``, ``self.dx``, ... at the workspaces for an x of this shape: made once, then found again."""
+        key = (self.training, shape)  # kept apart, so that a prediction leaves a forward that waits alone
+        if key not in self._bound:
+            if len(self._bound) >= MAX_SHAPES:
+                del self._bound[next(iter(self._bound))]
+            self._bound[key] = self.made(shape)
+        self.__dict__.update(self._bound[key], _shape=shape)
+
+    def made(self, shape: Shape) -> dict[str, Array]:
+        """What `bind` remembers for an x of this shape, by name."""
+        return {name: self._cut(name, spec) for name, spec in self.workspaces(shape).items()}
+
+    def _cut(self, name: str, spec: Shape | Workspace) -> Array:
+        """A workspace: the front part of the layer's one memory of that name."""
+        shape, dtype, fill = spec if isinstance(spec, Workspace) else Workspace(spec)
+        size, key, dtype = math.prod(shape), (self.training, name), self.dtype if dtype is None else dtype
+        if fill == "range":  # not shared: what lies where depends on the shape
+            self._memory[key] = self.xp.empty(size, dtype)
+        elif key not in self._memory or self._memory[key].size < size:
+            self._memory[key] = self.xp.empty(size, dtype)
+            self._bound.clear()  # smaller batches shall use the new memory too
+        flat = self._memory[key][:size]
+        narrow = self.xp is np and len(shape) == 2 and shape[1] < NARROW and shape[1] <= shape[0]
+        array = flat.reshape(shape[::-1]).T if narrow else flat.reshape(shape)
+        if fill == "range":
+            array[...] = self.xp.arange(size, dtype=dtype).reshape(shape)
+        elif fill is not None:
+            array[...] = fill
+        return array
+
+    def _workspace_names(self) -> set[str]:
+        return {name for views in self._bound.values() for name in views}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What a copy needs: its own numbers, on the host, but no workspaces and no place in a network.
+        left = self._workspace_names() | {"_memory", "_bound", "_owned", "xp", "x", "y", "_shape", "needs_dx", "index"}
+        left |= {"zero", "half", "one", "log_max", *self._arrays, "_loops", *self._loops}
+        kept = {name: value for name, value in self.__dict__.items() if name not in left}
+        return kept | {"_arrays": {name: to_host(array) for name, array in self._arrays.items()}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A copy of a network's layer works alone, whatever the network computed with.
+        self.__dict__.update(state)
+        self.attach(self.xp, self.dtype, {name: self.xp.asarray(array) for name, array in self._arrays.items()})
+
+
+def refuse_too_large(module: Module, dtype: np.dtype) -> None:
+    """Refuse, by an ArgumentError, parameters that would become infinite in this dtype."""
+    for name, array in {**module.params, **module.buffers}.items():
+        check_range(array, f"{module}: {name}", dtype)

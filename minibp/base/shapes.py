@@ -1,0 +1,83 @@
+"""Whether layers fit together: what they are, and the shapes from one to the next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..errors import ArgumentError, ShapeError, StateError
+from .arguments import describe_sample
+from .layer import Layer
+from .loss import Loss
+from .module import Shape
+
+
+def layer_list(layers: Any) -> tuple[Any, ...]:
+    """The layers of a network as they were given, a list of them or one alone; an ArgumentError for what is neither."""
+    if isinstance(layers, Layer):
+        return (layers,)
+    if not isinstance(layers, Iterable):
+        raise ArgumentError(f"layers must be a list of layers, received {layers!r}")
+    return tuple(layers)
+
+
+def refuse_unusable(layers: Sequence[Any], loss: Any) -> None:
+    """Refuse what is no layer or loss (ArgumentError), or is in use already (StateError)."""
+    if not layers:
+        raise ArgumentError("a network needs at least one layer, received none")
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            raise ArgumentError(f"layer {i}: {layer!r} is not a layer{brackets(layer)}")
+    if not isinstance(loss, Loss):
+        raise ArgumentError(f"{loss!r} is not a loss{brackets(loss)}; give one such as CrossEntropy()")
+    places: dict[int, int] = {}
+    for i, layer in enumerate([*layers, loss]):
+        first = places.setdefault(id(layer), i)
+        if first < i:
+            raise StateError(f"layer {i}: {layer} is layer {first} again; a layer is used once, make a second one")
+        if layer._owned:
+            raise StateError(f"layer {i}: {layer} belongs to another network; make a new one, or copy.deepcopy it")
+    # What the loss sees is what the last layer gives that does not merely pass its input on.
+    loss.check_last(next((layer for layer in reversed(layers) if layer.gives != "its input"), layers[0]))
+
+
+def infer_shapes(layers: Sequence[Layer], loss: Loss, shape: Shape | None = None) -> list[Shape | None]:
+    """Shape of one sample of each layer's output, for samples of this shape; None where only the data will tell.
+
+    Raises
+    ------
+    ShapeError
+        If a layer does not fit the one before; the message names both.
+    """
+    shapes: list[Shape | None] = []
+    source = "the data"
+    for i, layer in enumerate(layers):
+        takes = layer.in_shape
+        if shape is None and takes is not None:
+            shape = takes
+            if i:
+                shapes[-1] = takes  # what the layer before must give
+        elif shape is not None and takes is not None and shape != takes:
+            fed = f"layer {i}: {layer} is fed {describe_sample(shape)} by {source}"
+            raise ShapeError(f"{fed}, but takes {describe_sample(takes)}{flat(shape, takes)}")
+        if shape is not None:
+            before, shape = shape, layer.output_shape(shape)
+            if takes is not None or shape != before:
+                source = f"layer {i}: {layer}"
+        shapes.append(shape)
+    if shape is not None:
+        if len(shape) != 1:
+            raise ShapeError(f"{loss} is fed {describe_sample(shape)} by {source}, but takes rows{flat(shape)}")
+        loss.check_outputs(shape[0], f" by {source}")
+    return shapes
+
+
+def brackets(thing: Any) -> str:
+    """The advice to write brackets, where they were forgotten."""
+    return " (an instance, not the class: write it with brackets)" if isinstance(thing, type) else ""
+
+
+def flat(shape: Shape, takes: Shape | None = None) -> str:
+    """The advice to put Flatten, where that would help."""
+    return "; put Flatten() before it" if len(shape) > 1 and takes in (None, (math.prod(shape),)) else ""

@@ -1,0 +1,110 @@
+"""Checks of arrays: each returns the array, or raises an error that says what was received and what to do."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..backend import to_host
+from ..errors import ArgumentError, InputError, MinibpError
+
+# Types of values, by NumPy's characters for them.
+FLOATS = "efd"  # float16, float32, float64
+NUMBERS = f"?{np.typecodes['AllInteger']}{FLOATS}"
+INPUTS = f"B{FLOATS}"  # what a network takes: uint8 is scaled by 1/255, floats are taken as they are
+CHUNK = 1 << 20  # values looked at in one go
+
+
+def check_array(
+    values: Any,
+    name: str,
+    error: type[MinibpError] = InputError,
+    dtypes: str = NUMBERS,
+    expected: str = "numbers",
+    xp: Any = np,
+) -> Any:
+    """The values as an array of one of these types.
+
+    Parameters
+    ----------
+    values : array_like
+        What a caller gave. A memory map stays one, and an array on the device of `xp` stays there.
+    name : str
+        What an error calls it: "x", "the targets".
+    error : exception class
+        What is raised.
+    dtypes : str
+        Which types of values are taken: the characters of `INPUTS` or `NUMBERS`.
+    expected : str
+        What an error says of these types, and what to do.
+    xp : module
+        The array library whose arrays are taken too.
+
+    Returns
+    -------
+    array
+        On the host, or of `xp` if it was one.
+
+    Raises
+    ------
+    error
+        If it is a masked array, cannot be made an array, or holds values of another type.
+    """
+    if np.ma.isMaskedArray(values):
+        raise error(f"{name}: received a masked array, whose mask would be ignored; fill it first: .filled(value)")
+    on_device = xp is not np and isinstance(values, xp.ndarray)
+    if not on_device and not isinstance(values, np.memmap):
+        try:
+            values = np.asarray(values)
+        except (TypeError, ValueError) as cause:  # TypeError: an array of another library
+            raise error(f"{name}: cannot be made an array ({cause}); expected {expected}") from None
+    if values.dtype.char not in dtypes:
+        raise error(f"{name}: received an array of {values.dtype}, expected {expected}")
+    return values
+
+
+def first_not_finite(values: Any, dtype: Any = None, xp: Any = np) -> int | None:
+    """The first sample that holds NaN or infinity, after a cast to `dtype` if one is given; None if all are finite."""
+    if values.dtype.kind != "f":
+        return None
+    xp = np if isinstance(values, np.ndarray) else xp
+    step = max(1, CHUNK * len(values) // max(values.size, 1))  # samples; a memory map may be larger than memory
+    for start in range(0, len(values), step):
+        with np.errstate(over="ignore"):
+            finite = xp.isfinite(values[start : start + step].astype(dtype or values.dtype, copy=False))
+        if not finite.all():
+            return start + int(finite.reshape(len(finite), -1).all(axis=1).argmin())
+    return None
+
+
+def check_finite(
+    values: Any, name: str, error: type[MinibpError], cure: str, dtype: Any = None, first: int = 0, xp: Any = np
+) -> None:
+    """Refuse values that are NaN or infinite, or become so in `dtype`; the error names the first such sample.
+
+    `first` is the number of the first sample, where the values are a part of a larger array.
+    """
+    bad = first_not_finite(values, dtype, xp)
+    if bad is not None:
+        what = "NaN or infinity" if dtype is None else f"NaN, infinity or a number too large for {dtype}"
+        raise error(f"{name}: {what}, first in sample {first + bad}; {cure}")
+
+
+def check_assigned(values: Any, name: str, xp: Any, dtype: np.dtype) -> None:
+    """Refuse, by an ArgumentError, NaN and infinity in values that are assigned; arrays on a device are not read."""
+    if xp is not np and isinstance(values, xp.ndarray):
+        return
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(np.asarray(to_host(values), dtype)).all()
+    if not finite:
+        raise ArgumentError(f"{name} must hold finite numbers, received NaN or infinity (as {dtype})")
+
+
+def check_range(array: Any, name: str, dtype: np.dtype) -> None:
+    """Refuse, by an ArgumentError, finite numbers that would become infinite in this dtype."""
+    if array.dtype.itemsize > dtype.itemsize:
+        size = abs(array)
+        if ((size > np.finfo(dtype).max) & (size < math.inf)).any():
+            raise ArgumentError(f"{name} holds numbers that are too large for {dtype}")

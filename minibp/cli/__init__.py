@@ -1,0 +1,25 @@
+"""The command line, python -m minibp, and what all programs share: how they read options, show progress, and end."""
+
+from .command_line import main
+from .program import (
+    PICTURES,
+    epoch_bar,
+    exit_status,
+    new_picture,
+    nonempty,
+    parse_options,
+    saved_at_interrupt,
+    warnings_as_lines,
+)
+
+__all__ = [
+    "PICTURES",
+    "epoch_bar",
+    "exit_status",
+    "main",
+    "new_picture",
+    "nonempty",
+    "parse_options",
+    "saved_at_interrupt",
+    "warnings_as_lines",
+]

@@ -1,0 +1,127 @@
+"""report(): what minibp finds on this machine, and what it can compute with: python -m minibp doctor"""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..backend import available, short_message
+
+LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+WITHOUT_AVX2 = (
+    "prescott core2 penryn dunnington nehalem atom nano sandybridge "
+    "opteron opteron_sse3 barcelona bobcat bulldozer piledriver steamroller excavator"
+)
+# Instructions, their names in NumPy before and from 2.4 on, and the kernels of OpenBLAS that do without them.
+WIDEST_FIRST = (
+    ("AVX-512", {"AVX512_SKX", "X86_V4"}, f"{WITHOUT_AVX2} haswell zen"),
+    ("AVX2", {"AVX2", "X86_V3"}, WITHOUT_AVX2),
+)
+Rows = list[tuple[str, str]]
+
+
+def report() -> str:
+    """What is here and what it can do, one fact a line; of what does not work, why not and what to do."""
+    rows: Rows = []
+    for part in (_machine, _backends, _blas, _numba, _warnings):
+        try:
+            rows += part()
+        except Exception as error:  # what cannot be told must not hide the rest
+            rows.append((part.__name__.strip("_"), f"cannot be told ({short_message(error)})"))
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {text}" for name, text in rows)
+
+
+def _machine() -> Rows:
+    """minibp, Python, and the processors that this process may use, as `taskset` allows it."""
+    count = os.cpu_count() or 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else count
+    return [
+        ("minibp", __version__),
+        ("Python", f"{platform.python_version()}, {platform.system()} {platform.machine()}"),
+        ("processors", str(count) if usable == count else f"{usable} of {count} may be used"),
+    ]
+
+
+def _backends() -> Rows:
+    """Which backends work, and the GPU where one is seen."""
+    backends = available()
+    rows = [(name, str(backend)) for name, backend in backends.items()]
+    device = backends["cupy"].device
+    return [*rows, ("GPU", device)] if device else rows
+
+
+def _blas() -> Rows:
+    """The library that multiplies matrices, the kernels that it runs on this processor, and its threads."""
+    pools = _pools()
+    unknown = "not told: pip install threadpoolctl" if pools is None else "not known to threadpoolctl"
+    built = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
+    limits = ", ".join(f"{name}={os.environ[name]}" for name in LIMITS if name in os.environ)
+
+    def told(*keys: str) -> str:
+        return "; ".join(" ".join(str(pool.get(key) or "unknown") for key in keys) for pool in pools or [])
+
+    return [
+        ("BLAS", told("internal_api", "version") or f"{built.get('name', 'unknown')} {built.get('version', '')}"),
+        ("kernels", told("architecture") or unknown),
+        ("threads", (told("num_threads") or unknown) + (f" ({limits})" if limits else "")),
+    ]
+
+
+def _pools() -> list[dict[str, Any]] | None:
+    """What threadpoolctl tells of the BLAS; None where it is not installed."""
+    try:
+        import threadpoolctl
+    except ImportError:
+        return None
+    np.ones((2, 2)) @ np.ones((2, 2))  # loads the BLAS
+    return [pool for pool in threadpoolctl.threadpool_info() if pool.get("user_api") == "blas"]
+
+
+def _numba() -> Rows:
+    """Whether compiled loops can be used in place of the formulas."""
+    try:
+        import numba
+
+        from .. import compiled
+
+        compiled.works()
+    except Exception as error:
+        if isinstance(error, ImportError) and error.name == "numba":
+            cure = "pip install numba makes long trainings faster"
+            return [("numba", f"not installed; {cure}")]
+        return [("numba", f"does not work: {short_message(error)}; pip install -U numba numpy brings two that fit")]
+    return [("numba", f"works: numba {numba.__version__}, compiles the formulas in long trainings")]
+
+
+def _warnings() -> Rows:
+    """Where the environment keeps NumPy from the best that it can do on this processor."""
+    effects = {
+        "OPENBLAS_CORETYPE": _forced_kernels(),
+        "OPENBLAS_L2_SIZE": "replaces the cache size that OpenBLAS finds by itself",
+        "NPY_DISABLE_CPU_FEATURES": "keeps NumPy from instructions of the processor",
+        "NPY_ENABLE_CPU_FEATURES": "keeps NumPy from all other instructions of the processor",
+    }
+    set_here = {name: effect for name, effect in effects.items() if effect and os.environ.get(name)}
+    return [("warning", f"{name}={os.environ[name]} {effect}: unset it") for name, effect in set_here.items()]
+
+
+def _forced_kernels() -> str:
+    """What OPENBLAS_CORETYPE does, if it is set and its kernels do without instructions of the processor; else ""."""
+    pools = _pools()
+    if pools is None:
+        kernels = [os.environ.get("OPENBLAS_CORETYPE", "")]
+    else:
+        kernels = [pool.get("architecture") or "" for pool in pools if pool.get("internal_api") == "openblas"]
+    simd = np.show_config(mode="dicts").get("SIMD Extensions", {})
+    processor = {*simd.get("baseline", []), *simd.get("found", [])}
+    for instructions, names, slower in WIDEST_FIRST:
+        for kernel in kernels:
+            if names & processor and kernel.lower() in slower.split():
+                return f"forces {kernel} kernels, slower than those with {instructions}, which the processor has"
+    return ""

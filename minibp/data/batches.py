@@ -1,0 +1,125 @@
+"""Batches: cuts a data set into batches, gathered, scaled, and on the network's array library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..backend import free_memory, gather
+from ..base import Array, check_finite
+from ..errors import InputError
+from .dataset import Dataset
+
+BLOCK = 256  # samples gathered and scaled at a time where batches are smaller: spares calls, and stays in the cache
+BYTES_ON_DEVICE = 32 << 20  # of such a block on a device, where calls cost more: 8,000 MNIST images
+READ_BLOCK = 1 << 20  # bytes of a memory map that are read in one go: a disk is fast from about there on
+SHUFFLE_WINDOW = 64 << 20  # bytes of blocks that are mixed with one another, two at least: 85,000 MNIST images
+
+
+class Batches:
+    """Cuts a data set, in an order, into batches: x in the network's dtype, scaled, and targets t, on its library.
+
+    `net` is a Network, which decides the dtype, the library and the shapes; this module need not know the class.
+
+    The whole set goes to the device once, as it is (uint8 is a quarter of float32), and is gathered and scaled there;
+    one that takes more than half of the free memory stays on the host and goes up block by block. Small batches are
+    gathered several at a time, into memory that is used again: a batch is good until the next.
+
+    Raises
+    ------
+    InputError, ShapeError, TargetError
+        If the data do not fit the network.
+    """
+
+    def __init__(self, net: Any, dataset: Dataset, batch_size: int):
+        n, xp = len(dataset), net.xp
+        self.net, self.dataset, self.batch_size = net, dataset, min(batch_size, n)
+        self.xp, self.dtype = xp, net.dtype
+        if dataset.x.dtype.itemsize > net.dtype.itemsize:
+            check_finite(dataset.x, "x", InputError, "scale inputs to about -1..1", net.dtype)
+        self.t = net.prepare_targets(dataset.t, n, net.output_size(dataset.x.shape))
+        self.x = dataset.x.reshape(n, *net.sample_shape(dataset.x.shape))
+        raw = self.x.nbytes // n  # bytes of a sample as it is, and
+        both = raw + self.x[0].size * net.dtype.itemsize  # with its scaled copy
+        block = BLOCK if xp is np else BYTES_ON_DEVICE // both
+        self.block = min(n, max(self.batch_size, block // self.batch_size * self.batch_size))
+        fits = self.x.nbytes + self.block * both <= free_memory(xp) / 2
+        self.gather_on = xp if fits else np  # where it is gathered
+        self.read_block = max(1, READ_BLOCK // raw // self.batch_size) * self.batch_size  # samples read in one go
+        self.shuffle_window = max(2, SHUFFLE_WINDOW // (self.read_block * raw))  # such blocks that are mixed
+        fits = n <= self.shuffle_window * self.read_block
+        self.mapped = isinstance(self.x, np.memmap) and self.gather_on is np and not fits
+        self.x = self.gather_on.asarray(self.x)
+        shape = (self.block, *self.x.shape[1:])
+        self.raw, self.scaled = self.gather_on.empty(shape, self.x.dtype), xp.empty(shape, net.dtype)
+        self.scale = xp.asarray(1 / 255, net.dtype) if self.x.dtype == np.uint8 else None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def sync(self) -> Batches:
+        """These batches where the network is now: itself, or made anew where it has been moved.
+
+        Raises
+        ------
+        InputError, ShapeError, TargetError
+            As when they were made.
+        """
+        net = self.net
+        return self if (self.xp, self.dtype) == (net.xp, net.dtype) else Batches(net, self.dataset, self.batch_size)
+
+    def __call__(self, order: np.ndarray) -> Iterator[tuple[Array, Array]]:
+        """The samples of these numbers, in this order."""
+        return self.cut(self.x, self.t, order)
+
+    def shuffled(self, rng: np.random.Generator, done: int = 0) -> Iterator[tuple[Array, Array]]:
+        """All samples once, in a random order; of a large memory map, in one that reads it in blocks.
+
+        So many batches, which were `done` before, are left out; the order, and what is drawn for it, stay the same.
+        """
+        if not self.mapped:
+            yield from self.cut(self.x, self.t, rng.permutation(len(self)), done)
+            return
+        blocks = np.arange(0, len(self), self.read_block)
+        blocks[:-1] = rng.permutation(blocks[:-1])  # the last may be shorter: it stays in the last window
+        held = np.empty((self.shuffle_window * self.read_block, *self.x.shape[1:]), self.x.dtype)
+        for window in np.array_split(blocks, -(-len(blocks) // self.shuffle_window)):
+            numbers = np.concatenate([np.arange(start, min(start + self.read_block, len(self))) for start in window])
+            order, batches = rng.permutation(len(numbers)), -(-len(numbers) // self.batch_size)
+            if done >= batches:
+                done -= batches
+                continue
+            filled = 0
+            for start in window:
+                part = self.x[start : start + self.read_block]
+                held[filled : filled + len(part)] = part
+                filled += len(part)
+            yield from self.cut(held[:filled], self.t[self.xp.asarray(numbers)], order, done)
+            done = 0
+
+    def cut(self, x: Array, t: Array, order: np.ndarray, done: int = 0) -> Iterator[tuple[Array, Array]]:
+        """Batches of these samples in this order, without the first ones that were `done` before."""
+        first = done * self.batch_size  # a sample; whole blocks before it are not gathered
+        size, there = self.batch_size, self.xp.asarray(order)  # the order goes up once
+        here = there if self.gather_on is self.xp else order
+        for start in range(first // self.block * self.block, len(order), self.block):
+            piece = slice(start, start + self.block)
+            rows = self.scaled[: len(here[piece])]
+            self.fill(rows, x, here[piece])
+            targets = t[there[piece]]
+            for i in range(max(first - start, 0), len(rows), size):
+                yield rows[i : i + size], targets[i : i + size]
+
+    def fill(self, out: Array, x: Any, rows: Array) -> None:
+        """Gather x[rows] into `out`, scaled."""
+        loops = self.net.loops
+        if loops and self.scale is not None and x.flags.c_contiguous:
+            loops.gather_scaled(x.reshape(len(x), -1), rows, self.scale, out.reshape(len(out), -1))
+            return
+        raw = self.raw[: len(rows)]
+        gather(x, rows, raw)
+        self.xp.copyto(out, self.xp.asarray(raw), casting="same_kind")
+        if self.scale is not None:
+            out *= self.scale

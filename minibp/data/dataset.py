@@ -1,0 +1,142 @@
+"""Dataset: inputs and targets, checked once; split()."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..base import INPUTS, NUMBERS, check_array, check_finite, generator
+from ..errors import ArgumentError, InputError, ShapeError, TargetError
+
+EXPECTED = "uint8 (scaled by 1/255) or floats (taken as they are); convert other numbers: x.astype('float32')"
+LABELS = "integer labels or numbers; turn names into labels: names, t = np.unique(names, return_inverse=True)"
+
+
+class Dataset:
+    """Inputs and their targets, checked once.
+
+    `len(dataset)` is N, `x, t = dataset` gives both arrays. An index picks samples, and `dataset[i]` is a data set
+    again whatever i is: a slice (which copies nothing), a list or an array of integers or of booleans, or one
+    integer, for a data set of one sample.
+
+    Parameters
+    ----------
+    x : (N, ...) inputs, N >= 1: uint8, which a network scales by 1/255, or float16, float32, float64, taken as they
+        are. Arrays are kept, not copied; a memory map stays one.
+    t : (N,) integer labels, (N,) numbers, or (N, K) rows of integers or floats
+
+    Raises
+    ------
+    InputError
+        x is empty, of another type, masked, not an array at all, or has NaN or infinity in it.
+    ShapeError
+        x has fewer than two dimensions.
+    TargetError
+        t has not N entries, is neither (N,) nor (N, K), is not numeric, or has NaN or infinity in it.
+    ArgumentError, IndexError
+        An index is none of those above, or lies outside the data set; one that picks no sample is an InputError.
+    """
+
+    x: np.ndarray
+    t: np.ndarray
+
+    def __init__(self, x: Any, t: Any):
+        self.x = _as_inputs(x)
+        self.t = _as_targets(t, len(self.x))
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Give x, then t: for `x, t = dataset`."""
+        yield self.x
+        yield self.t
+
+    def __getitem__(self, index: Any) -> "Dataset":
+        if not isinstance(index, slice):
+            index = np.atleast_1d(index)
+            if not index.size:
+                index = index.astype(int)  # NumPy makes an empty list an array of floats
+            if index.ndim != 1 or index.dtype.kind not in "iub":
+                raise ArgumentError(
+                    f"a data set is indexed by {index.dtype} {index.shape}; expected a slice, an integer, or a list "
+                    f"of integers or of booleans, one dimension: the samples"
+                )
+        part: Dataset = object.__new__(type(self))  # what was checked once is not checked again
+        part.x, part.t = self.x[index], self.t[index]
+        if not len(part):
+            raise InputError(f"the data set is empty: the index picks none of {len(self)} samples")
+        return part
+
+    def __repr__(self) -> str:
+        if self.t.ndim == 2:
+            kind = f"{self.t.shape[1:]} {self.t.dtype}"
+        elif self.t.dtype.kind == "f":
+            kind = f"{self.t.dtype} numbers"
+        else:
+            kind = f"{self.t.dtype} labels {self.t.min()}..{self.t.max()}"
+        return f"Dataset({len(self)} samples, x {self.x.shape[1:]} {self.x.dtype}, t {kind})"
+
+
+class Splits(NamedTuple):
+    """A data set in two parts: one to train on, one to test on."""
+
+    train: Dataset
+    test: Dataset
+
+
+def split(dataset: Dataset, held_out: float = 0.2, seed: int = 0) -> Splits:
+    """Split a data set at random into a part to train on and a part to test on.
+
+    Parameters
+    ----------
+    dataset : N samples
+    held_out : the part to test on: a fraction of N between 0 and 1 (rounded to whole samples), or an int, the number
+        of samples
+    seed : the same seed draws the same split
+
+    Raises
+    ------
+    ArgumentError
+        held_out is neither, or leaves one of the parts empty; there is only one sample; or seed is no integer of at
+        least 0.
+    """
+    n = len(dataset)
+    if n == 1:
+        raise ArgumentError("a data set of 1 sample cannot be split: one of the parts would be empty")
+    if isinstance(held_out, (int, np.integer)) and not isinstance(held_out, bool):
+        count = int(held_out)
+    elif isinstance(held_out, (float, np.floating)) and 0 < held_out < 1:
+        count = round(n * float(held_out))
+    else:
+        raise ArgumentError(f"held_out is {held_out!r}; expected a fraction between 0 and 1, or a number of samples")
+    if not 0 < count < n:
+        raise ArgumentError(
+            f"held_out={held_out!r} is {count} of {n} samples; expected 1..{n - 1}, so that neither part is empty"
+        )
+    order = generator(seed).permutation(n)
+    return Splits(dataset[order[count:]], dataset[order[:count]])
+
+
+def _as_inputs(x: Any) -> np.ndarray:
+    x = check_array(x, "x", InputError, INPUTS, EXPECTED)
+    if not x.dtype.isnative:
+        cure = "convert it: x.astype(x.dtype.newbyteorder('='))"
+        raise InputError(f"x: received an array of {x.dtype}, expected the byte order of this machine; {cure}")
+    if x.size == 0:
+        raise InputError(f"the data set is empty: x has the shape {x.shape}")
+    if x.ndim < 2:
+        raise ShapeError(f"x has the shape {x.shape}; expected (N, ...). For one value a sample: x.reshape(-1, 1)")
+    check_finite(x, "x", InputError, "remove these samples, or replace the values")
+    return x
+
+
+def _as_targets(t: Any, n: int) -> np.ndarray:
+    t = check_array(t, "t", TargetError, NUMBERS, LABELS)
+    t = t.astype(t.dtype.newbyteorder("="), copy=False)
+    if t.ndim not in (1, 2) or t.shape[1:] == (0,):
+        raise TargetError(f"t has the shape {t.shape}; expected labels (N,) or rows (N, K)")
+    if len(t) != n:
+        raise TargetError(f"x has {n} samples, but t has {len(t)} targets; expected one target for each sample")
+    check_finite(t, "t", TargetError, "remove these samples, or replace the values")
+    return t

@@ -1,0 +1,212 @@
+"""Finds, checks and reads the files of the published data sets: MNIST, Fashion-MNIST and KMNIST."""
+
+import hashlib
+import io
+import math
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import ChecksumError, DataError, FileFormatError
+from .download import File, fetch
+from .idx import contents_sha256, parse_idx
+
+# The three data sets have files of the same names and shapes: inputs and labels to train on, then to test on.
+SHAPES = {
+    "train-images-idx3-ubyte.gz": (60000, 28, 28),
+    "train-labels-idx1-ubyte.gz": (60000,),
+    "t10k-images-idx3-ubyte.gz": (10000, 28, 28),
+    "t10k-labels-idx1-ubyte.gz": (10000,),
+}
+CLASSES = 10
+_NAMES = ", ".join(SHAPES)
+_PACKING = 1 << 20  # bytes that headers and a gzip without compression can add to the values
+
+# The sha256 of MNIST's files unpacked: copies that were gzipped again differ only in their packing.
+MNIST_CONTENTS = {
+    "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db": "train-images-idx3-ubyte.gz",
+    "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5": "train-labels-idx1-ubyte.gz",
+    "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7": "t10k-images-idx3-ubyte.gz",
+    "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2": "t10k-labels-idx1-ubyte.gz",
+}
+
+
+class Published(NamedTuple):
+    """A published data set: the addresses that its files' names are appended to, and its files."""
+
+    mirrors: tuple[str, ...]
+    files: tuple[File, ...]
+
+
+def _files(*sizes_and_sums: tuple[int, str]) -> tuple[File, ...]:
+    return tuple(File(name, size, sha256) for name, (size, sha256) in zip(SHAPES, sizes_and_sums, strict=True))
+
+
+# Mirrors by https come first. KMNIST has none; its checksums make up for it.
+PUBLISHED = {
+    # Y. LeCun, C. Cortes, C. J. C. Burges: "The MNIST database of handwritten digits", 1998.
+    "mnist": Published(
+        (
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+            "http://yann.lecun.com/exdb/mnist/",
+        ),
+        _files(
+            (9912422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+            (28881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+            (1648877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+            (4542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
+        ),
+    ),
+    # H. Xiao, K. Rasul, R. Vollgraf: "Fashion-MNIST", arXiv:1708.07747, 2017. MIT licence.
+    "fashion_mnist": Published(
+        (
+            "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        ),
+        _files(
+            (26421880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
+            (29515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+            (4422102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
+            (5148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
+        ),
+    ),
+    # T. Clanuwat et al.: "Deep Learning for Classical Japanese Literature", arXiv:1812.01718, 2018. CC BY-SA 4.0:
+    # "KMNIST Dataset" (created by CODH), adapted from "Kuzushiji Dataset" (created by NIJL and others).
+    "kmnist": Published(
+        ("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
+        _files(
+            (18165135, "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4"),
+            (29497, "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17"),
+            (3041136, "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5"),
+            (5120, "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c"),
+        ),
+    ),
+}
+
+
+def load(name: str, directory: str | os.PathLike[str] | None = None) -> list[np.ndarray]:
+    """Read the four files of a published data set.
+
+    They are taken from `directory`; without one, from the sub-folder `name` of the folder that the environment
+    variable MINIBP_DATA names, if there is such a sub-folder; else from the cache, downloading what is missing.
+
+    Parameters
+    ----------
+    name : "mnist", "fashion_mnist" or "kmnist"
+    directory : folder with the files of this data set; its files are only read
+
+    Returns
+    -------
+    training inputs, training labels, test inputs, test labels: uint8
+
+    Raises
+    ------
+    DataError
+        A file is missing in a folder that was named, or is not the published one, or cannot be downloaded.
+    """
+    mirrors, files = PUBLISHED[name]
+    folder = _users_folder(name, directory)
+    if folder is not None:
+        paths = _find(name, folder)
+        return [_read_users(name, path, file) for path, file in zip(paths, files, strict=True)]
+    folder = cache_folder() / name
+    by_hand = (
+        f"By hand: get {_NAMES} from any of these mirrors with a browser, put them into a folder of your own, and give "
+        f'that: data.{name}("folder"), --data folder; or set MINIBP_DATA to one that has them in a sub-folder {name}'
+    )
+    if root := os.environ.get("MINIBP_DATA"):
+        by_hand += f" (it is {root}, which has no {name})"
+    return [parse_idx(io.BytesIO(fetch(file, mirrors, folder, by_hand)), folder / file.name) for file in files]
+
+
+def cache_folder() -> Path:
+    """Give the folder of this user in which downloads are kept, one sub-folder a data set."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("minibp")
+
+
+def _users_folder(name: str, directory: str | os.PathLike[str] | None) -> Path | None:
+    if directory is not None:
+        if folder := _existing(directory):
+            return folder
+        raise DataError(f"{name}: {directory} is not a folder; expected one with the files {_NAMES}")
+    if root := os.environ.get("MINIBP_DATA"):
+        if not (above := _existing(root)):
+            raise DataError(f"{name}: MINIBP_DATA is {root}, which is no folder; expected one that has a folder {name}")
+        return _existing(above / name)
+    return None
+
+
+def _existing(folder: str | os.PathLike[str]) -> Path | None:
+    """The folder, if it is there. What cannot be the name of one is not: a Path would raise one error or another."""
+    expanded = os.path.expanduser(folder)
+    return Path(expanded) if os.path.isdir(expanded) else None
+
+
+def _find(name: str, folder: Path) -> list[Path]:
+    found = {published: _find_one(folder, published) for published in SHAPES}
+    missing = [published for published, path in found.items() if path is None]
+    if missing:
+        hint = f". Did you mean its sub-folder {folder / name}?" if (folder / name).is_dir() else ""
+        raise DataError(
+            f"{name}: the folder {folder} lacks {', '.join(missing)}; expected {_NAMES}, "
+            f"each with or without .gz{hint}"
+        )
+    return [path for path in found.values() if path is not None]
+
+
+def _find_one(folder: Path, published: str) -> Path | None:
+    packed = [published, published.replace("-idx", ".idx")]
+    candidates = [folder / spelling for spelling in packed + [spelling.removesuffix(".gz") for spelling in packed]]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _read_users(name: str, path: Path, file: File) -> np.ndarray:
+    # Read once: what is checked is what is used. And no more than could be the data set, however it is packed.
+    most = max(math.prod(shape) for shape in SHAPES.values())
+    with open(path, "rb") as opened:
+        contents = opened.read(most + _PACKING + 1)
+    if len(contents) > most + _PACKING:
+        raise _refusal(name, path, file, f"it has more than {most + _PACKING} bytes")
+    got = hashlib.sha256(contents).hexdigest()
+    if got == file.sha256:
+        return parse_idx(io.BytesIO(contents), path)
+
+    packed = path.suffix == ".gz"
+    difference = f"its sha256 is {got}, that of the published {file.name} is {file.sha256}"
+    try:
+        array = parse_idx(io.BytesIO(contents), path, most)
+    except FileFormatError as error:
+        if packed:
+            raise _refusal(name, path, file, f"{difference} ({error})") from error
+        raise
+
+    mnist_file = MNIST_CONTENTS.get(contents_sha256(array))
+    if name == "mnist" and mnist_file == file.name:
+        return array
+    if mnist_file:
+        raise _refusal(name, path, file, f"its contents are those of MNIST's {mnist_file}: {difference}")
+    if packed or name == "mnist":
+        raise _refusal(name, path, file, difference)
+    _check_structure(path, array, SHAPES[file.name])
+    return array
+
+
+def _check_structure(path: Path, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Refuse what cannot be the data set: all that can be checked of an unpacked file whose sha256 is not published."""
+    if array.shape != shape or array.dtype != np.uint8:
+        raise FileFormatError(f"{path}: it holds {array.dtype} {array.shape}, expected uint8 {shape}")
+    if array.ndim == 1 and array.max() >= CLASSES:
+        raise FileFormatError(f"{path}: it holds the label {array.max()}, expected 0..{CLASSES - 1}")
+
+
+def _refusal(name: str, path: Path, file: File, difference: str) -> ChecksumError:
+    return ChecksumError(
+        f"{path}: not the published file of {name}: {difference}. The file was left as it is. Get it again from "
+        f"{PUBLISHED[name].mirrors[0]}{file.name}; to train on files of your own use "
+        f"data.Dataset(data.read_idx(inputs), data.read_idx(labels))"
+    )

@@ -1,0 +1,338 @@
+"""One layer or loss alone: that fails, is random, or too coarse. The report says so of it, and of no other."""
+
+import numpy as np
+import pytest
+from strategies import normals
+
+from minibp import (
+    Dense,
+    Dropout,
+    Layer,
+    Loss,
+    Network,
+    QuadraticLoss,
+    Sigmoid,
+    SigmoidCrossEntropy,
+    Tanh,
+    check_gradients,
+)
+from minibp.errors import ArgumentError, ShapeError
+
+pytestmark = pytest.mark.usefixtures("library")
+
+N, D, K = 7, 5, 3
+X = normals((N, D))
+LABELS = np.array([0, 2, 1, 1, 0, 2, 2])
+ROWS = normals((N, K), seed=1)
+
+
+def network(*between, loss=QuadraticLoss):
+    return Network([Dense(D, D), *between, Dense(D, K)], loss(), dtype="float64")
+
+
+def wrong(report):
+    """Name -> diagnosis of the wrong lines."""
+    return {line.name: line.diagnosis for line in report if not line.ok}
+
+
+# --- too coarse ----------------------------------------------------------------------------------------------------
+
+
+class Float32Output(Layer):
+    def formula(self, x):
+        return np.tanh(x).astype(np.float32)
+
+    def gradient(self, dy):
+        return dy * (1 - self.y**2)
+
+
+class Float32Array(Float32Output):
+    def formula(self, x):
+        y = np.zeros(x.shape, np.float32)
+        y[...] = np.tanh(x)
+        return y
+
+    def gradient(self, dy):
+        dx = np.zeros(dy.shape, np.float32)
+        dx[...] = dy * (1 - self.y**2)
+        return dx
+
+
+class Float32Within(Dense):
+    """Widened again by W and b, which are float64."""
+
+    def formula(self, x):
+        return x.astype(np.float32) @ self.W + self.b
+
+
+class Float32Weights(Dense):
+    def formula(self, x):
+        return x @ self.W.astype(np.float32) + self.b
+
+
+class Float16Output(Float32Output):
+    def formula(self, x):
+        return np.tanh(x).astype(np.float16)
+
+
+@pytest.mark.parametrize("kind", [Float32Output, Float32Array, Float32Within, Float32Weights, Float16Output])
+def test_a_layer_that_computes_in_float32_by_itself_is_told_so_and_no_other_is_blamed(kind):
+    layer = kind(D, D) if issubclass(kind, Dense) else kind()
+    words = f"formula computes in {'float16' if kind is Float16Output else 'float32'} by itself, too coarse"
+    for report in (check_gradients(layer, X), check_gradients(network(Tanh(), layer, Sigmoid()), X, LABELS)):
+        said = wrong(report)
+        assert len(said) == 1 + len(layer.params)
+        assert all(str(layer) in name and text.startswith(words) for name, text in said.items())
+
+
+def test_a_layer_in_float32_before_the_first_parameters_does_no_harm():
+    report = check_gradients(Network([Float32Output(), Dense(D, K)], QuadraticLoss()), X, LABELS)
+    assert report.ok, report
+
+
+def test_a_loss_that_computes_in_float32_by_itself_is_told_so_and_no_layer_is_blamed():
+    class Float32Loss(QuadraticLoss):
+        def formula(self, x, t):
+            return super().formula(x, t).astype(np.float32)
+
+    said = wrong(check_gradients(network(Tanh(), loss=Float32Loss), X, LABELS))
+    assert list(said) == ["loss: Float32Loss(): x"]
+    assert said["loss: Float32Loss(): x"].startswith("formula computes in float32 by itself")
+
+
+def test_a_mistake_after_a_layer_in_float32_is_found_all_the_same():
+    class WrongSign(Tanh):
+        def gradient(self, dy):
+            return -super().gradient(dy)
+
+    said = wrong(check_gradients(network(WrongSign(), Float32Output(), WrongSign()), X, LABELS))
+    assert list(said) == ["layer 1: WrongSign(): x", "layer 2: Float32Output(): x", "layer 3: WrongSign(): x"]
+    assert said["layer 1: WrongSign(): x"] == said["layer 3: WrongSign(): x"]
+    assert said["layer 1: WrongSign(): x"].startswith("it is -1 times what is right")
+
+
+@pytest.mark.parametrize("x", [40 * X, 1e6 + X, 1e-6 * X, np.round(X)], ids=["flat", "far", "small", "whole"])
+def test_a_wrong_layer_in_float64_is_not_taken_for_float32(x):
+    class Twice(Sigmoid):
+        def gradient(self, dy):
+            return 2 * super().gradient(dy)
+
+    class TwiceDense(Dense):
+        def gradient(self, dy):
+            return 2 * super().gradient(dy)
+
+    for layer in (Twice(), TwiceDense(D, K, seed=0)):
+        assert not any("float32" in line.diagnosis for line in check_gradients(layer, x))
+
+
+# --- random --------------------------------------------------------------------------------------------------------
+
+
+class GlobalDropout(Layer):
+    def formula(self, x):
+        self.mask = (np.random.rand(*x.shape) > 0.3) / 0.7  # noqa: NPY002
+        return x * self.mask
+
+    def gradient(self, dy):
+        return dy * self.mask
+
+
+class OwnDropout(GlobalDropout):
+    def __init__(self):
+        self.rng = np.random.default_rng(0)
+
+    def formula(self, x):
+        self.mask = self.rng.random(x.shape) > 0.1
+        return x * self.mask
+
+
+class OwnNoise(OwnDropout):
+    def formula(self, x):
+        return x + self.rng.normal(size=x.shape, scale=1e-3)
+
+    def gradient(self, dy):
+        return dy
+
+
+@pytest.mark.parametrize("kind", [GlobalDropout, OwnDropout, OwnNoise])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_layer_that_is_random_is_told_so_and_no_other_is_blamed(kind, place):
+    words = "formula gives another y each time: fix its random numbers"
+    layers = [Dense(D, D), Dense(D, K)]
+    layers.insert(place, kind())
+    said = wrong(check_gradients(Network(layers, QuadraticLoss()), X, LABELS))
+    assert list(said) == [f"layer {place}: {kind.__name__}(): x"] and next(iter(said.values())).startswith(words)
+    (alone,) = check_gradients(kind(), X)
+    assert not alone.ok and alone.diagnosis.startswith(words)
+
+
+def test_a_layer_whose_random_numbers_are_fixed_passes():
+    class Fixed(GlobalDropout):
+        def formula(self, x):
+            self.mask = np.random.default_rng(0).random(x.shape) > 0.3
+            return x * self.mask
+
+    assert check_gradients(network(Fixed(), Dropout(0.3)), X, LABELS).ok
+
+
+# --- gradients that fail -------------------------------------------------------------------------------------------
+
+
+class KeptDimension(Dense):
+    def gradient(self, dy):
+        dx = super().gradient(dy)
+        self.db = dy.sum(0, keepdims=True)
+        return dx
+
+
+class WrongAxis(Dense):
+    def gradient(self, dy):
+        dx = super().gradient(dy)
+        self.db = dy.sum(axis=1)
+        return dx
+
+
+class WrongAxisInto(Dense):
+    def gradient(self, dy):
+        dx = super().gradient(dy)
+        self.db[...] = dy.sum(axis=1)
+        return dx
+
+
+class WrongAxisKept(Dense):
+    def gradient(self, dy):
+        dx = super().gradient(dy)
+        self.db = dy.sum(axis=1, keepdims=True)
+        return dx
+
+
+class UnsummedAdded(Dense):
+    def gradient(self, dy):
+        dx = super().gradient(dy)
+        self.db += dy
+        return dx
+
+
+class TransposedProduct(Dense):
+    def gradient(self, dy):
+        self.dW = self.x @ dy
+        return dy @ self.W.T
+
+
+class NoProduct(Dense):
+    def gradient(self, dy):
+        return dy + np.ones((2, 9))
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (KeptDimension, "gradient fails: ShapeError: KeptDimension(5, 4): db has shape (4,), received an array of"),
+        (KeptDimension, "db has shape (1, 4), expected (4,): drop keepdims, db = dy.sum(axis=0)"),
+        (WrongAxis, "db has shape (7,), expected (4,): summed over the wrong axis, db = dy.sum(axis=0)"),
+        (WrongAxisInto, "db has shape (7,), expected (4,): summed over the wrong axis"),
+        (WrongAxisKept, "db has shape (7, 1), expected (4,): summed over the wrong axis"),
+        (UnsummedAdded, "db has shape (7, 4), expected (4,): the sum over the batch is missing"),
+        (TransposedProduct, "a product that does not fit is often a transposed one"),
+        (NoProduct, "gradient fails: ValueError: operands could not be broadcast together with shapes (7,4) (2,9) "),
+    ],
+)
+def test_a_shape_that_does_not_fit_is_explained(kind, words):
+    net = Network([Dense(D, D), kind(D, 4), Dense(4, K)], QuadraticLoss())
+    said = wrong(check_gradients(net, X, LABELS))
+    assert list(said) == [f"layer 1: {kind.__name__}(5, 4){end}" for end in (".W", ".b", ": x")]
+    assert all(words in text for text in said.values())
+    assert kind is TransposedProduct or not any("product" in text for text in said.values())
+
+
+def test_a_sum_over_the_wrong_axis_is_told_where_its_shape_fits():
+    said = wrong(check_gradients(WrongAxis(D, N, seed=0), X))
+    assert said == {"WrongAxis(5, 7).b": "summed over the wrong axis: db = dy.sum(axis=0)"}
+
+
+def test_a_gradient_that_returns_a_tuple_is_told_to_return_dx_alone():
+    class Tuple(Dense):
+        def gradient(self, dy):
+            return dy @ self.W.T, self.x.T @ dy, dy.sum(axis=0)
+
+    said = wrong(check_gradients(network(Tuple(D, D)), X, LABELS))
+    assert said.pop("layer 1: Tuple(5, 5): x").startswith("gradient(dy) must return dx alone, it returns a tuple")
+    assert said == {
+        f"layer 1: Tuple(5, 5).{name}": f"it is never set: gradient(dy) must set self.d{name}" for name in "Wb"
+    }
+
+
+def failing(base, method, error):
+    def fail(self, *arrays):
+        raise error
+
+    return type("Failing", (base,), {method: fail})
+
+
+ERRORS = [
+    IndexError("index 9 is out of bounds"),
+    AttributeError("no attribute 'z'"),
+    TypeError("unsupported operand"),
+    ZeroDivisionError("division by zero"),
+    NotImplementedError("later"),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_a_gradient_that_raises_is_reported_with_its_place(error):
+    words = f"gradient fails: {type(error).__name__}: {error}"
+    said = wrong(check_gradients(network(failing(Tanh, "gradient", error)()), X, LABELS))
+    assert said == {"layer 1: Failing(): x": words}
+    said = wrong(check_gradients(network(loss=failing(QuadraticLoss, "gradient", error)), X, LABELS))
+    assert said == {"loss: Failing(): x": words}
+    assert wrong(check_gradients(failing(Tanh, "gradient", error)(), X)) == {"Failing(): x": words}
+
+
+@pytest.mark.parametrize("error", [*ERRORS, ValueError("not aligned")], ids=lambda error: type(error).__name__)
+def test_a_formula_that_raises_is_raised_with_its_place(error):
+    words = rf"formula fails: {type(error).__name__}: "
+    with pytest.raises(ArgumentError, match=rf"^layer 1: Failing\(\): {words}") as caught:
+        check_gradients(network(failing(Tanh, "formula", error)()), X, LABELS)
+    assert caught.value.__cause__ is error and str(error) in str(caught.value)
+    with pytest.raises(ArgumentError, match=rf"^loss: Failing\(\): {words}"):
+        check_gradients(network(loss=failing(QuadraticLoss, "formula", error)), X, LABELS)
+    with pytest.raises(ArgumentError, match=rf"^Failing\(\): {words}"):
+        check_gradients(failing(Tanh, "formula", error)(), X)
+    with pytest.raises(ArgumentError, match=rf"^Failing\(\): {words}"):
+        check_gradients(failing(SigmoidCrossEntropy, "formula", error)(), ROWS, LABELS)
+
+
+def test_a_formula_that_returns_nothing_is_raised_with_its_place():
+    class Nothing(Tanh):
+        def formula(self, x):
+            super().formula(x)
+
+    class NoLoss(Loss):
+        def formula(self, x, t):
+            pass
+
+    with pytest.raises(ArgumentError, match=r"^layer 1: Nothing\(\): formula fails: "):
+        check_gradients(network(Nothing()), X, LABELS)
+    with pytest.raises(ArgumentError, match=r"^loss: NoLoss\(\): formula fails: "):
+        check_gradients(network(loss=NoLoss), X, LABELS)
+
+
+def test_what_minibp_says_of_a_shape_in_a_formula_is_left_as_it_is():
+    class OtherShape(Tanh):
+        def formula(self, x):
+            return x[:, :2]
+
+    with pytest.raises(ShapeError, match="define output_shape"):
+        check_gradients(network(OtherShape()), X, LABELS)
+
+
+def test_a_gradient_that_fails_in_a_network_alone_is_reported_with_its_place():
+    class Doubled(Dense):
+        def gradient(self, dy):
+            return 1 * super().gradient(dy)  # None in the first layer
+
+    said = wrong(check_gradients(Network([Doubled(D, D), Dense(D, K)], QuadraticLoss()), X, LABELS))
+    assert list(said) == [f"layer 0: Doubled(5, 5){end}" for end in (".W", ".b", ": x")]
+    assert all(
+        text.startswith("gradient fails: TypeError: ") and "self.needs_dx is False" in text for text in said.values()
+    )

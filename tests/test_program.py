@@ -1,0 +1,51 @@
+"""How programs begin and end: command lines, the exit status, and one line on stderr."""
+
+import argparse
+
+import pytest
+
+from minibp.cli import exit_status, parse_options
+from minibp.errors import ArgumentError
+
+
+@pytest.mark.parametrize(("error", "status", "line"), [
+    (ArgumentError("lr is -1"), 2, "error: lr is -1"),
+    (FileNotFoundError(2, "No such file", "x"), 2, "error: [Errno 2] No such file: 'x'"),
+    (MemoryError("8 EiB"), 2, "error: this takes more memory than there is (8 EiB): train less"),
+    (KeyboardInterrupt(), 130, "stopped"),
+])  # fmt: skip
+def test_what_goes_wrong_is_one_line_and_a_status(capsys, error, status, line):
+    def run():
+        raise error
+
+    assert exit_status(run, smaller="train less", interrupted=lambda: "stopped") == status
+    assert capsys.readouterr() == ("", f"{line}\n")
+
+
+def test_where_all_goes_well_nothing_is_said(capsys):
+    assert exit_status(lambda: "any result") == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_mistake_in_the_program_is_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        exit_status(lambda: 1 / 0)
+
+
+@pytest.fixture
+def parser():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--lr", type=float)
+    return parser
+
+
+def test_command_lines_are_read(parser, monkeypatch):
+    assert parse_options(parser, ["--lr", "0.5"]).lr == 0.5
+    monkeypatch.setattr("sys.argv", ["program", "--lr=2"])
+    assert parse_options(parser, None).lr == 2
+
+
+def test_the_end_of_the_options_is_no_value(parser, capsys):
+    with pytest.raises(SystemExit) as end:
+        parse_options(parser, ["--lr=--"])
+    assert end.value.code == 2 and "--lr=-- has no value" in capsys.readouterr().err
