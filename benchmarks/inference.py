@@ -15,6 +15,7 @@ from typing import Any
 
 from . import rounds, tables
 from .nets import NETS, images, task
+from .peers import kind
 from .peers.arrays import Naive
 from .ratios import deviation
 from .rounds import Worker
@@ -57,7 +58,7 @@ def compare(net: str, n: int, peers: Sequence[str], options: argparse.Namespace)
     reference = Naive(task(NETS[net], options.rows), dtype="float64").predict(x)[:FIRST]
 
     def prepare(worker: Worker, name: str) -> dict[str, Any]:
-        found = worker.ask("build", peer=name, net=net, rows=options.rows, device="cpu")
+        found = worker.ask("build", peer=kind(name), net=net, rows=options.rows, device="cpu")
         answer = worker.ask("predict", seconds=0.0 if options.smoke else SECONDS, images_at_once=n)["probabilities"]
         found["deviation"] = agreement(deviation(answer, reference), TOLERANCE, "probabilities")
         return found

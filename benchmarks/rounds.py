@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from .peers import ROOT, folder
 from .ratios import LIMIT
 
-ROOT = Path(__file__).parent.parent
 FORCED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # make OpenBLAS take other kernels than the processor's best
 PAUSE = 0.25  # seconds between turns: threads of the last peer that spin for work go to sleep
 RETRIES = 2  # a disturbed turn is taken again so many times
@@ -36,8 +36,9 @@ class DisagreementError(PeerError):
 
 
 def environment(own_settings: bool, device: str = "cpu") -> dict[str, str]:
-    """What a peer's process is started with: unless asked for, without what forces kernels upon NumPy."""
+    """The environment of the peers' processes; without the variables that force kernels on NumPy, unless asked for."""
     env = {name: value for name, value in os.environ.items() if own_settings or name not in FORCED}
+    env.pop("PYTHONSAFEPATH", None)  # a process imports the minibp of the folder that it is started in
     env["JAX_PLATFORMS"] = device
     env["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # peers share a GPU's memory
     return env
@@ -46,10 +47,10 @@ def environment(own_settings: bool, device: str = "cpu") -> dict[str, str]:
 class Worker:
     """The process of one peer, seen from outside."""
 
-    def __init__(self, env: dict[str, str]):
+    def __init__(self, env: dict[str, str], cwd: Path = ROOT):
         command = [sys.executable, "-m", "benchmarks.worker"]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=env, cwd=ROOT
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=env, cwd=cwd
         )
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
@@ -118,7 +119,7 @@ def compare(
     try:
         for name in peers:
             print(f"{label}{name}", file=sys.stderr, flush=True)
-            workers[name] = Worker(env)
+            workers[name] = Worker(env, folder(name))
             try:
                 found[name] |= prepare(workers[name], name)
             except PeerError as error:

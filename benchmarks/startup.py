@@ -26,8 +26,8 @@ import numpy as np
 
 from . import machine, rounds, tables
 from .nets import NETS, Task, start, task
-from .peers import MINIBP, PEERS, build
-from .rounds import ROOT, PeerError
+from .peers import MINIBP, PEERS, build, folder, kind
+from .rounds import PeerError
 from .train_step import end, head, installed, parser, turns
 
 NAMES = ["minibp", "minibp-core", "naive", "torch-eager", "torch-fused", "jax-scan", "sklearn"]
@@ -63,11 +63,11 @@ def compare(net: str, peers: Sequence[str], options: argparse.Namespace) -> tabl
     settings = turns(options, "cpu")
     env = settings.pop("env")
     problem = task(NETS[net], 2048 if options.smoke else options.rows)
-    with tempfile.TemporaryDirectory() as folder:
-        np.save(f"{folder}/x.npy", problem.x)
-        np.save(f"{folder}/t.npy", problem.t)
+    with tempfile.TemporaryDirectory() as images:
+        np.save(f"{images}/x.npy", problem.x)
+        np.save(f"{images}/t.npy", problem.t)
         del problem
-        takers = {name: partial(turn, name, net, folder, env) for name in peers}
+        takers = {name: partial(turn, name, net, images, env) for name in peers}
         taken, errors = rounds.take_turns(takers, **settings)
     results: tables.Results = {}
     for label, measure in MEASURES.items():
@@ -78,15 +78,15 @@ def compare(net: str, peers: Sequence[str], options: argparse.Namespace) -> tabl
     return results
 
 
-def turn(name: str, net: str, folder: str, env: dict[str, str]) -> dict[str, Any]:
+def turn(name: str, net: str, images: str, env: dict[str, str]) -> dict[str, Any]:
     """Run the two processes of a peer once."""
     print(f"{net}: {name}", file=sys.stderr, flush=True)
-    package = IMPORTED[PEERS[name].module]
+    package, cwd = IMPORTED[PEERS[kind(name)].module], folder(name)
     before, own, begin = machine.busy(), used(), time.monotonic()
     timed = f"import time; start = time.perf_counter(); import {package}; print(time.perf_counter() - start)"
-    importing = float(output(["-c", timed], env))
+    importing = float(output(["-c", timed], env, cwd))
     started = time.monotonic()
-    answer = json.loads(output(["-m", "benchmarks.startup", "--child", name, net, folder], env))
+    answer = json.loads(output(["-m", "benchmarks.startup", "--child", kind(name), net, images], env, cwd))
     wall, own, after = time.monotonic() - begin, used() - own, machine.busy()
     return {
         "seconds": answer.pop("end") - started,
@@ -96,9 +96,9 @@ def turn(name: str, net: str, folder: str, env: dict[str, str]) -> dict[str, Any
     }
 
 
-def output(arguments: Sequence[str], env: dict[str, str]) -> str:
+def output(arguments: Sequence[str], env: dict[str, str], cwd: Path) -> str:
     """The last line that a Python process prints; raises PeerError where it fails."""
-    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, env=env, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, *arguments], cwd=cwd, env=env, capture_output=True, text=True)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise PeerError(f"its process ended with status {done.returncode}: {last[:300]}")
@@ -111,9 +111,9 @@ def used() -> float:
     return children.ru_utime + children.ru_stime + time.process_time()
 
 
-def child(name: str, net: str, folder: str) -> int:
+def child(name: str, net: str, images: str) -> int:
     """The process that is measured: read the images, build the network, train for an epoch."""
-    x, t = np.load(f"{folder}/x.npy"), np.load(f"{folder}/t.npy")
+    x, t = np.load(f"{images}/x.npy"), np.load(f"{images}/t.npy")
     build(name, Task(NETS[net], start(NETS[net]), x, t)).run(1)
     stop = time.monotonic()  # the clock of the machine, which the parent reads as well
     print(json.dumps({"end": stop, "peak": peak(), "blas": machine.blas()}))

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from .peers import MINIBP, PEERS, PYTORCH
+from .peers import MINIBP, PEERS, PYTORCH, kind, label
 from .ratios import LIMIT, by_round, digits, dropped, fastest, ratio, spread
 
 Results = dict[str, dict[str, dict[str, Any]]]  # net, peer -> {"turns": [...]} or {"error": "..."}
-LABELS = {name: spec.label for name, spec in PEERS.items()}
+NO_LABELS: Mapping[str, str] = {}
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -35,8 +35,9 @@ def header(about: dict[str, str], blas: Sequence[str]) -> str:
 
 
 def measured(results: Results) -> list[str]:
-    """The peers, in the order of their list."""
-    return [name for name in PEERS if any(name in peers for peers in results.values())]
+    """The peers, in the order of their list; versions of one come after it."""
+    found = dict.fromkeys(name for peers in results.values() for name in peers)
+    return sorted(found, key=lambda name: ([*PEERS].index(kind(name)), "@" in name))
 
 
 def per_net(results: Results, first: str, rows: Mapping[str, Callable[[dict[str, Any]], str]]) -> str:
@@ -49,24 +50,24 @@ def all_of(results: Results) -> list[dict[str, Any]]:
     return [peer for peers in results.values() for peer in peers.values()]
 
 
-def absolute(results: Results, labels: Mapping[str, str] = LABELS, unit: float = 1e6) -> str:
+def absolute(results: Results, labels: Mapping[str, str] = NO_LABELS, unit: float = 1e6) -> str:
     """Median times, in microseconds unless told otherwise."""
-    rows = {labels.get(name, LABELS[name]): partial(time, name=name, unit=unit) for name in measured(results)}
+    rows = {label(name, labels): partial(time, name=name, unit=unit) for name in measured(results)}
     return per_net(results, "median", rows)
 
 
-def relative(results: Results, base: str, labels: Mapping[str, str] = LABELS) -> str:
+def relative(results: Results, base: str, labels: Mapping[str, str] = NO_LABELS) -> str:
     """Every peer's time over that of `base`, round by round; and how far `base` is above the floor."""
     found = measured(results)
     rows: dict[str, Callable[[dict[str, Any]], str]] = {
-        labels.get(name, LABELS[name]): partial(compared, name=name, base=base)
+        label(name, labels): partial(compared, name=name, base=base)
         for name in found if name not in (*MINIBP, "floor")
     }  # fmt: skip
     if len([name for name in found if name in PYTORCH]) > 1:
         rows["PyTorch, its best of these"] = partial(best, base=base)
     if "floor" in found:
         rows["over the floor"] = partial(compared, name=base, base="floor")
-    return per_net(results, f"{labels.get(base, LABELS[base])} = 1", rows)
+    return per_net(results, f"{label(base, labels)} = 1", rows)
 
 
 def time(peers: dict[str, Any], name: str, unit: float) -> str:

@@ -2,6 +2,7 @@
 
     python -m benchmarks.train_step --json results.json
     python -m benchmarks.train_step --nets a d --peers minibp floor jax-scan --rounds 5
+    python -m benchmarks.train_step --peers minibp minibp@../old
     python -m benchmarks.train_step --own-settings
 
 A step is gathering a batch of uint8 images, forward, loss, backward and update. Each peer has a process of its own;
@@ -15,13 +16,14 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from . import rounds, tables
 from .machine import about
 from .nets import NETS, ROWS, task
-from .peers import MINIBP, PEERS, missing
+from .peers import MINIBP, PEERS, kind, missing, peer_name, revision
 from .peers.arrays import Naive
 from .ratios import TOLERANCE, deviation
 from .rounds import DisagreementError, Worker
@@ -41,7 +43,9 @@ def parser(description: str, peers: list[str]) -> argparse.ArgumentParser:
     """The options that the scripts share."""
     p = argparse.ArgumentParser(description=description)
     p.add_argument("--nets", nargs="+", default=list(NETS), choices=list(NETS), help="default: all")
-    p.add_argument("--peers", nargs="+", default=peers, choices=peers, help="default: all")
+    named = partial(peer_name, known=peers)
+    known = f"default: all, that is {', '.join(peers)}; minibp@FOLDER is another checkout of the project"
+    p.add_argument("--peers", nargs="+", default=peers, metavar="PEER", type=named, help=known)
     p.add_argument("--rounds", type=int, default=11, help="turns of each peer (default: %(default)s)")
     p.add_argument("--rows", type=int, default=ROWS, help="images (default: %(default)s)")
     p.add_argument("--own-settings", action="store_true", help="leave OPENBLAS_CORETYPE and _L2_SIZE as they are")
@@ -66,7 +70,7 @@ def report(options: argparse.Namespace, device: str) -> int:
 
 def head(results: tables.Results) -> dict[str, str]:
     """Print the header; returns what is known about the machine."""
-    found = about()
+    found = about() | {name: revision(name) for name in tables.measured(results) if "@" in name}
     kernels: list[str] = next((peer["blas"] for peer in tables.all_of(results) if "blas" in peer), [])
     print(f"\n{tables.header(found, kernels)}\n")
     return found
@@ -97,7 +101,7 @@ def compare(net: str, peers: Sequence[str], options: argparse.Namespace, device:
     reference = Naive(problem, dtype="float64").losses(order(len(problem.x), problem.net.batch))
 
     def prepare(worker: Worker, name: str) -> dict[str, Any]:
-        found = worker.ask("build", peer=name, net=net, rows=rows, device=device)
+        found = worker.ask("build", peer=kind(name), net=net, rows=rows, device=device)
         losses = worker.ask("losses")["losses"]
         if losses is not None:
             found["deviation"] = agreement(deviation(losses, reference), TOLERANCE, "losses")

@@ -1,6 +1,7 @@
 """The benchmarks: what is compared, what is dropped and refused, and that every script runs. No time is asserted."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import minibp
 from benchmarks import gpu, inference, launches, nets, startup, train_step
 from benchmarks.machine import others
-from benchmarks.peers import PEERS, build
+from benchmarks.peers import PEERS, ROOT, build
 from benchmarks.peers.arrays import Naive
 from benchmarks.ratios import by_round, deviation, fastest, ratio, spread
 from benchmarks.rounds import PeerError, Worker, environment, take_turns
@@ -200,6 +201,55 @@ def test_an_absent_peer_is_skipped_by_name(capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert "torch is not installed, torch-eager is skipped" in printed
     assert "| NumPy that allocates |" in printed
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """Another checkout, whose minibp leaves a file behind when it is imported."""
+    for name in ("minibp", "benchmarks"):
+        shutil.copytree(ROOT / name, tmp_path / "other" / name, ignore=shutil.ignore_patterns("__pycache__", "results"))
+    init = tmp_path / "other" / "minibp" / "__init__.py"
+    init.write_text(f"{init.read_text(encoding='utf-8')}\nopen('imported', 'w').close()\n", encoding="utf-8")
+    return tmp_path / "other"
+
+
+def test_two_versions_of_minibp_are_compared_in_one_run(checkout, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    assert train_step.main(["--smoke", "--nets", "a", "--peers", "minibp-core@other", "minibp-core"]) == 0
+    assert (checkout / "imported").exists()
+    printed = capsys.readouterr().out
+    rows = [line for line in printed.splitlines() if line.startswith("| minibp, the core alone")]
+    assert [row.split("|")[1].strip() for row in rows] == [
+        "minibp, the core alone", "minibp, the core alone @other", "minibp, the core alone = 1",
+        "minibp, the core alone @other",
+    ]  # fmt: skip
+    assert "minibp-core@other of no known revision" in printed
+
+
+def test_startup_runs_the_code_of_the_other_version(checkout, capsys):
+    pytest.importorskip("resource")
+    assert startup.main(["--smoke", "--peers", f"minibp-core@{checkout}"]) == 0
+    assert (checkout / "imported").exists()
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("torch", "'torch' is not a peer: choose from minibp, minibp-core, floor, "),
+    ("naive@.", "'naive@.' is not a peer: choose from"),
+    ("minibp@nowhere", "nowhere is not a checkout of minibp with its benchmarks"),
+])  # fmt: skip
+def test_a_peer_that_does_not_exist_is_refused(name, message, capsys):
+    with pytest.raises(SystemExit):
+        train_step.main(["--smoke", "--peers", name])
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_from_which_python_does_not_import_is_refused(checkout, capsys):
+    (checkout / "minibp").rename(checkout / "elsewhere")
+    (checkout / "minibp").symlink_to(ROOT / "minibp")
+    with pytest.raises(SystemExit):
+        train_step.main(["--smoke", "--peers", f"minibp@{checkout}"])
+    assert "Python imports minibp from" in capsys.readouterr().err
 
 
 def test_inference_compares_many_images_and_one(capsys):

@@ -1,10 +1,19 @@
-"""The peers: which there are, what each needs, and what the harness asks of one."""
+"""The peers: which there are, what each needs, and what the harness asks of one.
+
+A peer is called by its name in `PEERS`. `minibp@FOLDER` and `minibp-core@FOLDER` are those of another checkout of the
+project, which runs its own code.
+"""
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import importlib.util
-from collections.abc import Mapping
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -72,9 +81,61 @@ MINIBP = ("minibp", "minibp-core")
 PYTORCH = ("torch-eager", "torch-fused", "torch-compile")
 
 
+ROOT = Path(__file__).parent.parent.parent
+
+
+def kind(name: str) -> str:
+    """The name in `PEERS`: that of minibp@FOLDER is minibp."""
+    return name.partition("@")[0]
+
+
+def folder(name: str) -> Path:
+    """The checkout whose code a peer runs."""
+    return Path(name.partition("@")[2]).resolve() if "@" in name else ROOT
+
+
+def label(name: str, labels: Mapping[str, str] = MappingProxyType({})) -> str:
+    """What a peer is called in tables, with its folder if it has one."""
+    _, at, place = name.partition("@")
+    return labels.get(kind(name), PEERS[kind(name)].label) + (f" {at}{place}" if at else "")
+
+
+def peer_name(text: str, known: Sequence[str]) -> str:
+    """The name of a peer, for argparse, which shows why another is refused."""
+    if kind(text) not in known or ("@" in text and kind(text) not in MINIBP):
+        names = ", ".join([*known, *(f"{name}@FOLDER" for name in MINIBP if name in known)])
+        raise argparse.ArgumentTypeError(f"{text!r} is not a peer: choose from {names}")
+    if "@" in text:
+        place = folder(text)
+        if not (place / "benchmarks" / "worker.py").is_file() or not (place / "minibp").is_dir():
+            raise argparse.ArgumentTypeError(f"{text}: {place} is not a checkout of minibp with its benchmarks")
+        imported = imported_from(place)
+        if imported != place / "minibp":
+            raise argparse.ArgumentTypeError(f"{text}: Python imports minibp from {imported}, not from {place}")
+    return text
+
+
+def imported_from(place: Path) -> Path:
+    """The folder of the minibp that a process started in this folder imports."""
+    code = "import importlib.util; print(importlib.util.find_spec('minibp').origin)"
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=place, env=env, capture_output=True, text=True, check=True)
+    return Path(done.stdout.strip()).resolve().parent
+
+
+def revision(name: str) -> str:
+    """The git revision of a peer's folder, as far as git tells it."""
+    command = ["git", "-C", str(folder(name)), "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "of no known revision"
+    return done.stdout.strip()
+
+
 def missing(name: str) -> list[str]:
     """The packages that a peer needs and that are not installed."""
-    return [package for package in PEERS[name].needs if importlib.util.find_spec(package) is None]
+    return [package for package in PEERS[kind(name)].needs if importlib.util.find_spec(package) is None]
 
 
 def build(name: str, task: Task, device: str = "cpu") -> Any:
