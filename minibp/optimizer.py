@@ -119,6 +119,11 @@ class Optimizer:
         """Its numbers besides the learning rate, by the names of the attributes."""
         return {name: getattr(self, name) for name in checked_names(type(self), Number)}
 
+    def __repr__(self) -> str:
+        lr = self.schedule.lr if type(self.schedule) is Constant else self.schedule
+        numbers = {"lr": lr} | {name: value for name, value in self.config().items() if value}
+        return f"{type(self).__name__}(net, {', '.join(f'{name}={value!r}' for name, value in numbers.items())})"
+
     def refuse_conflict(self, name: str, value: Any) -> None:
         """Refuse, by an ArgumentError, a number that is in its range but does not fit the others."""
 

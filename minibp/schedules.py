@@ -7,6 +7,7 @@ A step is one batch: an epoch has ``math.ceil(len(dataset) / batch_size)`` of th
 from __future__ import annotations
 
 import math
+from inspect import signature
 from typing import Any
 
 from .base import BestSoFar, Checked, at_least_one, at_least_zero, number
@@ -18,6 +19,10 @@ class Schedule:
 
     def __call__(self, step: int) -> float:
         raise NotImplementedError
+
+    def __repr__(self) -> str:
+        names = [name for name in signature(type(self)).parameters if hasattr(self, name)]
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
 
 def _schedule(name: str, value: Any) -> Schedule:

@@ -116,9 +116,9 @@ def test_index_that_picks_nothing_is_refused(index):
 @pytest.mark.parametrize(
     ("x", "t", "text"),
     [
-        (np.zeros((2, 4, 8), "u1"), np.array([0, 9]), "Dataset(2 samples, x (4, 8) uint8, t int64 labels 0..9)"),
-        (np.zeros((1, 2)), np.ones((1, 5), "f4"), "Dataset(1 samples, x (2,) float64, t (5,) float32)"),
-        (np.zeros((1, 2)), np.ones(1), "Dataset(1 samples, x (2,) float64, t float64 numbers)"),
+        (np.zeros((2, 4, 8), "u1"), np.array([0, 9]), "Dataset(x=uint8[2, 4, 8], t=int64[2], labels=0..9)"),
+        (np.zeros((1, 2)), np.ones((1, 5), "f4"), "Dataset(x=float64[1, 2], t=float32[1, 5])"),
+        (np.zeros((1, 2)), np.ones(1), "Dataset(x=float64[1, 2], t=float64[1])"),
     ],
 )
 def test_repr_says_what_is_in_it(x, t, text):
@@ -512,8 +512,8 @@ def test_what_is_used_is_what_was_checked_whatever_happens_to_the_file(small, mo
 
 def test_mnist_is_read_and_checked(mnist_directory):
     train, test = data.mnist(mnist_directory)
-    assert repr(train) == "Dataset(60000 samples, x (28, 28) uint8, t uint8 labels 0..9)"
-    assert repr(test) == "Dataset(10000 samples, x (28, 28) uint8, t uint8 labels 0..9)"
+    assert repr(train) == "Dataset(x=uint8[60000, 28, 28], t=uint8[60000], labels=0..9)"
+    assert repr(test) == "Dataset(x=uint8[10000, 28, 28], t=uint8[10000], labels=0..9)"
     assert train.t[:5].tolist() == [5, 0, 4, 1, 9]
 
 

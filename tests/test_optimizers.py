@@ -8,6 +8,7 @@ from arrays import assert_close, assert_equal, host
 from hypothesis import given
 from hypothesis import strategies as st
 
+import minibp
 from minibp import SGD, AdaGrad, Adam, AdamW, Dense, Network, QuadraticLoss, RMSProp, Tanh
 from minibp.errors import ArgumentError, UnknownNameError
 from minibp.optimizers import OPTIMIZERS, by_name
@@ -362,3 +363,16 @@ def test_nesterov_without_momentum_is_refused():
 def test_unknown_name_is_told_which_there_are():
     with pytest.raises(UnknownNameError, match="unknown optimizer 'sdg': choose one of sgd, rmsprop, adagrad, adam, "):
         by_name("sdg")
+
+
+@pytest.mark.parametrize(("make", "text"), [
+    (lambda net: SGD(net), "SGD(net, lr=0.1)"),
+    (lambda net: SGD(net, 0.2, momentum=0.9, nesterov=True), "SGD(net, lr=0.2, momentum=0.9, nesterov=True)"),
+    (lambda net: AdamW(net), "AdamW(net, lr=0.001, weight_decay=0.01, beta1=0.9, beta2=0.999, eps=1e-08)"),
+    (lambda net: SGD(net, Step(0.1, 10), clip_norm=1), "SGD(net, lr=Step(lr=0.1, every=10, factor=0.1), clip_norm=1.0)"),
+])  # fmt: skip
+def test_a_repr_is_the_code_that_makes_it(make, text):
+    net = Network([Dense(3, 2)], QuadraticLoss())
+    optimizer = make(net)
+    assert repr(optimizer) == text
+    assert repr(eval(text, vars(minibp) | {"net": net, "Step": Step})) == text

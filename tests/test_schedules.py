@@ -129,3 +129,10 @@ def test_plateau_does_not_cut_below_the_least(lr, expected):
 def test_numbers_out_of_range_are_refused(make, message):
     with pytest.raises(ArgumentError, match=message):
         make()
+
+
+def test_a_repr_is_the_code_that_makes_it():
+    schedule = Warmup(Cosine(0.1, steps=100), steps=5)
+    assert repr(schedule) == "Warmup(then=Cosine(lr=0.1, steps=100, end=0.0), steps=5)"
+    assert repr(ReduceOnPlateau(0.1)) == "ReduceOnPlateau(lr=0.1, factor=0.1, patience=10, least=0.0)"
+    assert repr(eval(repr(schedule))) == repr(schedule)

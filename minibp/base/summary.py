@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
 HEAD = ("", "layer", "output", "parameters")
@@ -20,6 +19,8 @@ def summary_text(net: Any) -> str:
 
 def summary_html(net: Any) -> str:
     """The same as a table of HTML, for notebooks."""
+    from html import escape  # here, not above: few need it, and it is slow to import
+
     align = ("right", "left", "left", "right")
 
     def line(cells: tuple[str, ...], tag: str = "td") -> str:

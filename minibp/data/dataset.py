@@ -69,13 +69,9 @@ class Dataset:
         return part
 
     def __repr__(self) -> str:
-        if self.t.ndim == 2:
-            kind = f"{self.t.shape[1:]} {self.t.dtype}"
-        elif self.t.dtype.kind == "f":
-            kind = f"{self.t.dtype} numbers"
-        else:
-            kind = f"{self.t.dtype} labels {self.t.min()}..{self.t.max()}"
-        return f"Dataset({len(self)} samples, x {self.x.shape[1:]} {self.x.dtype}, t {kind})"
+        x, t = (f"{array.dtype}[{', '.join(map(str, array.shape))}]" for array in (self.x, self.t))
+        labels = f", labels={self.t.min()}..{self.t.max()}" if self.t.ndim == 1 and self.t.dtype.kind != "f" else ""
+        return f"Dataset(x={x}, t={t}{labels})"
 
 
 class Splits(NamedTuple):
