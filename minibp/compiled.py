@@ -1,8 +1,8 @@
-"""The formulas as compiled loops: one pass over memory where NumPy takes two to ten. Needs the extra `fast` (numba).
+"""The formulas as compiled loops: one pass over memory where NumPy needs two to ten. Needs the extra `fast` (numba).
 
-Each does, element by element, what the formula of its class does, in the same order and without reassociation or fused
-multiply-add: so the results are the same to the bit (a test holds that), and nothing depends on whether, or from when
-on, they are used. Layers and losses that are not named here, and subclasses, run their formulas.
+A loop computes, element by element, what the formula of its class computes, in the same order, without reassociation
+or fused multiply-add. So the results are the same to the bit (a test holds that), and it does not matter whether or
+when the loops are used. Layers and losses that have no loop here, and subclasses, run their formulas.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from .layers import Dense, ReLU, Sigmoid, Tanh
 from .losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 
 if getattr(numba.config, "DISABLE_JIT", 0):  # set when numba is imported, which mypy does not see
-    raise ImportError("numba compiles nothing while NUMBA_DISABLE_JIT is set")
+    raise ImportError("numba does not compile while NUMBA_DISABLE_JIT is set")
 
-# error_model "numpy": no check for division by zero, which would keep the loop from being vectorized, and 12 times
-# slower. One thread: a second one would fight with those of the BLAS.
+# error_model "numpy" omits the check for division by zero, which would prevent vectorization and make loops 12 times
+# slower. One thread only: a second one would compete with those of the BLAS.
 compiled = numba.njit(error_model="numpy", cache=True)
 
 
-def use(parts: Iterable[Module]) -> None:
-    """Let these layers and losses run the loops in place of the formulas that they stand for."""
-    for part in parts:
-        part.use_loops(FORMULAS.get(type(part), {}))
-        if isinstance(part, Loss) and type(part).one_hot is Loss.one_hot:
-            part.use_loops({"one_hot": one_hot})
+def use(modules: Iterable[Module]) -> None:
+    """Let these layers and losses run loops in place of their formulas, where there are loops."""
+    for module in modules:
+        module.use_loops(FORMULAS.get(type(module), {}))
+        if isinstance(module, Loss) and type(module).one_hot is Loss.one_hot:
+            module.use_loops({"one_hot": one_hot})
 
 
 def works() -> None:
-    """Raise an error where numba cannot compile: it may not fit this NumPy."""
+    """Raise an error if numba cannot compile, because it does not fit this NumPy."""
     one = np.ones(1, "float32")
     sgd(one, one, one[0])
 
@@ -106,17 +106,17 @@ def gather_scaled(x: Any, rows: Any, scale: Any, out: Any) -> None:
 
 # ---- layers: formula and gradient of a batch, see layers.py
 #
-# Narrow arrays, which lie column by column (see part.py), are left to the formulas; but for the softmax, which has few
-# columns as a rule, and whose sums must be added up in NumPy's order.
+# Narrow arrays, which are stored column by column (see base/module.py), are left to the formulas. The exception is
+# softmax, which usually has few columns; its loops add up sums in NumPy's order.
 
 
 def in_rows(y: Array) -> bool:
-    """Whether this is a batch of rows that lie one after the other."""
+    """Whether this is a batch stored row by row."""
     return y.ndim == 2 and y.flags.c_contiguous
 
 
 def gradient(cls: type[Layer], loop: Callable[..., None]) -> Callable[..., Array]:
-    """The gradient of an activation by a loop over (dy, y, dx)."""
+    """The gradient of an activation as a loop over (dy, y, dx)."""
 
     def run(layer: Layer, dy: Array) -> Array:
         if not in_rows(layer.y):
@@ -240,7 +240,7 @@ def _shifted(x: Any, t: Any, y: Any, row: Any, score: Any) -> None:
         for i in range(n):
             y[i, j] = x[i, j] - row[i, 0]
             part = t[i, j] * y[i, j]
-            score[i, 0] += part if part < zero else zero  # 0 · -∞ is NaN, here 0
+            score[i, 0] += part if part < zero else zero  # 0 · -∞ is NaN, and counts as 0
 
 
 @compiled
@@ -277,8 +277,8 @@ def _scaled_difference(y: Any, t: Any, inv_n: Any, dx: Any) -> None:
             dx[i, j] = (y[i, j] - t[i, j]) * inv_n[()]
 
 
-def merged_gradient(loss: Any) -> Array:
-    """dx = (y - t) / N, of a merged loss."""
+def fused_gradient(loss: Any) -> Array:
+    """dx = (y - t) / N, of a fused loss."""
     if in_rows(loss.dx):
         return type(loss).gradient(loss)
     _scaled_difference(loss.y, loss.t, loss.inv_n, loss.dx)
@@ -290,6 +290,6 @@ FORMULAS: dict[type[Module], dict[str, Callable[..., Array]]] = {
     ReLU: {"formula": relu, "gradient": gradient(ReLU, _relu_gradient)},
     Sigmoid: {"formula": sigmoid, "gradient": gradient(Sigmoid, _sigmoid_gradient)},
     Tanh: {"gradient": gradient(Tanh, _tanh_gradient)},
-    SoftmaxCrossEntropy: {"formula": softmax_cross_entropy, "gradient": merged_gradient},
-    SigmoidCrossEntropy: {"gradient": merged_gradient},
+    SoftmaxCrossEntropy: {"formula": softmax_cross_entropy, "gradient": fused_gradient},
+    SigmoidCrossEntropy: {"gradient": fused_gradient},
 }

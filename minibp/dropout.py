@@ -1,4 +1,4 @@
-"""Dropout: in training, each value is left out by chance."""
+"""Dropout: in training, values are set to zero at random."""
 
 from __future__ import annotations
 
@@ -8,36 +8,31 @@ import numpy as np
 
 from .base import Array, Checked, Layer, Shape, Workspace, at_least_zero, fraction
 
-ROUNDS = (16, 0x21F0AAAD), (15, 0xD35A2D97)  # of lowbias32: a shift and a multiplier
-LAST = 15  # its last shift
+ROUNDS = (16, 0x21F0AAAD), (15, 0xD35A2D97)  # lowbias32: a shift and a multiplier for each round
+LAST = 15  # and its last shift
 
 
 class Dropout(Layer):
-    """Inverted dropout, y = x m / (1 - rate), with m = 0 by chance `rate` and else 1; in use y = x.
+    """Inverted dropout, y = x m / (1 - rate), where m is 0 with probability `rate` and else 1; at inference y = x.
 
-    Srivastava et al., 2014; divided in training already, so that nothing is left to do in use.
+    Srivastava et al., 2014. The division in training leaves nothing to do at inference.
 
-    The mask is no state that runs on, but a function of (seed, place of the layer, step, index): the same on every
-    array library, and a run that is resumed needs only the step. It is a hash of the index, "lowbias32" (Wellons,
-    2018), keyed twice; the keys are the same hash of seed, place and step.
+    The mask is a function of (seed, index of the layer, step, number of the element). So it is the same on every array
+    library, and a training that is resumed needs only the step. It is a hash of the element's number, "lowbias32"
+    (Wellons, 2018), with two keys, which are the same hash of seed, index and step.
 
     Parameters
     ----------
     rate : float
-        Share of the values that is left out, in [0, 1). 0.5 for hidden layers and 0.2 for inputs are usual.
+        The fraction of values that are set to zero, in [0, 1). 0.5 for hidden layers and 0.2 for inputs are usual.
     seed : int, optional
-        Draws the masks. Without it a network draws one from its own seed.
-
-    Raises
-    ------
-    ArgumentError
-        If rate lies outside [0, 1), or seed is no integer of at least 0.
+        Draws the masks. Without it, a network draws a seed from its own.
     """
 
     gives = "its input"
     rate: Any = Checked(fraction)
     seed: Any = Checked(lambda name, value: None if value is None else at_least_zero(name, value))
-    step: Any = Checked(at_least_zero)  # how many masks were drawn
+    step: Any = Checked(at_least_zero)  # the number of masks drawn so far
 
     def __init__(self, rate: float, seed: int | None = None):
         self.rate, self.seed, self.step = rate, seed, 0
@@ -59,7 +54,7 @@ class Dropout(Layer):
             return x
         if self.seed is None:
             self.initialize(np.random.default_rng())
-        self.__dict__["step"] += 1  # past the check of assignments, which this is none of
+        self.__dict__["step"] += 1  # not an assignment by a user: no check
         kept = self.xp.greater_equal(self.draw(), np.uint32(self.rate * 2**32), out=self.kept)
         mask = self.xp.multiply(kept, 1 / (1 - self.rate), out=self.mask)
         return self.xp.multiply(x, mask, out=self.y)
@@ -69,7 +64,7 @@ class Dropout(Layer):
         return self.xp.multiply(dy, self.mask, out=self.dx) if self.training else dy
 
     def draw(self) -> Array:
-        """32 random bits for each value of this step."""
+        """32 random bits for each element, for this step."""
         xp, shifted = self.xp, self.shifted
         assert self.seed is not None
         first, second = (key(start, self.seed, self.index, self.step) for start in (0, 1))
@@ -77,21 +72,21 @@ class Dropout(Layer):
         for shift, multiplier in ROUNDS:
             h ^= xp.right_shift(h, np.uint32(shift), out=shifted)
             h *= np.uint32(multiplier)
-            h ^= np.uint32(second)  # two keys: else the masks of two steps would be shifted copies of each other
+            h ^= np.uint32(second)  # without a second key, the masks of two steps would be shifted copies
         h ^= xp.right_shift(h, np.uint32(LAST), out=shifted)
         return h
 
 
 def key(start: int, seed: int, index: int, step: int) -> int:
-    """32 bits that these numbers make, chained by the hash."""
-    h = hashed(start + seed)
+    """32 bits from these numbers, chained by the hash."""
+    h = lowbias32(start + seed)
     while seed := seed >> 32:  # a long seed, word by word
-        h = hashed(h + seed)
-    return hashed(hashed(h + index) + step)
+        h = lowbias32(h + seed)
+    return lowbias32(lowbias32(h + index) + step)
 
 
-def hashed(number: int) -> int:
-    """What `Dropout.draw` does to each of its values, without a second key, to the last 32 bits of a number."""
+def lowbias32(number: int) -> int:
+    """lowbias32 of the last 32 bits of a number: `Dropout.draw` for one value, without the second key."""
     h = number % 2**32
     for shift, multiplier in ROUNDS:
         h = (h ^ h >> shift) * multiplier % 2**32

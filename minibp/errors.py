@@ -1,6 +1,6 @@
 """Every error minibp raises on purpose: one tree, so that one `except MinibpError` catches them all.
 
-Each also inherits from the built-in exception a Python programmer would expect there.
+Each also derives from the built-in exception that a Python programmer would expect.
 A message says what was received, what was expected, and what to do.
 """
 
@@ -10,71 +10,71 @@ class MinibpError(Exception):
 
 
 class ArgumentError(MinibpError, ValueError):
-    """An argument is outside its range, or arguments contradict each other."""
+    """An argument is outside its range, or two arguments contradict each other."""
 
 
 class UnknownNameError(ArgumentError):
-    """A name (of a model, an optimizer, a backend, ...) that does not exist; the message lists those that do."""
+    """A name (of a model, an optimizer, a backend, ...) does not exist; the message lists those that do."""
 
     def __init__(self, kind: str, name: object, known: "list[str] | tuple[str, ...]"):
         super().__init__(f"unknown {kind} {name!r}: choose one of {', '.join(map(str, known))}")
 
 
 class ShapeError(MinibpError, ValueError):
-    """Arrays or layers whose shapes do not fit together."""
+    """The shapes of arrays or layers do not fit together."""
 
 
 class InputError(MinibpError, ValueError):
-    """Inputs x that cannot be used: empty, of a wrong type, or with NaN or infinity in them."""
+    """Inputs x cannot be used: they are empty, have the wrong type, or hold NaN or infinity."""
 
 
 class TargetError(MinibpError, ValueError):
-    """Targets t that do not fit the inputs, the number of outputs or the loss."""
+    """Targets t do not fit the inputs, the number of outputs or the loss."""
 
 
 class StateError(MinibpError, RuntimeError):
-    """A call that is right in itself, but not now: `backward` before `forward`, a layer that is already in use."""
+    """A call that is not possible now: `backward` before `forward`, a layer that already belongs to a network."""
 
 
 class DivergenceError(MinibpError, ArithmeticError):
-    """A loss, a weight or an output is NaN or infinite: a training has diverged, or numbers were too large."""
+    """A loss, a weight or an output is NaN or infinite: the training has diverged, or numbers were too large."""
 
 
 class BackendError(MinibpError, RuntimeError):
-    """The array library asked for cannot be used on this machine."""
+    """The requested array library cannot be used on this machine."""
 
 
 class MissingExtraError(MinibpError, ImportError):
-    """An optional package is not installed; the message names it, and the extra that brings it."""
+    """An optional package is not installed; the message names it and the extra that installs it."""
 
     def __init__(self, package: str, extra: str, purpose: str):
-        cure = f"pip install {package} (minibp's extra {extra!r} brings it)"  # not minibp[...], for it is in no index
+        cure = f"pip install {package} (minibp's extra {extra!r} installs it)"  # not minibp[...]: it is not on PyPI
         super().__init__(f"{purpose} needs {package}, which is not installed: {cure}")
 
 
 class CheckpointError(MinibpError, ValueError):
-    """A checkpoint of another training than the one that is to go on; the message lists what differs."""
+    """A checkpoint belongs to another training; the message lists what differs."""
 
 
 class CheckpointWarning(UserWarning):
-    """A checkpoint was damaged, so that the one before was taken, or could not be written; the training goes on."""
+    """A checkpoint was damaged, so the one before is used, or it could not be written. The training goes on."""
 
 
 class DataError(MinibpError):
-    """Base of the errors of data files."""
+    """Base of all errors about data files."""
 
 
 class FileFormatError(DataError, ValueError):
-    """A file that is not what its name says: truncated, of the wrong kind, or a web page saved as data."""
+    """A file cannot be read: it is truncated, of the wrong format, or a web page saved under its name."""
 
 
 class OtherFileError(FileFormatError):
-    """A file that is whole, but of another kind or a later version than is read here; nothing is written over it."""
+    """A file is intact but of another kind or a later version. It is never overwritten."""
 
 
 class ChecksumError(DataError, ValueError):
-    """A file whose contents are not the published ones."""
+    """The contents of a file are not the published ones."""
 
 
 class DownloadError(DataError, OSError):
-    """No mirror could be reached, and the files are not on this machine."""
+    """The files are not on this machine, and no mirror delivered them."""

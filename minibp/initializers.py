@@ -1,8 +1,8 @@
-"""How weights start: small objects that draw an array, `start(shape, rng)`.
+"""Initial weights: an initializer is called as ``initializer(shape, rng)`` and returns an array.
 
-The spread is chosen so that signals neither grow nor fade from layer to layer. It depends on the fan-in, the number
-of inputs of a unit (rows of W), and the fan-out, the number of units it feeds (columns of W). All draws are made on
-the host in float64, so that every backend and dtype starts from the same numbers.
+The variance is chosen so that signals neither grow nor fade from layer to layer. It depends on the fan-in, the number
+of inputs of a unit (rows of W), and the fan-out, the number of units it feeds (columns of W). All numbers are drawn on
+the host in float64, so that every backend and dtype starts from the same values.
 """
 
 from __future__ import annotations
@@ -18,13 +18,7 @@ Shape = tuple[int, ...]
 
 
 class Constant:
-    """Every value the same.
-
-    Raises
-    ------
-    ArgumentError
-        If value is no finite number.
-    """
+    """The same finite value everywhere."""
 
     def __init__(self, value: float):
         self.value = number("Constant: value", value, -math.inf)
@@ -34,27 +28,21 @@ class Constant:
 
 
 class Zeros(Constant):
-    """All zeros: right for biases. As weights of a hidden layer they keep its units alike for ever."""
+    """Zeros, for biases. As weights of a hidden layer they would keep all its units the same."""
 
     def __init__(self) -> None:
         self.value = 0.0
 
 
 class Ones(Constant):
-    """All ones: the scale of a normalization starts so."""
+    """Ones, for the scale of a normalization."""
 
     def __init__(self) -> None:
         self.value = 1.0
 
 
 class Normal:
-    """Normal distribution of mean 0 and this standard deviation.
-
-    Raises
-    ------
-    ArgumentError
-        If std is no finite number of at least 0.
-    """
+    """Normal distribution with mean 0 and this standard deviation, which is at least 0."""
 
     def __init__(self, std: float = 1.0):
         self.std = number("Normal: std", std)
@@ -64,54 +52,34 @@ class Normal:
 
 
 class Scaled:
-    """Base of those whose variance follows from the fan-in and the fan-out of a weight matrix (I, O)."""
+    """Base of the initializers whose variance follows from fan-in and fan-out of a weight matrix (I, O)."""
 
     def variance(self, fan_in: int, fan_out: int) -> float:
         """Variance of each weight."""
         raise NotImplementedError
 
     def std(self, shape: Shape) -> float:
-        """Standard deviation of each weight.
-
-        Raises
-        ------
-        ArgumentError
-            If the shape is not that of a weight matrix, with two dimensions or more.
-        """
+        """Standard deviation of each weight; an ArgumentError if the shape has fewer than two dimensions."""
         if len(shape) < 2:
             raise ArgumentError(
                 f"{type(self).__name__} needs a weight matrix (inputs, outputs), received shape {shape}; "
-                "start biases with Zeros(), Constant(value) or Normal(std)"
+                "for biases use Zeros(), Constant(value) or Normal(std)"
             )
         return math.sqrt(self.variance(shape[0], shape[-1]))
 
 
 class ScaledUniform(Scaled):
-    """Uniform on (-limit, limit); limit = sqrt(3 variance), since a uniform's variance is limit² / 3."""
+    """Uniform on (-limit, limit) with limit = sqrt(3 variance), because its variance is limit² / 3."""
 
     def __call__(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
-        """Draw weights.
-
-        Raises
-        ------
-        ArgumentError
-            If the shape is not that of a weight matrix, with two dimensions or more.
-        """
         limit = math.sqrt(3) * self.std(shape)
         return rng.uniform(-limit, limit, shape)
 
 
 class ScaledNormal(Scaled):
-    """Normal of mean 0 (not truncated)."""
+    """Normal with mean 0, not truncated."""
 
     def __call__(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
-        """Draw weights.
-
-        Raises
-        ------
-        ArgumentError
-            If the shape is not that of a weight matrix, with two dimensions or more.
-        """
         return rng.normal(0, self.std(shape), shape)
 
 
@@ -123,7 +91,7 @@ class Glorot(Scaled):
 
 
 class He(Scaled):
-    """Variance 2 / fan-in, for ReLU and its kin, which let half of the signal through (He et al., 2015)."""
+    """Variance 2 / fan-in, for ReLU and its variants, which pass half of the signal (He et al., 2015)."""
 
     def variance(self, fan_in: int, fan_out: int) -> float:
         return 2 / fan_in

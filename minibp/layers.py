@@ -1,7 +1,7 @@
-"""Layers: the formulas, and nothing but the formulas.
+"""Layers: the formulas, and nothing else.
 
-x is what a layer is fed, y what it returns, one sample a row; dx, dy, dW stand for ∂C/∂x, ∂C/∂y, ∂C/∂W.
-`out=` writes a result into memory that is already there; `self.y` and `self.dx` are such workspaces.
+x is the input of a layer and y its output, one sample a row. dx, dy, dW stand for ∂C/∂x, ∂C/∂y, ∂C/∂W.
+`out=` writes a result into existing memory, such as the workspaces `self.y` and `self.dx`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,9 @@ class Dense(Layer):
     n_in, n_out : int
         I and O, the numbers of inputs and outputs.
     W, b : initializer or array, optional
-        How they start: GlorotUniform() and Zeros() unless told otherwise, or values of one's own.
+        The initial weights and biases: an initializer, or your own values. Default: GlorotUniform() and Zeros().
     seed : int, optional
-        Draws the start of a layer alone. Without it a network draws from its own seed.
-
-    Raises
-    ------
-    ArgumentError
-        If a number or the seed is outside its range, or W or b are no finite numbers of its shape.
+        Draws the weights of a layer that is used alone. Without it, a network draws them from its seed.
     """
 
     gives = "numbers"
@@ -60,7 +55,7 @@ class Dense(Layer):
         """dW = xᵀ dy,  db = Σₙ dy,  dx = dy Wᵀ."""
         xp = self.xp
         xp.matmul(self.x.T, dy, out=self.dW)
-        xp.dot(self.ones, dy, out=self.db)  # Σₙ, twice as fast as dy.sum(axis=0)
+        xp.dot(self.ones, dy, out=self.db)  # Σₙ dy, twice as fast as dy.sum(axis=0)
         return xp.matmul(dy, self.W.T, out=self.dx) if self.needs_dx else None
 
 
@@ -154,7 +149,7 @@ class ReLU(Layer):
         return super().workspaces(shape) | {"zeros": Workspace(shape, fill=0), "positive": Workspace(shape, bool)}
 
     def formula(self, x: Array) -> Array:
-        return self.xp.maximum(x, self.zeros, out=self.y)  # NumPy is 4 times faster against an array than against 0
+        return self.xp.maximum(x, self.zeros, out=self.y)  # NumPy is 4 times as fast with an array as with 0
 
     def gradient(self, dy: Array) -> Array:
         """dx = dy where x > 0, else 0."""
@@ -163,12 +158,9 @@ class ReLU(Layer):
 
 
 class LeakyReLU(Layer):
-    """Leaky rectifier, y = x where x > 0, else slope x (Maas et al., 2013, whose slope is 0.01).
+    """Leaky rectifier, y = x where x > 0, else slope x (Maas et al., 2013).
 
-    Raises
-    ------
-    ArgumentError
-        If slope lies outside [0, 1).
+    `slope` lies in [0, 1). The default 0.01 is that of the paper.
     """
 
     gives = "numbers"
@@ -199,12 +191,9 @@ class LeakyReLU(Layer):
 
 
 class ELU(Layer):
-    """Exponential linear unit, y = x where x > 0, else α (exp(x) - 1) (Clevert et al., 2016; α = 1 as there).
+    """Exponential linear unit, y = x where x > 0, else α (exp(x) - 1) (Clevert et al., 2016).
 
-    Raises
-    ------
-    ArgumentError
-        If alpha is no finite number of at least 0.
+    `alpha` is at least 0. The default 1 is that of the paper.
     """
 
     gives = "numbers"
@@ -244,7 +233,7 @@ class ELU(Layer):
 class GELU(Layer):
     """Gaussian error linear unit in its tanh form, y = ½ x (1 + tanh u), u = √(2/π) (x + 0.044715 x³).
 
-    Hendrycks & Gimpel, 2016. It stays within 5e-4 of x Φ(x), which needs erf, and NumPy has none.
+    Hendrycks & Gimpel, 2016. It differs from x Φ(x) by less than 5e-4. That form needs erf, which NumPy lacks.
     """
 
     gives = "numbers"

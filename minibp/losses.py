@@ -1,7 +1,7 @@
-"""Losses: the last layer of a network, fed predictions x (N, K) and targets t.
+"""Losses: the formulas. A loss takes predictions x (N, K) and targets t.
 
-The loss of a sample is a sum over its K outputs, the loss of a batch the mean over its N samples; so `gradient`
-carries 1/N. Targets are integer labels (N,), or rows (N, K); with one output, labels 0/1 are the targets themselves.
+The loss of a sample is a sum over its K outputs, the loss of a batch the mean over its N samples, so `gradient`
+contains 1/N. Targets are integer labels (N,) or rows (N, K). With one output, the labels 0 and 1 are the rows.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ class QuadraticLoss(Loss):
 class SoftmaxCrossEntropy(Distribution):
     """Softmax and cross-entropy in one, ℓ = log Σₖ exp(xₖ) - Σₖ tₖ xₖ for logits x.
 
-    Equals CrossEntropy of Softmax, but is exact for logits of any size. Rows of t sum to 1. It is infinite only where a
-    logit whose t is not 0 lies farther below the largest than the largest number of the dtype.
+    Equals CrossEntropy of Softmax, but is exact for logits of any size. Rows of t sum to 1. The loss is infinite only
+    if a logit whose t is not 0 lies below the largest logit by more than the largest number of the dtype.
     """
 
     activation = Softmax
     takes = ("numbers",)
-    advice = "it has its own Softmax(), end the network in the Dense() before"
+    advice = "it contains Softmax(); end the network in the Dense() before"
 
     def formula(self, x: Array, t: Array) -> Array:
         xp, y, row, score = self.xp, self.y, self.row, self.score
-        xp.subtract(x, x.max(axis=1, keepdims=True, out=row), out=y)  # changes nothing, as rows of t sum to 1
+        xp.subtract(x, x.max(axis=1, keepdims=True, out=row), out=y)  # does not change the loss, as rows of t sum to 1
         parts = xp.multiply(t, y, out=self.dx)
-        xp.fmin(parts, self.zero, out=parts)  # 0 · -∞ is NaN, here 0; all others are ≤ 0
+        xp.fmin(parts, self.zero, out=parts)  # 0 · -∞ is NaN, and counts as 0; all others are ≤ 0
         parts.sum(axis=1, keepdims=True, out=score)
         xp.exp(y, out=y)  # the largest exponent is 0: cannot overflow
         y /= y.sum(axis=1, keepdims=True, out=row)  # y = softmax(x)
@@ -61,7 +61,7 @@ class SoftmaxCrossEntropy(Distribution):
 class CrossEntropy(Distribution):
     """Cross-entropy, ℓ = -Σₖ tₖ log xₖ for class probabilities x.
 
-    Probabilities below the smallest normal number of the dtype count as that number, so that log(0) is finite.
+    Probabilities below the smallest normal number of the dtype count as that number, so that the loss is finite.
     """
 
     fuses = Softmax, SoftmaxCrossEntropy
@@ -89,7 +89,7 @@ class SigmoidCrossEntropy(Binary):
 
     activation = Sigmoid
     takes = ("numbers",)
-    advice = "it has its own Sigmoid(), end the network in the Dense() before"
+    advice = "it contains Sigmoid(); end the network in the Dense() before"
 
     def workspaces(self, shape: Shape) -> dict[str, Any]:
         return super().workspaces(shape) | {"e": shape, "part": shape, "positive": shape}
@@ -119,7 +119,7 @@ class SigmoidCrossEntropy(Binary):
 class BinaryCrossEntropy(Binary):
     """Binary cross-entropy, ℓ = -Σₖ [tₖ log xₖ + (1 - tₖ) log(1 - xₖ)] for probabilities x.
 
-    x and 1 - x below the smallest normal number of the dtype count as that number, so that log(0) is finite.
+    x and 1 - x below the smallest normal number of the dtype count as that number, so that the loss is finite.
     """
 
     fuses = Sigmoid, SigmoidCrossEntropy

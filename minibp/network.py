@@ -206,8 +206,8 @@ class Network:
     def prepare_inputs(self, x: Any, first: int = 0) -> Array:
         """Inputs x as the network computes with them: uint8 scaled by 1/255, on its library, in its dtype.
 
-        An InputError or a ShapeError if x cannot be used. `first` is the number of the first sample, for errors, where x
-        is a part of a larger array.
+        An InputError or a ShapeError if x cannot be used. `first` is the number of the first sample, for errors, where
+        x is a part of a larger array.
         """
         x = self._check_inputs(x)
         self.output_size(x.shape)
@@ -247,7 +247,7 @@ class Network:
         return takes if takes == (math.prod(shape[1:]),) else shape[1:]
 
     def output_size(self, shape: Shape) -> int:
-        """K, the number of outputs for inputs of this shape (N, ...); an InputError or ShapeError if they do not fit."""
+        """K, the number of outputs for inputs (N, ...) of this shape; InputError or ShapeError if they do not fit."""
         if len(shape) < 2:
             raise ShapeError(f"x has shape {shape}, expected a batch (N, ...); for one sample give x[None]")
         if shape[0] == 0:

@@ -1,4 +1,4 @@
-"""Normalization: layers that give their inputs mean 0 and variance 1, then a scale γ and a shift β that are learnt."""
+"""Normalization: layers that bring their inputs to mean 0 and variance 1, then scale by γ and shift by β."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from .initializers import Ones, Zeros
 
 
 class Normalization(Layer):
-    """What the two have in common, y = γ x̂ + β with x̂ = (x - μ) / √(σ² + ε).
+    """Base of both, y = γ x̂ + β with x̂ = (x - μ) / √(σ² + ε).
 
-    Shapes: x (N, I), γ and β (I,), y (N, I). γ starts as ones, β as zeros. A number outside its range is an
-    ArgumentError.
+    Shapes: x (N, I), γ and β (I,), y (N, I). γ and β are learned; they start as ones and zeros.
     """
 
     gives = "numbers"
-    axis: int  # over which μ and σ² are taken
+    axis: int  # the axis that μ and σ² are taken over
     eps: Any = Checked(positive)
 
     def __init__(self, n: int, eps: float = 1e-5):
@@ -32,10 +31,10 @@ class Normalization(Layer):
         return super().workspaces(shape) | {"xhat": shape, "part": shape, "mean": one, "var": one, "std": one}
 
     def center(self, x: Array) -> None:
-        """Fill μ and σ² (biased), and leave x - μ in x̂.
+        """Compute μ and σ² (biased), and write x - μ to x̂.
 
-        Counted from the first value on: the sum of a thousand large numbers is off by more than they differ, and a
-        constant feature must give 0.
+        The first value is subtracted before summing. The rounding error in a sum of large numbers can exceed their
+        differences, and a constant feature must give exactly 0.
         """
         xp, count, xhat, mean, var = self.xp, x.shape[self.axis], self.xhat, self.mean, self.var
         first = x[:1] if self.axis == 0 else x[:, :1]
@@ -48,11 +47,11 @@ class Normalization(Layer):
         var /= count
 
     def scaled(self) -> Array:
-        """y, with x - μ in x̂."""
+        """y, from x - μ in x̂."""
         xp, xhat, var = self.xp, self.xhat, self.var
         var += self.eps
         std = xp.sqrt(var, out=self.std)
-        xp.divide(var, std, out=std)  # changes nothing, but makes NaN of infinity: else x̂ would be 0 where σ² overflows
+        xp.divide(var, std, out=std)  # no change, but infinity becomes NaN: else x̂ would be 0 if σ² overflows
         xhat /= std
         y = xp.multiply(xhat, self.gamma, out=self.y)
         y += self.beta
@@ -80,12 +79,7 @@ class LayerNorm(Normalization):
     n : int
         I, the number of values of a sample.
     eps : float, default 1e-5
-        ε, added to the variance so that a constant sample does not divide by zero.
-
-    Raises
-    ------
-    ArgumentError
-        If n is no integer of at least 1, or eps is not above 0.
+        ε, added to the variance against division by zero.
     """
 
     axis = 1
@@ -101,8 +95,8 @@ class LayerNorm(Normalization):
 class BatchNorm(Normalization):
     """Batch normalization: μ and σ² of each of the I values, over the batch (Ioffe & Szegedy, 2015).
 
-    In use (not training) it takes running averages of what it saw in training. A batch of one sample has no
-    variance: its y is β, and the running averages stay as they are.
+    At inference it uses running averages of the μ and σ² seen in training. A batch of one sample has no variance: its
+    y is β, and the running averages do not change.
 
     Parameters
     ----------
@@ -111,12 +105,7 @@ class BatchNorm(Normalization):
     momentum : float, default 0.9
         running ← momentum running + (1 - momentum) batch, as in Chainer and (as 1 - 0.1) in PyTorch.
     eps : float, default 1e-5
-        ε, added to the variance so that a constant value does not divide by zero.
-
-    Raises
-    ------
-    ArgumentError
-        If n is no integer of at least 1, momentum lies outside [0, 1), or eps is not above 0.
+        ε, added to the variance against division by zero.
     """
 
     axis = 0
@@ -150,8 +139,8 @@ class BatchNorm(Normalization):
     def remember(self, factor: float) -> None:
         """running ← momentum running + (1 - momentum) batch, with the variance of the batch times this factor.
 
-        Rounding stops a running mean short of the mean by some units in the last place, which for a large constant are
-        more than √ε: where it has stopped, it has arrived.
+        Rounding stops a running mean some units in the last place short of the mean. For a large constant feature that
+        is more than √ε, so a running mean that no longer moves is set to the mean.
         """
         xp, rest, change, before = self.xp, 1 - self.momentum, self.std[0], self.part[0]
         running, mean = self.running_mean, self.mean[0]
@@ -162,7 +151,7 @@ class BatchNorm(Normalization):
         self.running_var += xp.multiply(self.var[0], rest * factor, out=change)
 
     def gradient(self, dy: Array) -> Array:
-        """As above in training; in use μ and σ² are constants, and dx = dy γ / √(σ² + ε)."""
+        """In training as above. At inference μ and σ² are constants, and dx = dy γ / √(σ² + ε)."""
         dx = super().gradient(dy)
         if not self.training:
             self.xp.multiply(dy, self.gamma, out=dx)

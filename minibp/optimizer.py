@@ -1,4 +1,4 @@
-"""Optimizer: the base of the optimizers, which goes over two flat vectors in pieces that stay in the cache."""
+"""Optimizer: the base of the optimizers. It goes over two flat vectors in pieces that stay in the cache."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from .errors import ArgumentError
 from .network import Network
 from .schedules import Constant, Schedule
 
-PIECE = 65536  # values: 256 KiB of each float32 vector at a time stay in the second-level cache
+PIECE = 65536  # values: 256 KiB of each float32 vector, so that a piece stays in the second-level cache
 COMPILE_AFTER = 4e8  # parameters times steps. Compiled loops save 1.2 to 1.6 ns for each, and load in half a second
 FLUSH_EVERY = 100  # steps between two flushes of moments that have almost decayed to zero
 FLUSH_BELOW = 1e6  # times the smallest normal number: 1e-32 in float32, whose root is far below any usual ε
 
 
 class Number(Checked):
-    """A number of an optimizer, which must also go with the others: else an ArgumentError where it is assigned."""
+    """A number of an optimizer. It is checked when it is assigned, alone and together with the others."""
 
     def __set__(self, optimizer: Optimizer, value: Any) -> None:
         before = vars(optimizer).get(self.name)
         value = self.checked(optimizer, value)
         optimizer.refuse_conflict(self.name, value)
         vars(optimizer)[self.name] = value
-        if bool(before) != bool(value):  # decay, clipping or a momentum comes in or goes
+        if bool(before) != bool(value):  # decay, clipping or momentum is switched on or off
             optimizer.pieces = None
 
 
 class Piece(NamedTuple):
-    """Views of a part of the vectors, which hold weights or biases alone, and scratch memory of the same size."""
+    """Views of a part of the vectors, either weights or biases, and scratch memory of the same size."""
 
     is_weight: bool
     delta: Array  # scratch: the change of w
@@ -45,41 +45,35 @@ class Piece(NamedTuple):
 
 
 class Optimizer:
-    """Base of the optimizers: changes a network's params by its grads, and never changes grads.
+    """Base of the optimizers. An optimizer changes the params of a network by its grads, and does not change grads.
 
     Parameters
     ----------
     net : Network
-        Whose parameters to train.
+        The network to train.
     lr : float or Schedule
         Learning rate.
     weight_decay : float, default 0
-        λ: λ w is added to the gradient of each weight (not of biases), the gradient of ½ λ Σ w².
+        λ: adds λ w, the gradient of ½ λ Σ w², to the gradient of weights, not of biases.
     clip_norm : float, optional
-        Where the norm of the whole gradient is larger, it is scaled down to this (Pascanu et al., 2013).
+        The largest norm of the whole gradient; a longer one is scaled down to it (Pascanu et al., 2013).
     max_norm : float, optional
-        After each step, the weights into a unit (a column of W) whose norm is larger are scaled down to this
+        The largest norm of the weights into a unit (a column of W); after each step, longer ones are scaled down to it
         (Srivastava et al., 2014).
 
     Attributes
     ----------
     lr : float
-        The rate of the next step. A number or a Schedule can be assigned at any time, as can the other numbers.
+        The rate of the next step. It can be assigned at any time, a number or a Schedule, as can the other numbers.
     steps : int
-        Steps made so far.
-
-    Raises
-    ------
-    ArgumentError
-        If net is no Network, or a number is outside its range: here, or where it is assigned; of a Schedule, where
-        it is asked for the rate.
+        The number of steps made so far.
     """
 
     weight_decay: Any = Number(number)
     clip_norm: Any = Number(positive_or_none)
     max_norm: Any = Number(positive_or_none)
-    n_moments = 0  # vectors that it keeps beside params and grads
-    loop: str | None = None  # the compiled form of `update`, which takes (w, g, *moments, *loop_numbers())
+    n_moments = 0  # vectors that it keeps besides params and grads
+    loop: str | None = None  # the compiled form of `update`, called as loop(w, g, *moments, *loop_numbers())
 
     def __init__(
         self,
@@ -90,7 +84,7 @@ class Optimizer:
         clip_norm: float | None = None,
         max_norm: float | None = None,
     ):
-        instance("net", net, Network, "give the network that is to be trained first: SGD(net, lr=0.1)")
+        instance("net", net, Network, "the network comes first: SGD(net, lr=0.1)")
         self.net, self.steps, self.schedule = net, 0, self._as_schedule(lr)
         self.weight_decay, self.clip_norm, self.max_norm = weight_decay, clip_norm, max_norm
         self.moments: list[Array] = [net.xp.zeros_like(net.params) for _ in range(self.n_moments)]
@@ -103,10 +97,10 @@ class Optimizer:
     @property
     def lr(self) -> float:
         try:
-            rate = float(self.schedule(self.steps))  # a NumPy number would widen the arithmetic
-        except OverflowError:  # of a factor above 1, after many steps
+            rate = float(self.schedule(self.steps))  # a NumPy float64 would widen the arithmetic
+        except OverflowError:  # a factor above 1, after many steps
             return math.inf
-        if not rate >= 0:  # uphill, or NaN
+        if not rate >= 0:  # also NaN
             who = f"{type(self.schedule).__name__} gives the rate {rate:g} after {self.steps} steps"
             raise ArgumentError(f"{who}, expected a number of at least 0")
         return rate
@@ -116,7 +110,7 @@ class Optimizer:
         self.schedule = self._as_schedule(lr)
 
     def config(self) -> dict[str, Any]:
-        """Its numbers besides the learning rate, by the names of the attributes."""
+        """The numbers other than the learning rate, by name."""
         return {name: getattr(self, name) for name in checked_names(type(self), Number)}
 
     def __repr__(self) -> str:
@@ -125,22 +119,22 @@ class Optimizer:
         return f"{type(self).__name__}(net, {', '.join(f'{name}={value!r}' for name, value in numbers.items())})"
 
     def refuse_conflict(self, name: str, value: Any) -> None:
-        """Refuse, by an ArgumentError, a number that is in its range but does not fit the others."""
+        """Refuse, by an ArgumentError, a number that is within its range but contradicts another."""
 
     def sync(self) -> None:
-        """Go where the network is: it calls this when it has been moved."""
+        """Move to where the network is. The network calls this after it has moved."""
         net = self.net
         net.optimizers.add(self)
         self.xp, self.moments = net.xp, [to_library(vector, net.xp, net.dtype) for vector in self.moments]
         self.compile_at = math.ceil(COMPILE_AFTER / max(net.params.size, 1))
         self.compiled: Callable[..., None] | None = None
-        self.pieces: list[Piece] | None = None  # cut before a step, where there are none
+        self.pieces: list[Piece] | None = None  # None: cut before the next step
 
     def _cut(self) -> list[Piece]:
-        """The vectors in pieces, weights and biases apart; from `compile_at` on, for the compiled loops."""
+        """Cut the vectors into pieces. Weights and biases are in different pieces if weights decay."""
         net, size = self.net, self.net.params.size
         self.compiled = self._compiled() if self.steps >= self.compile_at else None
-        one_pass = self.compiled and not self.weight_decay and self.clip_norm is None  # no cache to keep a piece in
+        one_pass = self.compiled and not self.weight_decay and self.clip_norm is None  # larger pieces will do
         step = max(size, 1) if self.xp is not np else 4 * PIECE if one_pass else PIECE
         cuts = sorted({*range(0, size, step), net.weight_count if self.weight_decay else 0, size})
         longest = max((b - a for a, b in pairwise(cuts)), default=0)
@@ -162,12 +156,12 @@ class Optimizer:
         self.sync()
 
     def step(self) -> None:
-        """One step: change the network's params by its grads.
+        """Make one step: change the params of the network by its grads.
 
         Raises
         ------
         ArgumentError
-            If a schedule gives a rate that is negative or NaN: nothing is changed then.
+            If a schedule returns a rate that is negative or NaN. Nothing is changed then.
         """
         if self.pieces is None:
             self.pieces = self._cut()
@@ -193,59 +187,58 @@ class Optimizer:
             for W in self.net.weights:
                 units = W.reshape(-1, W.shape[-1])
                 norms = xp.sqrt(xp.einsum("ij,ij->j", units, units))
-                factor = self.max_norm / xp.maximum(norms, self.max_norm)  # 1 where the norm is small enough
-                units *= xp.where(xp.isfinite(norms), factor, norms.dtype.type("nan"))  # not 0: as in `_clip`
+                factor = self.max_norm / xp.maximum(norms, self.max_norm)  # 1 if the norm is small enough
+                units *= xp.where(xp.isfinite(norms), factor, norms.dtype.type("nan"))  # not 0, see `_clip`
 
     def _compiled(self) -> Callable[..., None] | None:
-        """The compiled form of `update`, to the bit the same, where there is one."""
-        owner = next(cls for cls in type(self).__mro__ if "update" in vars(cls))  # not for a subclass with its own
+        """The compiled form of `update`, which gives the same bits, if there is one."""
+        owner = next(cls for cls in type(self).__mro__ if "update" in vars(cls))  # not of a base class
         loops = self.net.compile()
         return getattr(loops, self.loop, None) if self.loop and "loop" in vars(owner) else None
 
     def _flush(self, pieces: list[Piece]) -> None:
-        """Make moments 0 that are 0 to any purpose, and NaN what has overflowed.
+        """Set moments to 0 that have almost decayed to 0, and to NaN if they have overflowed.
 
-        Where a gradient stays 0, of a unit that is dead or a pixel that is never black, a moment decays to numbers
-        below the normal ones, and stays there: rounding keeps it from 0. Processors take a hundred times as long for
-        these.
+        If a gradient stays 0, as for a dead unit or a pixel that is always white, a moment decays to subnormal numbers
+        and stays there, because of rounding. Processors are a hundred times slower with these.
         """
         xp, least = self.xp, np.finfo(self.net.dtype).tiny * FLUSH_BELOW
         for _, size, kept, _, _, moments in pieces:
             for m in moments:
                 xp.absolute(m, out=size)
                 m *= xp.greater_equal(size, least, out=kept)
-                xp.copyto(m, math.nan, where=xp.isinf(size))  # else what it divides would stand still unseen
+                xp.copyto(m, math.nan, where=xp.isinf(size))  # else weights that it divides would stop unnoticed
 
     def _clip(self, pieces: list[Piece]) -> Any:
-        """What the gradients are to be multiplied by, as a 0-d array; None where nothing is clipped."""
+        """The factor for the gradients, as a 0-d array; None without clipping."""
         if self.clip_norm is None:
             return None
         xp, g = self.xp, self.net.grads
         if g.size == 0:
             return None
         largest = xp.maximum(xp.maximum(g.max(), -g.min()), np.finfo(g.dtype).tiny)
-        total = 0  # of the squares, divided by the largest, so that they cannot overflow
+        total = 0  # sum of squares, after division by the largest against overflow
         with np.errstate(over="ignore", invalid="ignore"):
             for piece in pieces:
                 scaled = xp.divide(piece.g, largest, out=piece.delta)
                 total = total + xp.dot(scaled, scaled)
             norm = largest * xp.sqrt(total)
-        # A norm that is not finite must not pass as a step of zero: NaN weights are reported by `train`.
+        # With an infinite norm the step must not be zero: it becomes NaN, which `train` reports.
         return xp.where(xp.isfinite(norm), self.clip_norm / xp.maximum(norm, self.clip_norm), norm.dtype.type("nan"))
 
     def decay(self, w: Array, g: Array, delta: Array, changed: Array) -> Array:
-        """The gradient with weight decay in it, g + λ w, beside g."""
+        """The gradient with weight decay, g + λ w, in `changed`."""
         self.xp.multiply(w, self.weight_decay, out=delta)
         return self.xp.add(g, delta, out=changed)
 
     def begin(self, lr: float) -> None:
-        """Take in the rate of this step."""
+        """Prepare a step with this rate."""
         self.rate = lr
 
     def loop_numbers(self) -> tuple[float, ...]:
-        """What the compiled loop takes besides arrays, of this step."""
+        """The numbers that the compiled loop takes in this step."""
         return ()
 
     def update(self, w: Array, g: Array, delta: Array, *moments: Array) -> None:
-        """Change a piece of the parameters in place; `delta` is scratch memory of the same size."""
+        """Change a piece of the parameters in place. `delta` is scratch memory of the same size."""
         raise NotImplementedError

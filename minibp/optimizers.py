@@ -1,6 +1,7 @@
-"""Optimizers: the formulas, each one pass over params and grads.
+"""Optimizers: the formulas.
 
-w is a parameter, g its gradient ∂L/∂w, lr the learning rate; m and v are kept from step to step, ← overwrites.
+w is a parameter, g its gradient ∂L/∂w, lr the learning rate. The moments m and v are kept from step to step. ← means
+that the left side is overwritten.
 """
 
 from __future__ import annotations
@@ -27,17 +28,11 @@ class SGD(Optimizer):
     net : Network
     lr : float or Schedule, default 0.1
     momentum : float, default 0
-        μ, in [0, 1); 0.9 is usual. It can be assigned later, but not where it was 0: there is no m then.
+        μ, in [0, 1); 0.9 is usual. It can be changed later unless it was 0, because then there is no m.
     nesterov : bool, default False
-        Nesterov's momentum.
+        Use Nesterov's momentum.
     **options
         weight_decay, clip_norm, max_norm: see `Optimizer`.
-
-    Raises
-    ------
-    ArgumentError
-        If net is no Network, a number is outside its range, or nesterov is asked for without a momentum; if a momentum
-        is assigned where there was none.
     """
 
     momentum: Any = Number(fraction)
@@ -51,10 +46,10 @@ class SGD(Optimizer):
         super().__init__(net, lr, **options)
 
     def refuse_conflict(self, name: str, value: Any) -> None:
-        """Refuse, by an ArgumentError, Nesterov's momentum where there is none, and a momentum that comes too late."""
+        """Refuse Nesterov's momentum without a momentum, and a momentum that is set too late."""
         if name == "momentum" and value and vars(self).get("n_moments") == 0:
             raise ArgumentError(
-                "the momentum was 0 when this SGD was made, so that it has no m; make a new one: SGD(net, momentum=0.9)"
+                "the momentum was 0 when this SGD was created, so it has no m; create a new one: SGD(net, momentum=0.9)"
             )
         now = vars(self) | {name: value}
         if now.get("nesterov") and not now.get("momentum", True):
@@ -85,7 +80,7 @@ class SGD(Optimizer):
 
 
 def _divided_step(xp: Any, w: Array, g: Array, v: Array, delta: Array, eps: float, rate: float) -> None:
-    """w ← w - rate g / (√v + ε): how AdaGrad, RMSProp and Adam (with m for g) end."""
+    """w ← w - rate g / (√v + ε): the last part of AdaGrad, RMSProp and Adam (with m for g)."""
     xp.sqrt(v, out=delta)
     delta += eps
     xp.divide(g, delta, out=delta)
@@ -104,11 +99,6 @@ class AdaGrad(Optimizer):
         ε, against division by zero.
     **options
         weight_decay, clip_norm, max_norm: see `Optimizer`.
-
-    Raises
-    ------
-    ArgumentError
-        If net is no Network, or a number is outside its range.
     """
 
     eps: Any = Number(positive)
@@ -136,16 +126,11 @@ class RMSProp(Optimizer):
     net : Network
     lr : float or Schedule, default 0.001
     rho : float, default 0.9
-        ρ, how much of the running average stays.
+        ρ, the decay rate of the running average.
     eps : float, default 1e-8
         ε, against division by zero.
     **options
         weight_decay, clip_norm, max_norm: see `Optimizer`.
-
-    Raises
-    ------
-    ArgumentError
-        If net is no Network, or a number is outside its range.
     """
 
     rho: Any = Number(fraction)
@@ -174,26 +159,21 @@ class RMSProp(Optimizer):
 class Adam(Optimizer):
     """Adam (Kingma & Ba, 2015), w ← w - lr m̂ / (√v̂ + ε).
 
-    m̂ and v̂ are the running averages of g and g², freed of their start at zero. They are kept as sums,
+    m̂ and v̂ are the running averages of g and g², corrected for their start at zero. Here they are kept as sums,
     m ← β₁ m + g and v ← β₂ v + g², so that m̂ = m (1 - β₁) / (1 - β₁ᵗ) after t steps and v̂ likewise. With
-    r = √((1 - β₂) / (1 - β₂ᵗ)), √v̂ = r √v, and the step is w ← w - a m / (√v + e) with
-    a = lr (1 - β₁) / (1 - β₁ᵗ) / r and e = ε / r: two passes over memory fewer.
+    r = √((1 - β₂) / (1 - β₂ᵗ)), √v̂ = r √v. The step is then w ← w - a m / (√v + e) with
+    a = lr (1 - β₁) / (1 - β₁ᵗ) / r and e = ε / r, which saves two passes over memory.
 
     Parameters
     ----------
     net : Network
     lr : float or Schedule, default 0.001
     beta1, beta2 : float, default 0.9, 0.999
-        β₁ and β₂, how much of the running averages stays. These, ε and lr are the paper's.
+        β₁ and β₂, the decay rates of the running averages. These, ε and lr are the values of the paper.
     eps : float, default 1e-8
         ε, against division by zero.
     **options
-        weight_decay, clip_norm, max_norm: see `Optimizer`. The decay is part of the gradient; AdamW keeps it apart.
-
-    Raises
-    ------
-    ArgumentError
-        If net is no Network, or a number is outside its range.
+        weight_decay, clip_norm, max_norm: see `Optimizer`. The decay is part of the gradient, unlike in AdamW.
     """
 
     beta1: Any = Number(fraction)
@@ -233,28 +213,23 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov & Hutter, 2019): w ← w - lr λ w, apart from Adam's step.
+    """Adam with decoupled weight decay (Loshchilov & Hutter, 2019): w ← w - lr λ w, besides Adam's step.
 
     Parameters
     ----------
     net : Network
     lr : float or Schedule, default 0.001
     weight_decay : float, default 0.01
-        λ; the paper's and PyTorch's default. Weights only, not biases.
+        λ, for weights, not for biases. The default is that of the paper and of PyTorch.
     **options
         beta1, beta2, eps: see `Adam`; clip_norm, max_norm: see `Optimizer`.
-
-    Raises
-    ------
-    ArgumentError
-        If net is no Network, or a number is outside its range.
     """
 
     def __init__(self, net: Network, lr: float | Schedule = 0.001, weight_decay: float = 0.01, **options: Any):
         super().__init__(net, lr, weight_decay=weight_decay, **options)
 
     def decay(self, w: Array, g: Array, delta: Array, changed: Array) -> Array:
-        """w ← w - lr λ w; the gradient stays as it is."""
+        """w ← w - lr λ w; the gradient does not change."""
         w *= 1 - self.rate * self.weight_decay
         return g
 
@@ -265,7 +240,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 
 
 def by_name(name: str) -> type[Optimizer]:
-    """The optimizer class of this name, in lower case; raises UnknownNameError, which lists those that exist."""
+    """The optimizer class of this name in lower case; an UnknownNameError lists those that exist."""
     if name not in OPTIMIZERS:
         raise UnknownNameError("optimizer", name, list(OPTIMIZERS))
     return OPTIMIZERS[name]

@@ -1,26 +1,26 @@
-"""How far a training is: the epochs behind it, and the one it is in."""
+"""The progress of a training: the finished epochs, and the current one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from .base import Array
 
 
 class Epoch(NamedTuple):
-    """What `train` yields after each pass over the data; ``print(epoch)`` is a line of a log.
+    """The result of an epoch, which `train` yields. ``print(epoch)`` prints a line of a log.
 
     Attributes
     ----------
     number : int
         1, 2, ...
     loss : float
-        Mean loss of the training samples, each at the moment it was learnt from.
+        Mean loss of the training samples, each taken when its batch was trained on.
     val_loss, val_accuracy : float or None
-        Mean loss and share of right answers (0..1) on the validation set after the epoch; None without one.
+        Mean loss and accuracy (0..1) on the validation set after the epoch; None without one.
     seconds : float
-        Wall time of the epoch's training, validation not counted.
+        Wall time of the training, without the validation.
     """
 
     number: int
@@ -36,31 +36,35 @@ class Epoch(NamedTuple):
         return f"{line}  {self.seconds:.2f} s"
 
 
-@dataclass
 class Progress:
-    """What a training knows of itself besides its network and optimizer.
+    """The state of a training besides its network and optimizer.
 
     Attributes
     ----------
     history : list of Epoch
-        The epochs that are over.
+        The finished epochs.
     steps : int
-        Steps made in the epoch that is not.
+        Steps made in the current epoch.
     seconds : float
         Wall time of these steps.
     order : dict
-        The state of the network's generator at the start of that epoch: its order of samples follows from it.
-    losses : array
-        Of each sample of the epoch, the first ones filled.
+        The state of the network's generator at the start of the current epoch, from which the order of samples follows.
+    losses : array or None
+        The loss of each sample of the current epoch; the first ones are filled.
     """
 
-    history: list[Epoch] = field(default_factory=list)
-    steps: int = 0
-    seconds: float = 0.0
-    order: dict[str, Any] = field(default_factory=dict)
-    losses: Array = None
+    def __init__(
+        self,
+        history: Iterable[Epoch] = (),
+        steps: int = 0,
+        seconds: float = 0.0,
+        order: dict[str, Any] | None = None,
+        losses: Array = None,
+    ):
+        self.history, self.steps, self.seconds = [*history], steps, seconds
+        self.order, self.losses = order or {}, losses
 
     def next(self, epoch: Epoch, order: dict[str, Any]) -> None:
-        """An epoch is over, and the next one begins."""
+        """Finish an epoch, and begin the next one."""
         self.history.append(epoch)
         self.steps, self.seconds, self.order, self.losses = 0, 0.0, order, None

@@ -1,7 +1,7 @@
-"""Learning-rate schedules: the rate as a function of the steps an optimizer has made.
+"""Learning-rate schedules: the rate as a function of the number of steps made.
 
-An optimizer takes one in place of a number, ``SGD(net, lr=Cosine(0.1, steps=10_000))``, and asks it before each step.
-A step is one batch: an epoch has ``math.ceil(len(dataset) / batch_size)`` of them.
+An optimizer takes a schedule in place of a number, ``SGD(net, lr=Cosine(0.1, steps=10_000))``, and calls it before each
+step. A step is one batch: an epoch has ``math.ceil(len(dataset) / batch_size)`` steps.
 """
 
 from __future__ import annotations
@@ -36,12 +36,7 @@ def _between(name: str, value: Any) -> float:
 
 
 class Constant(Schedule):
-    """The same rate all the time.
-
-    Raises
-    ------
-    ArgumentError
-        If lr is no finite number of at least 0.
+    """The same rate at every step.
     """
 
     lr: Any = Checked(number)
@@ -54,12 +49,7 @@ class Constant(Schedule):
 
 
 class Step(Schedule):
-    """lr · factorᵏ, where k counts how often `every` steps are over.
-
-    Raises
-    ------
-    ArgumentError
-        If lr or factor is no finite number of at least 0, or every no integer of at least 1.
+    """lr · factorᵏ, where k = step // every: the rate changes by `factor` after each `every` steps.
     """
 
     lr: Any = Checked(number)
@@ -74,12 +64,7 @@ class Step(Schedule):
 
 
 class Exponential(Schedule):
-    """lr · factor^(step / steps): falls smoothly, by `factor` in each `steps` steps.
-
-    Raises
-    ------
-    ArgumentError
-        If lr or factor is no finite number of at least 0, or steps no integer of at least 1.
+    """lr · factor^(step / steps): the rate falls smoothly, by `factor` in `steps` steps.
     """
 
     lr: Any = Checked(number)
@@ -94,12 +79,7 @@ class Exponential(Schedule):
 
 
 class Cosine(Schedule):
-    """Half a cosine from lr down to `end` in `steps` steps, then `end` (Loshchilov & Hutter, 2017).
-
-    Raises
-    ------
-    ArgumentError
-        If lr or end is no finite number of at least 0, or steps no integer of at least 1.
+    """Half a cosine from lr to `end` in `steps` steps, then constant (Loshchilov & Hutter, 2017).
     """
 
     lr: Any = Checked(number)
@@ -115,21 +95,16 @@ class Cosine(Schedule):
 
 
 class Warmup(Schedule):
-    """Linear warm-up: rises in `steps` equal steps to the first rate of the schedule that follows, which then starts.
+    """Linear warm-up: the rate rises in `steps` equal steps to the first rate of the schedule that follows.
 
-    The first step is made at 1/`steps` of it, not at 0 (Goyal et al., 2017).
+    The first step has 1/`steps` of that rate, not 0 (Goyal et al., 2017).
 
     Parameters
     ----------
     then : float or Schedule
-        The rate, or the schedule, that follows.
+        The rate or the schedule that follows.
     steps : int
-        How many steps the rise takes.
-
-    Raises
-    ------
-    ArgumentError
-        If a rate is no finite number of at least 0, or steps no integer of at least 1.
+        The length of the warm-up.
     """
 
     then: Any = Checked(_schedule)
@@ -145,26 +120,20 @@ class Warmup(Schedule):
 
 
 class ReduceOnPlateau(Schedule, BestSoFar):
-    """The rate is cut by `factor` when a loss has not improved for more than `patience` epochs.
+    """The rate is multiplied by `factor` when a loss has not improved for more than `patience` epochs.
 
-    Tell it the loss after each epoch: ``schedule.update(epoch.val_loss)``.
+    Pass it the loss after each epoch: ``schedule.update(epoch.val_loss)``.
 
     Parameters
     ----------
     lr : float
-        The rate at the start.
+        The initial rate.
     factor : float, default 0.1
-        What the rate is multiplied by; in (0, 1).
+        In (0, 1).
     patience : int, default 10
-        Epochs without improvement that are let pass. 10 and 0.1 are the usual defaults (PyTorch, Keras).
+        Epochs without improvement to allow. 10 and 0.1 are the defaults of PyTorch and Keras.
     least : float, default 0
-        The rate never falls below it.
-
-    Raises
-    ------
-    ArgumentError
-        If factor does not lie between 0 and 1, lr or least is no finite number of at least 0, or patience no integer
-        of at least 0.
+        The smallest rate.
     """
 
     lr: Any = Checked(number)
@@ -177,13 +146,7 @@ class ReduceOnPlateau(Schedule, BestSoFar):
         self.start_over()
 
     def update(self, loss: float | None) -> None:
-        """Take in the loss of an epoch, smaller being better; NaN and infinity count as no improvement.
-
-        Raises
-        ------
-        ArgumentError
-            If loss is no number: None where `train` was called without a validation set.
-        """
+        """Take the loss of an epoch, where smaller is better. NaN and infinity are no improvement."""
         if not self.improved(loss) and self.waited > self.patience:
             self.lr, self.waited = max(self.lr * self.factor, min(self.lr, self.least)), 0
 

@@ -18,11 +18,12 @@ from .network import PREDICT, Network
 from .optimizer import Optimizer
 from .progress import Epoch, Progress
 
-SHOWN_BY_THE_LOSS: dict[str, Any] = dict.fromkeys(("over", "invalid", "divide"), "ignore")  # it is then NaN or infinite
+# The loss shows these: it becomes NaN or infinite.
+SHOWN_BY_THE_LOSS: dict[str, Any] = dict.fromkeys(("over", "invalid", "divide"), "ignore")
 
 
 class Evaluation(NamedTuple):
-    """What `evaluate` returns: the mean loss, and the share of right answers (0..1)."""
+    """The result of `evaluate`: the mean loss and the accuracy (0..1)."""
 
     loss: float
     accuracy: float
@@ -37,23 +38,23 @@ def train(
     validation: Dataset | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> Iterator[Epoch]:
-    """Train a network: a generator that yields after each epoch, so that the caller's loop decides what then happens.
+    """Train a network. This is a generator: it yields after each epoch, and your loop decides what happens then.
 
-    ``for epoch in train(...): print(epoch)``; to stop early, leave the loop. The samples come in a new random order
-    each epoch, drawn by the network's own generator, which goes on from call to call.
+    ``for epoch in train(...): print(epoch)`` trains; leave the loop to stop early. Each epoch goes through the samples
+    in a new random order, drawn by the network's generator, which goes on from call to call.
 
-    A data set larger than memory is trained from a file: ``Dataset(np.load("images.npy", mmap_mode="r"), labels)``.
-    Where such a memory map is larger than 64 MiB it is shuffled in blocks: its blocks of 1 MiB, or of one batch where
-    that is more, come in a random order; up to 64 MiB of them, or two, are read at a time, and their samples are mixed.
+    A data set larger than memory can be a memory map: ``Dataset(np.load("images.npy", mmap_mode="r"), labels)``. If
+    it is larger than 64 MiB, it is shuffled in blocks. Blocks of 1 MiB (or of one batch, if that is more) come in a
+    random order; up to 64 MiB of them (or two) are read at a time, and their samples are mixed.
 
     Parameters
     ----------
     net : Network
-        The network; its weights are changed in place.
+        The network. Its weights are changed in place.
     optimizer : Optimizer
-        Made for this network.
+        An optimizer of this network.
     dataset : Dataset
-        What to learn. uint8 inputs are scaled by 1/255.
+        The training set. uint8 inputs are scaled by 1/255.
     epochs : int
         Passes over the data.
     batch_size : int, default 32
@@ -62,7 +63,7 @@ def train(
     validation : Dataset, optional
         Evaluated after each epoch.
     checkpoint : Checkpoint, optional
-        A file that the training is kept in, and goes on from where there is one already.
+        Keeps the training in a file, and continues from it if it exists.
 
     Yields
     ------
@@ -72,51 +73,44 @@ def train(
     Raises
     ------
     ArgumentError
-        If epochs or batch_size is no integer of at least 1, the optimizer or the checkpoint's `stopping` is another
-        network's, or something has an attribute that a checkpoint cannot keep: also where it has become one later.
+        If the optimizer or the checkpoint's `stopping` belongs to another network, an argument is outside its range,
+        something has an attribute that a checkpoint cannot keep, or a schedule returns a rate that is negative or NaN.
     InputError, ShapeError, TargetError
         If the data do not fit the network.
     CheckpointError, FileFormatError, OSError
-        If the checkpoint is of another training, damaged beyond use, or cannot be read or written. All these are raised
-        by the call itself, before the first epoch.
+        If the checkpoint belongs to another training, is damaged beyond use, or cannot be read or written. All errors
+        so far are raised by the call itself, unless the cause comes later.
     DivergenceError
-        At the end of an epoch in which the loss, a weight, or an average of the optimizer became NaN or infinite; if
-        the loss of the validation set did; and by the call itself, if a weight is so from the start.
-    ArgumentError
-        Before a step for which a schedule gives a rate that is negative or NaN.
+        At the end of an epoch, if the loss, a weight, a moment of the optimizer or the validation loss has become NaN
+        or infinite; by the call itself, if a weight already is.
     """
     check_fit(net, optimizer, dataset)
     if validation is not None:
         check_dataset("validation", validation)
     epochs = at_least_one("epochs", epochs)
     batches = Batches(net, dataset, at_least_one("batch_size", batch_size))
-    # Made now, so that what does not fit is refused now and not after the first epoch, and goes to the device once.
+    # Made now, so that data that do not fit are refused before the first epoch, and go to the device once.
     held_out = Batches(net, validation, PREDICT) if validation is not None else None
     if checkpoint is None:
         return _epochs(net, optimizer, batches, epochs, held_out, Progress(), None)
-    instance("checkpoint", checkpoint, Checkpoint, "make one: Checkpoint('run.ckpt')")
+    instance("checkpoint", checkpoint, Checkpoint, "create one: Checkpoint('run.ckpt')")
     progress = checkpoint.begin(net, optimizer, batches, held_out, epochs)
     return _epochs(net, optimizer, batches, epochs, held_out, progress, checkpoint)
 
 
 def check_fit(net: Network, optimizer: Optimizer, dataset: Any) -> None:
-    """Refuse an optimizer that is not this network's, what is no data set, and weights that are lost already.
-
-    Raises
-    ------
-    ArgumentError, DivergenceError
-    """
+    """Refuse arguments of the wrong class, another network's optimizer, and weights that are not finite."""
     instance("net", net, Network, "build one: Network(layers, loss)")
-    instance("optimizer", optimizer, Optimizer, "make one for this network: e.g. SGD(net, lr=0.1)")
+    instance("optimizer", optimizer, Optimizer, "create one for this network, e.g. SGD(net, lr=0.1)")
     if optimizer.net is not net:
-        raise ArgumentError("the optimizer was made for another network; make one for this: e.g. SGD(net, lr=0.1)")
+        raise ArgumentError("the optimizer belongs to another network; create one for this, e.g. SGD(net, lr=0.1)")
     check_dataset("dataset", dataset)
     net.check_weights()
 
 
 def check_dataset(name: str, given: Any) -> None:
-    """Refuse, by an ArgumentError, what is no data set."""
-    instance(name, given, Dataset, "make one: Dataset(x, labels)")
+    """Refuse, by an ArgumentError, anything but a Dataset."""
+    instance(name, given, Dataset, "create one: Dataset(x, labels)")
 
 
 def _epochs(
@@ -142,7 +136,7 @@ def _epochs(
         epoch = Epoch(number, loss, val_loss, val_accuracy, seconds)
         yield epoch
         if checkpoint is None:
-            progress = Progress()  # a history that nobody asks for would grow
+            progress = Progress()  # no history, which nobody would read
         else:
             progress.next(epoch, dict(net.rng.bit_generator.state))
             checkpoint.epoch_done(last=number == epochs)
@@ -151,7 +145,7 @@ def _epochs(
 def _one_epoch(
     net: Network, optimizer: Optimizer, batches: Batches, progress: Progress, checkpoint: Checkpoint | None
 ) -> Array:
-    """One pass over the samples in a new order, or the rest of one; the loss of each as it was learnt from."""
+    """Make one pass over the samples, or the rest of one; returns the loss of each when it was trained on."""
     seen, done = net.xp.empty(len(batches), net.dtype), 0
     if progress.losses is not None:
         done = len(progress.losses)
@@ -172,13 +166,13 @@ def _one_epoch(
 
 
 def _diagnosis(net: Network, optimizer: Optimizer, losses: np.ndarray, epoch: int, batch_size: int) -> str:
-    """Which step went wrong first, and the likely cause."""
+    """The message about a divergence: which step went wrong first, and the likely cause."""
     wrong = ~np.isfinite(losses)
     steps = -(-len(losses) // batch_size)
-    first = int(np.argmax(wrong)) // batch_size if wrong.any() else steps - 1  # else the last update did it
+    first = int(np.argmax(wrong)) // batch_size if wrong.any() else steps - 1  # else the last update is the cause
     before = losses[: first * batch_size]
     if epoch == 1 and first == 0 and wrong.any():
-        cause = "the inputs or the starting weights are too large: scale inputs to about -1..1, as uint8 is by itself"
+        cause = "the inputs or the initial weights are too large: scale inputs to about -1..1, or give uint8"
     else:
         cause = f"the learning rate {optimizer.lr:g} is too high: try a tenth of it"
         cause += ", or clip_norm=1" if optimizer.clip_norm is None else ""
@@ -188,15 +182,15 @@ def _diagnosis(net: Network, optimizer: Optimizer, losses: np.ndarray, epoch: in
         rise = f" (mean loss of the first batch {start:.4g}, of the last finite one {end:.4g})"
     what = "loss" if wrong.any() else "weights"
     if what == "weights" and all_finite(net.xp, net.params):
-        what = "running statistics, or the averages of the optimizer,"
+        what = "buffers or the moments of the optimizer"
     return (
         f"the {what} became NaN or infinite in epoch {epoch}, at step {first + 1} of {steps}{rise}. "
-        f"Likely cause: {cause}. The weights are lost; build the network anew to start again"
+        f"Likely cause: {cause}. The weights are lost: build the network again"
     )
 
 
 def evaluate(net: Network, dataset: Dataset, batch_size: int = PREDICT) -> Evaluation:
-    """Mean loss and accuracy of a network on a data set, as in use: nothing is trained and nothing disturbed.
+    """Mean loss and accuracy of a network on a data set, in inference mode. The network is not changed.
 
     Parameters
     ----------
@@ -205,21 +199,21 @@ def evaluate(net: Network, dataset: Dataset, batch_size: int = PREDICT) -> Evalu
     dataset : Dataset
         Inputs and targets.
     batch_size : int, default 512
-        Samples at a time, which bounds the memory that is used.
+        Samples at a time. It bounds the memory.
 
     Returns
     -------
     Evaluation
-        ``.loss`` and ``.accuracy`` (the share of samples whose largest output is the true class; with one output,
-        of those on the right side of 0.5). Accuracy is NaN where the targets name no classes: numbers to be met, or
-        several yes/no answers a sample.
+        ``.loss`` and ``.accuracy``: the fraction of samples whose largest output is the true class or, with one output,
+        is on the right side of 0.5. It is NaN if the targets are not classes: numbers to approximate, or several
+        yes/no answers a sample.
 
     Raises
     ------
     ArgumentError, InputError, ShapeError, TargetError
         If the data do not fit the network.
     DivergenceError
-        If a weight, or the loss of a sample, is NaN or infinite: no answer would mean anything.
+        If a weight or the loss of a sample is NaN or infinite.
     """
     instance("net", net, Network, "call evaluate(net, dataset)").check_weights()
     check_dataset("dataset", dataset)
@@ -236,11 +230,11 @@ def _evaluate(net: Network, batches: Batches) -> Evaluation:
             answers[done : done + len(x)] = classes(net.output_activation.forward(y) if net.output_activation else y)
             done += len(x)
     loss = float(losses.mean(dtype="float64"))
-    if not np.isfinite(loss):  # then the largest output is not the answer
+    if not np.isfinite(loss):  # then the largest output means nothing
         bad = int(np.isfinite(to_host(losses)).argmin())
         raise DivergenceError(
-            f"the loss of sample {bad} of those evaluated is NaN or infinite: it is too large for these weights and "
-            f"{net.dtype}; scale inputs to about -1..1"
+            f"the loss of sample {bad} of this data set is NaN or infinite: the sample is too large for these weights "
+            f"and {net.dtype}; scale inputs to about -1..1"
         )
     t = to_host(batches.t)
     right = accuracy(to_host(answers), t) if name_classes(t) else float("nan")
@@ -248,7 +242,7 @@ def _evaluate(net: Network, batches: Batches) -> Evaluation:
 
 
 def name_classes(t: np.ndarray) -> bool:
-    """Whether targets say which class is right: labels do, rows that sum to 1, and for one output 0 and 1."""
+    """Whether targets name classes: labels do, rows that sum to 1, and 0 and 1 for one output."""
     if t.ndim == 1:
         return True
     if t.shape[1] == 1:

@@ -55,7 +55,7 @@ def importing_fails(error):
 
 OLD_DRIVER = fails("cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime version")
 UPDATE = "update the driver, or install the CuPy that it can run"
-OTHER = "for an older GPU install the CuPy of the older CUDA, for a newer one the newest CuPy"
+OTHER = "for an older GPU install the CuPy for an older CUDA, for a newer one the newest CuPy"
 
 CASES = {  # the messages are CuPy's
     "not installed": (None, "CuPy is not installed", INSTALL),
@@ -75,12 +75,12 @@ CASES = {  # the messages are CuPy's
     "GPU hidden": (cupy(count=lambda: 0), "finds no GPU", "CUDA_VISIBLE_DEVICES"),
     "GPU too new": (
         cupy(ones=fails("cudaErrorNoKernelImageForDevice: no kernel image is available for execution on the device")),
-        "made for other GPUs",
+        "built for other GPUs",
         OTHER,
     ),
     "GPU too old": (
         cupy(ones=fails("nvrtc: error: invalid value for --gpu-architecture (-arch)")),
-        "made for other GPUs",
+        "built for other GPUs",
         OTHER,
     ),
     "library missing": (
@@ -114,7 +114,7 @@ CASES = {  # the messages are CuPy's
     "something else entirely": (
         cupy(count=fails("x", AttributeError)),
         "fails .AttributeError: x",
-        "install CuPy anew",
+        "reinstall CuPy",
     ),
 }
 every_case = pytest.mark.parametrize(("module", "why", "cure"), CASES.values(), ids=CASES)
@@ -156,7 +156,7 @@ def test_a_cupy_that_cannot_be_imported_is_told_from_one_that_is_not_there(monke
     monkeypatch.setattr(sys, "meta_path", [importing_fails(error), *sys.meta_path])
     found = available()["cupy"]
     assert f"cannot be imported ({type(error).__name__}: {error})" in found.detail
-    assert found.cure.startswith("install it anew")
+    assert found.cure.startswith("reinstall it")
 
 
 def test_of_an_import_error_that_cupy_wraps_in_advice_the_cause_is_told(monkeypatch):
@@ -174,7 +174,7 @@ def test_an_empty_folder_or_file_called_cupy_is_not_taken_for_cupy(monkeypatch, 
     monkeypatch.setitem(sys.modules, "cupy", None)  # so that what is imported is taken away afterwards
     del sys.modules["cupy"]
     found = available()["cupy"]
-    assert re.search("not installed, and something else bears its name .*cupy", found.detail)
+    assert re.search("not installed, and something else has its name .*cupy", found.detail)
     assert found.cure.startswith("remove or rename that")
 
 

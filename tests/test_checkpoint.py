@@ -381,12 +381,12 @@ def test_an_interval_that_is_none_is_refused(path, every):
 def test_what_is_no_checkpoint_is_refused():
     run = Run()
     run.checkpoint = "run.ckpt"
-    with pytest.raises(ArgumentError, match=r"make one: Checkpoint\('run\.ckpt'\)"):
+    with pytest.raises(ArgumentError, match=r"create one: Checkpoint\('run\.ckpt'\)"):
         run.go()
 
 
 def test_a_place_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(ArgumentError, match="there is no folder"):
+    with pytest.raises(ArgumentError, match=r"the folder .* does not exist"):
         Checkpoint(tmp_path / "nowhere" / "run.ckpt")
 
 
@@ -430,7 +430,7 @@ def test_a_script_goes_on_with_its_log_and_reports_the_same(tmp_path, capsys):
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--checkpoint-every", "5"], "--checkpoint-every goes with --checkpoint FILE"),
     (["--checkpoint", "{}/c", "--checkpoint-every", "5 epochs"], "every must be epochs"),
-    (["--checkpoint", "nowhere/c"], "there is no folder nowhere"),
+    (["--checkpoint", "nowhere/c"], "the folder nowhere does not exist"),
     (["--checkpoint", "{}/c", "--save", "{}/./c"], "name the same file"),
     (["--checkpoint", "{}/c", "--log", "{}/c.previous"], "name the same file"),
     (["--checkpoint", "{}/c", "--compare-losses"], "--checkpoint does not go with --compare-losses"),

@@ -140,13 +140,13 @@ def test_plots_are_drawn(run, tmp_path, capsys):
 @pytest.mark.parametrize(("main", "arguments", "message"), [
     (neuron.main, ["--lr", "-1"], "lr must be a finite number"),
     (neuron.main, ["--steps", "0"], "--steps must be an integer of at least 1, received 0"),
-    (neuron.main, ["--plot", "nowhere/plot.png"], "there is no folder nowhere"),
+    (neuron.main, ["--plot", "nowhere/plot.png"], "the folder nowhere does not exist"),
     (moons.main, ["--nodes", "3", "2"], "--nodes must begin and end with 2"),
     (moons.main, ["--nodes", "2", "-3", "2"], "--nodes must be an integer of at least 1, received -3"),
     (moons.main, ["--plot", "plot.xyz"], "plot.xyz: plots are drawn as .png, .svg, .pdf files"),
     (neuron.main, ["--plot", "plot"], "plot: plots are drawn as .png, .svg, .pdf files"),
     (moons.main, ["--epochs", "0"], "--epochs must be an integer of at least 1, received 0"),
-    (moons.main, ["--plot", "nowhere/plot.png"], "there is no folder nowhere"),
+    (moons.main, ["--plot", "nowhere/plot.png"], "the folder nowhere does not exist"),
 ])  # fmt: skip
 def test_what_is_wrong_is_said_before_the_training(main, arguments, message, capsys):
     assert main(arguments) == 2

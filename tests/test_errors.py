@@ -130,14 +130,14 @@ def small():
 
 @pytest.mark.parametrize(("call", "message"), [
     (lambda: Network(3, SoftmaxCrossEntropy()), "layers must be a list of layers, received 3"),
-    (lambda: SGD(0.1, small()), "net must be a Network, received float; give the network that is to be trained first"),
-    (lambda: EarlyStopping(5), r"net must be a Network, received int; give the network first: EarlyStopping\(net"),
+    (lambda: SGD(0.1, small()), "net must be a Network, received float; the network comes first: SGD"),
+    (lambda: EarlyStopping(5), r"net must be a Network, received int; the network comes first: EarlyStopping\(net"),
     (lambda: EarlyStopping(small()).should_stop("low"), "EarlyStopping received 'low', expected a number"),
     (lambda: minibp.save("a.safetensors", small()), r"net must be a Network, received str; call save\(net, path\)"),
     (lambda: minibp.evaluate(SAMPLES, small()), r"net must be a Network, received Dataset; call evaluate\(net"),
-    (lambda: minibp.evaluate(small(), tuple(SAMPLES)), "dataset must be a Dataset, received tuple; make one"),
+    (lambda: minibp.evaluate(small(), tuple(SAMPLES)), "dataset must be a Dataset, received tuple; create one"),
     (lambda: minibp.train(SGD(small(), 0.1), small(), SAMPLES, 1), "net must be a Network, received SGD"),
-    (lambda: minibp.train(small(), 0.1, SAMPLES, 1), "optimizer must be an Optimizer, received float; make one"),
+    (lambda: minibp.train(small(), 0.1, SAMPLES, 1), "optimizer must be an Optimizer, received float; create one"),
     (lambda: minibp.probe(small(), SAMPLES, SAMPLES), "optimizer must be an Optimizer, received Dataset"),
     (lambda: minibp.check_gradients(SAMPLES.x, small()), "net must be a Network, a layer or a loss, received ndarray"),
     (lambda: minibp.Checkpoint("a.ckpt", stopping=5), "stopping must be an EarlyStopping, received int; make one"),

@@ -102,7 +102,7 @@ def test_a_checkpoint_that_is_not_changed_is_gone_on_from(which):
     (REDUCE, attribute("layer 0", "in_shape", ["tuple", [3]]), "in_shape is"),
     (REDUCE, attribute("optimizer", "max_norm", 10**400), "an integer that is too long"),
     (REDUCE, attribute("optimizer", "momentum", 2), "SGD: momentum must lie"),
-    (REDUCE, attribute("optimizer", "n_moments", 0), "so that it has no m"),
+    (REDUCE, attribute("optimizer", "n_moments", 0), "so it has no m"),
     (REDUCE, put("objects", "optimizer", 3, {"steps": 1}), "the file has no"),
     (REDUCE + 4, attribute("optimizer", "beta2", 1.0), "Adam: beta2 must lie"),
     (REDUCE + 4, attribute("optimizer", "steps", 10**400), "an integer that is too long"),
@@ -201,5 +201,5 @@ def test_units_beyond_all_memory_are_an_error(units, capsys):
 
 
 def test_a_part_with_more_values_than_numpy_can_count_is_refused():
-    with pytest.raises(ArgumentError, match=r"Dense: W of shape .* more values than any memory holds"):
+    with pytest.raises(ArgumentError, match=r"Dense: W of shape .* more values than fit into memory holds"):
         Dense(2**40, 2**40)

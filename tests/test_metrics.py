@@ -107,7 +107,7 @@ def test_confusion_matrix_refuses_fewer_classes_than_there_are():
 
 
 def test_confusion_matrix_of_very_many_classes_asks_whether_these_are_labels():
-    with pytest.raises(TargetError, match=r"class 1000000 occurs, so there would be 1000001 classes: are these labels"):
+    with pytest.raises(TargetError, match=r"class 1000000 occurs, which makes 1000001 classes: are these labels"):
         confusion_matrix([0], [10**6])
 
 
@@ -115,13 +115,13 @@ def test_confusion_matrix_has_very_many_classes_where_the_outputs_or_k_say_so(mo
     monkeypatch.setattr("minibp.metrics.MOST", 3)
     assert confusion_matrix([0], [2]).shape == (3, 3)
     assert confusion_matrix([0], [3], k=4).shape == confusion_matrix([[1, 0, 0, 0]], [3]).shape == (4, 4)
-    with pytest.raises(TargetError, match="so there would be 4 classes: are these labels"):
+    with pytest.raises(TargetError, match="which makes 4 classes: are these labels"):
         confusion_matrix([0], [3])
 
 
 @pytest.mark.parametrize("k", [10**6, 10**12, 10**5000], ids=["6", "12", "5000"])
 def test_confusion_matrix_refuses_more_classes_than_fit_into_memory(k):
-    with pytest.raises(ArgumentError, match="k must be at most 100000, for the matrix has k × k counts"):
+    with pytest.raises(ArgumentError, match="k must be at most 100000, because the matrix has k × k counts"):
         confusion_matrix([0], [1], k=k)
 
 
@@ -145,7 +145,7 @@ def test_metrics_agree_with_scikit_learn(n, k, seed):
 
 @pytest.mark.parametrize("metric", [accuracy, top_k_accuracy, confusion_matrix])
 @pytest.mark.parametrize(("outputs", "t", "error", "message"), [
-    (OUTPUTS, LABELS[:3], TargetError, "4 outputs and 3 targets, expected one for each"),
+    (OUTPUTS, LABELS[:3], TargetError, "4 outputs and 3 targets, expected as many"),
     (np.empty((0, 3)), [], TargetError, "0 outputs and 0 targets"),
     (OUTPUTS, 1, ShapeError, r"targets \(\)"),
     (np.ones((2, 2, 2)), [0, 1], ShapeError, r"outputs have shape \(2, 2, 2\)"),

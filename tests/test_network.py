@@ -441,8 +441,8 @@ LOGITS = [Dense(2, 2), Tanh(), ReLU(), LeakyReLU(), ELU(), GELU(), Softplus(), B
     [
         (CrossEntropy, [*LOGITS, Sigmoid()], r"takes probabilities that sum to 1, but .*: end .* in Softmax\(\)"),
         (BinaryCrossEntropy, LOGITS, r"takes probabilities, each by itself, but .* gives numbers of any size"),
-        (SoftmaxCrossEntropy, [Softmax(), Sigmoid()], r"it has its own Softmax\(\), end the network in the Dense\(\)"),
-        (SigmoidCrossEntropy, [Softmax(), Sigmoid()], r"it has its own Sigmoid\(\), end the network in the Dense\(\)"),
+        (SoftmaxCrossEntropy, [Softmax(), Sigmoid()], r"it contains Softmax\(\); end the network in the Dense\(\)"),
+        (SigmoidCrossEntropy, [Softmax(), Sigmoid()], r"it contains Sigmoid\(\); end the network in the Dense\(\)"),
     ],
 )
 def test_last_layers_that_a_loss_would_take_for_something_else_are_refused(loss, lasts, message):

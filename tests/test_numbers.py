@@ -198,7 +198,7 @@ def test_outputs_that_overflow_name_the_sample():
 def test_a_loss_that_overflows_when_evaluated_names_the_sample(use):
     x = samples().x.copy()
     x[7] = 1e30
-    with pytest.raises(DivergenceError, match=r"the loss of sample 7 of those evaluated .*: .*scale"):
+    with pytest.raises(DivergenceError, match=r"the loss of sample 7 of this data set .*: .*scale"):
         use(linear(), Dataset(x, samples().t))
 
 
@@ -246,7 +246,7 @@ def test_a_gradient_that_is_not_finite_shows_in_the_weights(make, bad):
 @adaptive
 def test_a_training_whose_squared_gradients_overflow_has_diverged(make):
     net = Network([Dense(1, 1, W=[[1e18]])], QuadraticLoss())  # loss 5e37, gradient 1e20: its square is beyond float32
-    with pytest.raises(DivergenceError, match="the averages of the optimizer, became NaN or infinite in epoch 1"):
+    with pytest.raises(DivergenceError, match="moments of the optimizer became NaN or infinite in epoch 1"):
         learn(net, Dataset([[10.0]], [0.0]), make)
 
 

@@ -337,7 +337,7 @@ def test_decay_rates_lie_in_0_to_1(cls, name, value):
     (SGD, "clip_norm", -1, "clip_norm must be a finite number of at least 0, received -1"),
     (SGD, "max_norm", 0, "max_norm must be above 0, received 0"),
     (SGD, "momentum", 1, r"momentum must lie in \[0, 1\), received 1"),
-    (SGD, "momentum", 0.9, r"the momentum was 0 when this SGD was made, .*; make a new one: SGD\(net, momentum=0\.9\)"),
+    (SGD, "momentum", 0.9, r"the momentum was 0 when this SGD was created, .*; create a new one: SGD\(net"),
     (SGD, "nesterov", "no", "nesterov must be True or False, received 'no'"),
     (SGD, "nesterov", True, r"nesterov=True needs a momentum, e\.g\. momentum=0\.9"),
     (AdaGrad, "eps", 0, "eps must be above 0"),
@@ -369,7 +369,7 @@ def test_unknown_name_is_told_which_there_are():
     (lambda net: SGD(net), "SGD(net, lr=0.1)"),
     (lambda net: SGD(net, 0.2, momentum=0.9, nesterov=True), "SGD(net, lr=0.2, momentum=0.9, nesterov=True)"),
     (lambda net: AdamW(net), "AdamW(net, lr=0.001, weight_decay=0.01, beta1=0.9, beta2=0.999, eps=1e-08)"),
-    (lambda net: SGD(net, Step(0.1, 10), clip_norm=1), "SGD(net, lr=Step(lr=0.1, every=10, factor=0.1), clip_norm=1.0)"),
+    (lambda net: SGD(net, Step(0.1, 10), max_norm=1), "SGD(net, lr=Step(lr=0.1, every=10, factor=0.1), max_norm=1.0)"),
 ])  # fmt: skip
 def test_a_repr_is_the_code_that_makes_it(make, text):
     net = Network([Dense(3, 2)], QuadraticLoss())

@@ -331,7 +331,7 @@ def test_the_same_moment_is_seen_alike_again():
 
 
 def test_the_optimizer_of_another_network_is_refused():
-    with pytest.raises(ArgumentError, match="the optimizer was made for another network"):
+    with pytest.raises(ArgumentError, match="the optimizer belongs to another network"):
         probe(quadratic(), SGD(quadratic()), samples())
 
 

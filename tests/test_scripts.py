@@ -148,9 +148,9 @@ def refusal(capsys):
     (["--seed", -1], "--seed must be at least 0, received -1"),
     (["--model", "softmax", "--hidden", 5], "--hidden goes with --model mlp or small, not with softmax"),
     (["--data", "."], "the digits are part of minibp"),
-    (["--save", "nowhere/net.safetensors"], "there is no folder nowhere; make it first"),
-    (["--log", "nowhere/log.csv"], "there is no folder nowhere; make it first"),
-    (["--plot", "nowhere/curves.png"], "there is no folder nowhere; make it first"),
+    (["--save", "nowhere/net.safetensors"], "the folder nowhere does not exist; create it first"),
+    (["--log", "nowhere/log.csv"], "the folder nowhere does not exist; create it first"),
+    (["--plot", "nowhere/curves.png"], "the folder nowhere does not exist; create it first"),
     (["--plot", "curves.txt"], "curves.txt: plots are drawn as .png, .svg, .pdf files"),
     (["--hidden", 5, "--optimizer", "sgd", "--lr", 1e30], "the loss became NaN or infinite in epoch"),
 ])  # fmt: skip

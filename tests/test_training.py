@@ -307,7 +307,7 @@ def test_what_does_not_fit_is_refused_before_the_first_epoch(changed, error, mes
 
 
 def test_an_optimizer_of_another_network_is_refused():
-    with pytest.raises(ArgumentError, match="optimizer was made for another network"):
+    with pytest.raises(ArgumentError, match="optimizer belongs to another network"):
         train(small(), SGD(small()), samples(), epochs=1)
 
 

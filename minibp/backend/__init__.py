@@ -1,4 +1,4 @@
-"""The array library that a network computes with, NumPy or CuPy: what works on this machine, and how arrays move."""
+"""NumPy or CuPy, the array library of a network: what works on this machine, and how arrays move between the two."""
 
 from .arrays import free_memory, gather, to_host, to_library
 from .libraries import INSTALL, NAMES, Backend, available, resolve, short_message

@@ -12,8 +12,8 @@ from ..errors import BackendError, UnknownNameError
 NAMES = ("numpy", "cupy", "auto")
 INSTALL = 'pip install "cupy-cuda12x[ctk]" (CUDA 12) or "cupy-cuda13x[ctk]" (CUDA 13)'
 
-NO_GPU = ("finds no GPU", "see whether nvidia-smi lists one, and whether CUDA_VISIBLE_DEVICES hides it")
-# Words of CuPy's messages, what they mean, and the cure. The first row that fits counts; the last fits all.
+NO_GPU = ("finds no GPU", "check that nvidia-smi lists one, and that CUDA_VISIBLE_DEVICES does not hide it")
+# Words in CuPy's messages, what they mean, and the cure. The first row that matches is used; the last always matches.
 FAULTS = (
     (("NoDevice",), *NO_GPU),
     (
@@ -23,22 +23,22 @@ FAULTS = (
     ),
     (
         ("gpu-architecture", "NoKernelImageForDevice", "NO_BINARY_FOR_GPU", "ARCH_MISMATCH"),
-        "is made for other GPUs than this one",
-        f"for an older GPU install the CuPy of the older CUDA, for a newer one the newest CuPy: {INSTALL}",
+        "was built for other GPUs than this one",
+        f"for an older GPU install the CuPy for an older CUDA, for a newer one the newest CuPy: {INSTALL}",
     ),
     (
         ("MemoryAllocation", "ALLOC_FAILED", "OutOfMemory", "OUT_OF_MEMORY"),
         "finds too little free memory on the GPU",
-        "see in nvidia-smi what uses it, and end that",
+        "find out with nvidia-smi what uses it, and stop that",
     ),
     (("cannot open source file",), "misses the headers of CUDA", f"they come with {INSTALL}"),
     ((".so.", ".dll", "shared object", "ImportError"), "misses libraries of CUDA", f"they come with {INSTALL}"),
-    (("",), "fails", f"see whether nvidia-smi lists the GPU; if it does, install CuPy anew: {INSTALL}"),
+    (("",), "fails", f"check that nvidia-smi lists the GPU; if it does, reinstall CuPy: {INSTALL}"),
 )
 
 
 class Backend(NamedTuple):
-    """What `available` says of an array library.
+    """What `available` reports about an array library.
 
     Attributes
     ----------
@@ -47,11 +47,11 @@ class Backend(NamedTuple):
     works : bool
         Whether a network can compute with it here.
     detail : str
-        Its version; where it does not work, why not.
+        Its version; if it does not work, the reason.
     cure : str
-        What to do where it does not work; else "".
+        What to do if it does not work; else "".
     device : str
-        The GPU and its memory where one is seen, even if CuPy does not work with it; else "".
+        The GPU and its memory, if there is one, even if CuPy does not work with it; else "".
     """
 
     name: str
@@ -65,7 +65,7 @@ class Backend(NamedTuple):
 
 
 def available() -> dict[str, Backend]:
-    """What each array library can do here, by name; where it cannot be used, why not and what to do."""
+    """The state of each array library on this machine, by name; if one does not work, why and what to do."""
     return {"numpy": Backend("numpy", True, f"NumPy {np.__version__}"), "cupy": _cupy()[1]}
 
 
@@ -75,14 +75,14 @@ def resolve(name: str) -> Any:
     Parameters
     ----------
     name : {"numpy", "cupy", "auto"}
-        "auto" takes CuPy where it works, else NumPy.
+        "auto" is CuPy if it works, else NumPy.
 
     Raises
     ------
     UnknownNameError
-        If there is no backend of that name.
+        If there is no backend of this name.
     BackendError
-        If CuPy was asked for and does not work here; the message says why and what to do, as `available` does.
+        If CuPy was asked for and does not work here; the message says why and what to do.
     """
     if name not in NAMES:
         raise UnknownNameError("backend", name, NAMES)
@@ -97,23 +97,24 @@ def resolve(name: str) -> Any:
 
 
 def _cupy() -> tuple[Any, Backend]:
-    """CuPy, and whether it works: it fails in many ways, and the CPU must go on working whichever it is."""
+    """CuPy, and whether it works. It can fail in many ways, and none of them may stop the CPU from working."""
 
-    def no(detail: str, cure: str, device: str = "") -> tuple[Any, Backend]:
+    def broken(detail: str, cure: str, device: str = "") -> tuple[Any, Backend]:
         return None, Backend("cupy", False, detail, cure, device)
 
     try:
         import cupy
     except Exception as error:
         if isinstance(error, ImportError) and error.name == "cupy":
-            return no("CuPy is not installed", INSTALL)
-        cause = error.__cause__ or error  # CuPy wraps it in a page of advice
-        return no(f"CuPy is installed, but cannot be imported ({short_message(cause)})", f"install it anew: {INSTALL}")
+            return broken("CuPy is not installed", INSTALL)
+        cause = error.__cause__ or error  # CuPy wraps it in a long message
+        detail = f"CuPy is installed, but cannot be imported ({short_message(cause)})"
+        return broken(detail, f"reinstall it: {INSTALL}")
 
     if not hasattr(cupy, "__version__"):  # an empty folder can be imported, too
-        place = getattr(cupy, "__file__", None) or ", ".join(getattr(cupy, "__path__", []))
-        return no(
-            f"CuPy is not installed, and something else bears its name ({place})",
+        path = getattr(cupy, "__file__", None) or ", ".join(getattr(cupy, "__path__", []))
+        return broken(
+            f"CuPy is not installed, and something else has its name ({path})",
             f"remove or rename that, then {INSTALL}",
         )
     label, device = f"CuPy {cupy.__version__}", ""
@@ -121,27 +122,27 @@ def _cupy() -> tuple[Any, Backend]:
         runtime = cupy.cuda.runtime
         driver = runtime.driverGetVersion()
         if driver == 0:
-            return no(f"{label} finds no NVIDIA driver", "install the driver of your GPU, until nvidia-smi lists it")
+            return broken(f"{label} finds no NVIDIA driver", "install the GPU's driver, so that nvidia-smi lists it")
         label += f" (CUDA {_version(runtime.runtimeGetVersion())}, driver for CUDA {_version(driver)})"
         if runtime.getDeviceCount() == 0:
-            return no(f"{label} {NO_GPU[0]}", NO_GPU[1])
+            return broken(f"{label} {NO_GPU[0]}", NO_GPU[1])
         device = _device(cupy)
         a = cupy.ones((2, 2), "float32")
         float((a @ a + 1).sum())  # an allocation, cuBLAS, a compiled kernel and a copy back
     except Exception as error:
         message = f"{type(error).__name__}: {error}"
         fault, cure = next(row[1:] for row in FAULTS if any(word in message for word in row[0]))
-        return no(f"{label} {fault} ({short_message(error)})", cure, device)
+        return broken(f"{label} {fault} ({short_message(error)})", cure, device)
     return cupy, Backend("cupy", True, label, device=device)
 
 
 def short_message(error: BaseException) -> str:
-    """An error on one line that is not too long."""
+    """An error on one short line."""
     return textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" ...")
 
 
 def _version(number: int) -> str:
-    """CUDA's number of a version, as 12090, as text."""
+    """A CUDA version as text: 12090 is 12.9."""
     return f"{number // 1000}.{number % 1000 // 10}"
 
 

@@ -1,4 +1,4 @@
-"""Checks of arguments: each returns what was given, or raises an ArgumentError that says what was expected."""
+"""Checks of arguments. Each returns the value, or raises an ArgumentError that says what was expected."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy as np
 
 from ..errors import ArgumentError
 
-COUNTS = 1 << 256  # counts and seeds are below this: as floats they are finite
+COUNTS = 1 << 256  # counts and seeds are below this, so that they are finite as floats
 
 
 class Checked:
-    """An attribute that is checked wherever it is assigned: ``eps = Checked(positive)``.
+    """An attribute that is checked whenever it is assigned: ``eps = Checked(positive)``.
 
-    It lies among the attributes of its object, so that reading it costs nothing.
+    The value is stored as a plain attribute of the object, so reading it costs nothing.
     """
 
     def __init__(self, check: Callable[[str, Any], Any]):
@@ -40,18 +40,18 @@ class Checked:
 
 
 def checked_names(cls: type, kind: type[Checked] = Checked) -> list[str]:
-    """The attributes of a class that are checked so, the base's first; but for those that a subclass has otherwise."""
+    """The names of the checked attributes of a class, those of its bases first."""
     found = [name for base in reversed(cls.__mro__) for name, each in vars(base).items() if isinstance(each, kind)]
     return [name for name in dict.fromkeys(found) if isinstance(inspect.getattr_static(cls, name), kind)]
 
 
 def _as_float(name: str, value: Any) -> float:
-    """A number as a float; NaN for what is none."""
+    """A number as a float; NaN if it is not a number."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return math.nan
     try:
         return float(value)
-    except OverflowError:  # of an integer, which may be too long to be shown as well
+    except OverflowError:  # of an integer, which may be too long to print
         raise ArgumentError(f"{name} is too large for a float") from None
 
 
@@ -65,7 +65,7 @@ def number(name: str, value: Any, least: float = 0.0) -> float:
 
 
 def instance(name: str, value: Any, kind: type, cure: str) -> Any:
-    """An object of this class; `cure` says how one is made."""
+    """An object of this class; `cure` says how to make one."""
     if not isinstance(value, kind):
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
         raise ArgumentError(f"{name} must be {article} {kind.__name__}, received {type(value).__name__}; {cure}")
@@ -101,7 +101,7 @@ def boolean(name: str, value: Any) -> bool:
 
 
 def describe_sample(shape: tuple[int, ...]) -> str:
-    """How an error names the shape of a sample: '4 values', or 'samples of shape (28, 28)'."""
+    """The shape of a sample in words, for errors: '4 values', or 'samples of shape (28, 28)'."""
     if len(shape) == 1:
         return f"{shape[0]} value{'s' if shape[0] != 1 else ''}"
     return f"samples of shape {shape}"
@@ -116,19 +116,19 @@ def integer(name: str, value: Any, least: int | None = None) -> int:
 
 
 def at_least_zero(name: str, value: Any) -> int:
-    """A count: an integer of at least 0, which is no longer than any count."""
+    """An integer of at least 0 and below `COUNTS`."""
     if integer(name, value, 0) >= COUNTS:
-        raise ArgumentError(f"{name} must be an integer of at least 0, received a longer one than any count")
+        raise ArgumentError(f"{name} must be an integer of at least 0, received one of more than 77 digits")
     return int(value)
 
 
 def at_least_one(name: str, value: Any) -> int:
-    """A count: an integer of at least 1."""
+    """An integer of at least 1."""
     return integer(name, value, 1)
 
 
 def epoch_value(who: str, value: Any) -> float:
-    """What an epoch is judged by, which may be NaN or infinite; not the None of a training without a validation set."""
+    """The loss or another value of an epoch. It may be NaN or infinite, but not None, as without a validation set."""
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -137,26 +137,26 @@ def epoch_value(who: str, value: Any) -> float:
 
 
 def new_file(path: str) -> str:
-    """A path at which a file can be made: its folder is there, and it is no folder itself."""
+    """A path at which a file can be created: its folder exists, and it is not a folder itself."""
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
-        raise ArgumentError(f"{path}: there is no folder {folder}; make it first")
+        raise ArgumentError(f"{path}: the folder {folder} does not exist; create it first")
     if not os.access(folder, os.W_OK):
-        raise ArgumentError(f"{path}: nothing can be written to the folder {folder}; give another, or the right to it")
+        raise ArgumentError(f"{path}: the folder {folder} is not writable; choose another, or change its permissions")
     if os.path.isdir(path):
         raise ArgumentError(f"{path} is a folder, expected the name of a file")
     return path
 
 
 def generator(seed: int | None) -> np.random.Generator:
-    """A generator from a seed: an integer of at least 0, or None for one that is never the same."""
+    """A random generator from a seed: an integer of at least 0, or None for a different one each time."""
     if seed is not None and (isinstance(seed, bool) or not hasattr(seed, "__index__") or int(seed) < 0):
         raise ArgumentError(f"seed must be an integer of at least 0, received {seed!r}")
     return np.random.default_rng(seed)
 
 
 def float_dtype(dtype: Any) -> np.dtype:
-    """A dtype to compute in."""
+    """A dtype to compute in, float32 or float64."""
     for known in (np.dtype("float32"), np.dtype("float64")):  # NumPy's own objects, which `forward` compares by `is`
         try:
             if dtype is not None and np.dtype(dtype) == known:

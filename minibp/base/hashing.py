@@ -1,4 +1,4 @@
-"""hash_values(): arrays of any size, fed into a hash."""
+"""The hash of arrays of any size."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ PIECE = 1 << 22  # bytes at a time: a memory map may be larger than memory
 
 
 def hash_values(digest: Any, array: np.ndarray, label: tuple[str, ...] = ()) -> None:
-    """Feed an array into a hash of hashlib's: the label, the type, the shape and the values."""
+    """Update a hash of hashlib with an array: its label, type, shape and values."""
     digest.update(repr((*label, array.dtype.str, array.shape)).encode())
     hash_bytes(digest, array)
 
 
 def hash_bytes(digest: Any, array: np.ndarray) -> None:
-    """Feed only the values of an array into a hash."""
+    """Update a hash with the values of an array only."""
     array = np.atleast_1d(array)
     rows = max(1, PIECE * len(array) // max(array.nbytes, 1))
     for start in range(0, len(array), rows):

@@ -14,38 +14,37 @@ from .module import Array, Module, Shape
 class Layer(Module):
     """One differentiable step y = f(x) on a batch.
 
-    To write a layer, write its formula and its gradient (README.md shows one in ten lines):
+    A layer of your own has two methods (README.md shows one in ten lines):
 
-    - ``formula(x)`` returns y. Here ``x`` is the batch, samples in rows.
-    - ``gradient(dy)`` returns dx = ∂C/∂x for dy = ∂C/∂y, and sets the parameters' gradients (``self.dW = ...``).
-      It finds the last ``x`` and ``y`` as ``self.x`` and ``self.y``, and never changes ``dy``.
+    - ``formula(x)`` returns y. x is a batch, one sample a row.
+    - ``gradient(dy)`` returns dx = ∂C/∂x for dy = ∂C/∂y, and sets the gradients of the parameters (``self.dW = ...``).
+      It finds the last x and y as ``self.x`` and ``self.y``, and does not change dy.
 
-    ``forward`` and ``backward`` check the shapes and call them. A layer works alone, in float64; a network gives it
-    another dtype and array library (``self.xp``) and puts its parameters into the network's vectors.
+    ``forward`` and ``backward`` check the shapes and call the two. A layer works alone, in float64. A network gives it
+    another dtype and array library (``self.xp``), and puts its parameters into the vectors of the network.
 
-    Results may be workspaces that the next call overwrites: copy what you want to keep, and do not run one layer in
-    two threads, or twice before its backward.
+    Results are workspaces that the next call overwrites: copy what you want to keep. Do not run one layer in two
+    threads, nor twice before its `backward`.
 
-    What a layer of one's own keeps from call to call are attributes, which a checkpoint keeps: numbers, texts, lists,
-    arrays, generators, objects of these. An array that is part of the network belongs to the parameters,
-    ``add_parameter(..., trained=False)``: so it is saved with it, and goes along when the network is moved. One that
-    only the next backward needs is best among the `workspaces`, which a checkpoint does not keep. To be saved and
-    loaded, a layer that takes arguments gives them by ``config()``.
+    An array that a batch leaves for the next ones, such as a running mean, is a buffer:
+    ``add_parameter(..., trained=False)``. It is saved and moved with the network. An array that only the next
+    `backward` needs is best a workspace. Other attributes (numbers, strings, lists, arrays, generators) are kept in
+    checkpoints. To be saved and loaded, a layer that takes arguments returns them from ``config()``.
 
     Attributes
     ----------
     in_shape : tuple of int or None
-        The shape of one sample that the layer takes; None where any will do.
+        The shape of one sample that the layer takes; None for any shape.
     gives : str or None
-        What a row of y is: "numbers" of any size, "probabilities", each in [0, 1], or a "distribution", probabilities
-        that sum to 1; "its input" where it only passes that on. A loss refuses what it would take for something else;
-        None, in a layer of one's own, is not looked at.
+        What a row of y is: "numbers" of any size; "probabilities", each in [0, 1]; a "distribution", probabilities
+        that sum to 1; or "its input", if the layer only passes it on. A loss refuses outputs that it would mistake for
+        something else. None is not checked.
     """
 
     in_shape: Shape | None = None
     gives: str | None = None
-    needs_dx = True  # a network clears it in its first layer with parameters: nobody needs the gradient of the data
-    index = 0  # which layer of its network it is, 0, 1, ...
+    needs_dx = True  # False in the first layer with parameters: nobody needs the gradient of the data
+    index = 0  # its number in the network
 
     def formula(self, x: Array) -> Array:
         """y = f(x)."""
@@ -56,26 +55,26 @@ class Layer(Module):
         raise NotImplementedError(f"{type(self).__name__} needs a method gradient(self, dy) that returns dx")
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Shape of one sample of y, for one sample of x of this shape."""
+        """The shape of one sample of y, for a sample of x of this shape."""
         return shape
 
     def workspaces(self, shape: Shape) -> dict[str, Any]:
         return {"y": (shape[0], *self.output_shape(shape[1:])), "dx": shape}
 
     def forward(self, x: Array) -> Array:
-        """y = f(x) for a batch x of shape (N, ...), checked. x must not be changed before the backward.
+        """y = f(x) for a batch x (N, ...), checked. Do not change x before the `backward`.
 
         Raises
         ------
         ShapeError
-            If x is no batch of samples that this layer takes.
+            If x is not a batch of samples that this layer takes.
         InputError
             If x is empty, or does not hold numbers.
         """
         new = not isinstance(x, self.xp.ndarray) or x.dtype is not self.dtype or x.shape != self._shape
         if new:
             x = self._enter(x)
-        here = self.__dict__  # spares two calls of __setattr__
+        here = self.__dict__  # saves two calls of __setattr__
         here["x"] = x
         y = here["y"] = self.formula(x)
         if new and y.shape[1:] != self.output_shape(x.shape[1:]):
@@ -85,12 +84,12 @@ class Layer(Module):
         return y
 
     def backward(self, dy: Array) -> Array:
-        """dx = ∂C/∂x for dy = ∂C/∂y of the last forward; the parameters' gradients are overwritten.
+        """dx = ∂C/∂x for dy = ∂C/∂y of the last `forward`; the gradients of the parameters are overwritten.
 
         Raises
         ------
         StateError
-            If there was no forward.
+            If there was no `forward`.
         ShapeError
             If dy does not have the shape of y.
         InputError
@@ -106,7 +105,7 @@ class Layer(Module):
         return self.gradient(dy)
 
     def _enter(self, x: Array) -> Array:
-        """Take in an x of a new shape or type."""
+        """Check an x of a new shape or type, and bind the workspaces for it."""
         if self._owned and isinstance(x, np.ndarray) and self.xp is not np:
             raise InputError(f"{self} is fed a NumPy array, on CuPy: the layer before must compute with self.xp")
         x = self._as_array(x, "x")

@@ -1,4 +1,4 @@
-"""Loss: the base of all losses, and what they refuse."""
+"""Loss: the base of all losses, and the checks of targets."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .layer import Layer
 from .module import Array, Module, Shape, Workspace
 from .validation import check_array, check_finite
 
-ROW_SUM = 1e-5  # how far from 1 a row of class probabilities may sum: float32 probabilities do, hand-typed thirds don't
-ROWS = {  # what `Layer.gives` and `Loss.takes` say
+ROW_SUM = 1e-5  # tolerance of the sum of a row of probabilities: float32 rows are within it, typed thirds are not
+ROWS = {  # the words of `Layer.gives` and `Loss.takes`
     "numbers": "numbers of any size",
     "probabilities": "probabilities, each by itself",
     "distribution": "probabilities that sum to 1",
@@ -23,26 +23,31 @@ ROWS = {  # what `Layer.gives` and `Loss.takes` say
 
 
 class Loss(Module):
-    """Base of the losses. A loss is written as ``formula(x, t)``, the loss of each sample, and ``gradient()``.
+    """Base of the losses.
+
+    A loss of your own has two methods: ``formula(x, t)`` returns the loss of each sample (N,), ``gradient()`` returns
+    ∂L/∂x for their mean L.
 
     Attributes
     ----------
     fuses : (layer class, loss class) or None
-        The layer before it that this loss merges with, and the loss that does the work of both: a network that ends
-        in the two runs the merged one.
+        The layer that this loss can be fused with, and the loss that does the work of both. A network that ends in the
+        two runs the fused loss.
     activation : layer class or None
-        For a merged loss, the layer that is part of it: what `Network.predict` applies to the logits.
+        Of a fused loss, the layer that it contains. `Network.predict` applies it to the logits.
     takes : tuple of str
-        What predictions it takes, in the words of `Layer.gives`; empty for any.
+        The predictions it takes, in the words of `Layer.gives`; empty for any.
+    min_outputs : int
+        The smallest number of outputs K that it is defined for.
     x, t : arrays (N, K)
-        The last predictions and target rows, for `gradient`. Neither must be changed before it.
+        The last predictions and target rows, for `gradient`. Do not change them before it.
     """
 
     fuses: tuple[type[Layer], type[Loss]] | None = None
     activation: type[Layer] | None = None
     takes: tuple[str, ...] = ()
     advice = ""  # how to end a network for this loss
-    min_outputs = 1  # outputs this loss is defined for
+    min_outputs = 1
 
     def forward(self, x: Array, t: Array) -> Any:
         """Mean loss of the batch.
@@ -55,14 +60,14 @@ class Loss(Module):
         return self.losses(x, t).mean()
 
     def losses(self, x: Array, t: Array) -> Array:
-        """Loss of each sample, (N,), for predictions x (N, K) and targets t (N,) or (N, K).
+        """Loss of each sample (N,), for predictions x (N, K) and targets t (N,) or (N, K).
 
         Raises
         ------
         ShapeError, InputError
-            If x is no batch of rows of numbers, or of probabilities where the loss takes those.
+            If x does not hold rows of finite numbers, or of probabilities if the loss takes those.
         TargetError
-            If the targets do not fit x or this loss; the message says how.
+            If the targets do not fit x or this loss.
         """
         x = self._as_array(x, "x")
         if x.ndim != 2:
@@ -78,19 +83,19 @@ class Loss(Module):
         return self.unchecked_losses(x, self.xp.asarray(t))
 
     def backward(self) -> Array:
-        """dx = ∂L/∂x (N, K) for the mean loss L of the last forward.
+        """dx = ∂L/∂x (N, K) for the mean loss L of the last `forward`.
 
         Raises
         ------
         StateError
-            If there was no forward.
+            If there was no `forward`.
         """
         if self.__dict__.get("y") is None:
             raise StateError(f"{self}: backward was called before forward; call forward(x, t) first")
         return self.gradient()
 
     def unchecked_losses(self, x: Array, t: Array) -> Array:
-        """Loss of each sample, unchecked: for targets that `check_targets` let pass."""
+        """Loss of each sample (N,), for predictions and targets that are checked already."""
         if x.shape != self._shape:
             self.bind(x.shape)
         here = self.__dict__  # spares two calls of __setattr__
@@ -120,7 +125,7 @@ class Loss(Module):
         return {"y": shape, "dx": shape, "row": column, "score": column} | labels
 
     def made(self, shape: Shape) -> dict[str, Array]:
-        inv_n = self.xp.asarray(1 / shape[0], self.dtype)  # 1/N: what a sample weighs in the mean
+        inv_n = self.xp.asarray(1 / shape[0], self.dtype)  # 1/N, the weight of a sample in the mean
         return super().made(shape) | {"inv_n": inv_n}
 
     def check_outputs(self, k: int, who: str = "") -> None:
@@ -131,25 +136,19 @@ class Loss(Module):
             raise ShapeError(f"{self} is fed {describe_sample((k,))}{who}, but needs at least {needed}{advice}")
 
     def check_last(self, layer: Layer) -> None:
-        """Refuse, by an ArgumentError, a last layer whose outputs this loss would silently take for something else."""
+        """Refuse, by an ArgumentError, a last layer whose outputs this loss would mistake for something else."""
         if self.takes and layer.gives and layer.gives not in self.takes:
             raise ArgumentError(
                 f"{self} takes {ROWS[self.takes[0]]}, but {layer} gives {ROWS[layer.gives]}: {self.advice}"
             )
 
     def check_targets(self, t: Any, n: int, k: int) -> np.ndarray:
-        """Refuse targets on the host that do not fit n samples with k outputs, and return those that do.
+        """Refuse targets that do not fit n samples, k outputs or this loss, by a TargetError or ShapeError.
 
         Returns
         -------
-        labels (n,), as integers, or rows (n, k), as floats.
-
-        Raises
-        ------
-        ShapeError
-            If this loss is not defined for k outputs.
-        TargetError
-            If the targets do not fit the samples, the outputs or this loss.
+        array
+            Labels (n,) as integers, or rows (n, k) as numbers, on the host.
         """
         self.check_outputs(k)
         t = np.asarray(check_array(t, f"{self}: targets", TargetError))  # a memory map is slower to index
@@ -170,7 +169,7 @@ class Loss(Module):
         return self.check_labels(t, k)
 
     def check_labels(self, t: np.ndarray, k: int) -> np.ndarray:
-        """Refuse, by a TargetError, labels that are not integers 0..K-1 (0 or 1 for one output)."""
+        """Refuse, by a TargetError, labels that are not integers in 0..k-1 (0 or 1 for one output)."""
         if t.dtype.kind == "f":
             broken = t != np.floor(t)
             first = f", {t[broken][0]:g} among them" if broken.any() else "; convert it: t.astype(int)"
@@ -180,7 +179,7 @@ class Loss(Module):
             bad = int(np.argmax((t < 0) | (t > max(k - 1, 1))))
             expected = f"0..{k - 1}, since there are {k} outputs" if k > 1 else "0 or 1 for one output, or floats"
             raise TargetError(f"{self}: the label of sample {bad} is {t[bad]}, expected {expected}")
-        native = "uint8" if t.dtype.kind == "b" else t.dtype.newbyteorder("=")  # what can be an index, in loops too
+        native = "uint8" if t.dtype.kind == "b" else t.dtype.newbyteorder("=")  # what compiled loops can index with
         return t.astype(native, copy=False)
 
     def check_rows(self, t: np.ndarray) -> None:
@@ -188,9 +187,9 @@ class Loss(Module):
 
 
 class Distribution(Loss):
-    """Base of the losses whose target rows are probabilities of the K classes."""
+    """Base of the losses whose target rows are probabilities of K classes."""
 
-    min_outputs = 2  # with one output softmax is always 1: there is nothing to learn
+    min_outputs = 2  # the softmax of one output is always 1
 
     def check_rows(self, t: np.ndarray) -> None:
         bad = (t < 0).any(axis=1)
@@ -207,7 +206,7 @@ class Distribution(Loss):
 
 
 class Binary(Loss):
-    """Base of the losses with K yes/no answers: target rows hold K probabilities, each by itself."""
+    """Base of the losses for K yes/no answers: a target row holds K independent probabilities."""
 
     def check_rows(self, t: np.ndarray) -> None:
         bad = ((t < 0) | (t > 1)).any(axis=1)

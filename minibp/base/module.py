@@ -1,4 +1,4 @@
-"""Module: what layers and losses have in common apart from their formulas - parameters and memory."""
+"""Module: the base of layers and losses. It holds parameters, buffers and workspaces, and no formulas."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ Shape = tuple[int, ...]
 Self = TypeVar("Self", bound="Module")
 Array = Any  # a NumPy array, or a CuPy array: whatever `xp` makes
 
-NARROW = 32  # an array of fewer columns, and no fewer rows than columns, lies column by column: reducing its rows is
-#              then 3-5 times as fast, and adds up its columns one after the other (compiled.py does the same)
-TOO_MANY = 1 << 48  # values; NumPy has errors of several kinds for more of them
-MAX_SHAPES = 8  # batch shapes remembered; training and inference need two each, a full batch and the last
+# An array with fewer columns than this, and at least as many rows as columns, is stored column by column. Reducing its
+# rows is then 3 to 5 times as fast, and adds up the columns in their order (compiled.py does the same).
+NARROW = 32
+TOO_MANY = 1 << 48  # values of a parameter; NumPy raises various errors for more
+MAX_SHAPES = 8  # batch shapes to remember: training and inference need two each, a full batch and the last one
 
 
 class Workspace(NamedTuple):
-    """Memory that a formula writes to: its shape, its type (None: that of the module), and what it holds at first.
+    """Memory that a formula uses: its shape, its dtype (None: that of the module), and what fills it.
 
-    `fill` is a number; or "range": 0, 1, 2, ... in the order of the elements; or None: anything. A formula must not
-    write to a filled workspace, which keeps its values from call to call.
+    `fill` is None for memory that the formula writes to; or a number; or "range", for 0, 1, 2, ... in the order of the
+    elements. A formula must not write to a filled workspace.
     """
 
     shape: Shape
@@ -38,36 +39,32 @@ class Workspace(NamedTuple):
 
 
 class Module:
-    """Base of layers and losses: holds parameters, and the workspaces that formulas write to.
+    """Base of layers and losses.
+
+    A module holds parameters, which are trained; buffers, which are kept but not trained; and workspaces, into which
+    its formula writes its results. All three are plain attributes: ``self.W``, ``self.running_mean``, ``self.y``. An
+    assignment to a parameter or a buffer copies the values into the array that is there, because it may be a view of
+    the vectors of a network.
 
     Attributes
     ----------
     training : bool
-        True: as in training. False: as in use (no dropout, running statistics). A network sets it.
+        True in training mode, False in inference mode (no dropout, running statistics). A network sets it.
     xp : module
         The array library to compute with: numpy or cupy.
     dtype : numpy.dtype
-        What it computes in: float64 alone, in a network the network's.
-
-    Raises
-    ------
-    ShapeError
-        If what is assigned to a parameter has another shape.
-    ArgumentError
-        If a parameter is drawn, at its first use, with numbers that are not finite.
-    TypeError
-        If arguments are given to a class that has none.
+        The type it computes in: float64 for a module alone, else that of its network.
     """
 
     xp: Any = np
     dtype = np.dtype("float64")
     training = True
     _shape: Shape | None = None  # of the x that the workspaces are bound to
-    # Constants in its dtype (see `attach`); exp(log_max) is still finite.
+    # Constants in the dtype of the module (see `attach`). exp(log_max) is finite.
     zero, half, one, log_max = np.float64(0), np.float64(0.5), np.float64(1), np.float64(708)
 
     def config(self) -> dict[str, Any]:
-        """The arguments that make such a layer again, by name, as plain numbers and strings."""
+        """The arguments from which the class makes an equal module, by name, as plain numbers and strings."""
         return {}
 
     def __repr__(self) -> str:
@@ -77,11 +74,11 @@ class Module:
         x = check_array(x, f"{self}: {name}", expected="numbers, one sample a row", xp=self.xp)
         return self.xp.asarray(x, self.dtype)
 
-    # ---- parameters: drawn late, so that a network can draw them from its own seed
+    # ---- parameters: drawn late, so that a network can draw them from its seed
 
     def __new__(cls: type[Self], *args: Any, **kwargs: Any) -> Self:
-        # Here and not in __init__, so that a layer of one's own need not call super().__init__().
-        if (args or kwargs) and cls.__init__ is object.__init__:  # which leaves it to __new__ to refuse them
+        # Not in __init__, so that your own layer need not call super().__init__().
+        if (args or kwargs) and cls.__init__ is object.__init__:  # object leaves it to __new__ to refuse arguments
             raise TypeError(f"{cls.__name__}() takes no arguments")
         self = super().__new__(cls)
         self.__dict__.update(_initializers={}, _buffer_names=[], _arrays={})
@@ -89,28 +86,29 @@ class Module:
         return self
 
     def add_parameter(self, name: str, shape: Shape, start: Callable | Any, trained: bool = True) -> None:
-        """Declare a parameter: then ``self.W`` is the array and, where it is trained, ``self.dW`` its gradient.
+        """Declare a parameter. ``self.W`` is then the array and ``self.dW`` its gradient.
 
         Parameters
         ----------
         name : str
             Its name, for example "W".
         shape : tuple of int
-            Its shape. Arrays of two and more dimensions count as weights (decayed, if asked for), others as biases.
+            Its shape. Arrays of two or more dimensions are weights, which weight decay applies to; others are biases.
         start : initializer or array
-            What draws the first values, ``start(shape, rng)``, or the values themselves, which are copied.
+            Draws the initial values, ``start(shape, rng)``; or the values themselves, which are copied.
         trained : bool, default True
-            False for what the layer keeps but no gradient changes, such as running statistics.
+            False declares a buffer: an array that is saved and moved with the network but not trained, such as running
+            statistics. It has no gradient.
 
         Raises
         ------
         ArgumentError
-            If the values have another shape, or are not finite, or are more than NumPy can count.
+            If the values have another shape or are not finite.
         """
         if isinstance(start, type):
-            raise ArgumentError(f"{type(self).__name__}: {name} received a class, write {start.__name__}()")
+            raise ArgumentError(f"{type(self).__name__}: {name} received a class; write {start.__name__}()")
         if math.prod(shape) >= TOO_MANY:
-            raise ArgumentError(f"{type(self).__name__}: {name} of shape {shape} has more values than any memory holds")
+            raise ArgumentError(f"{type(self).__name__}: {name} of shape {shape} has more values than fit into memory")
         self._initializers[name] = (shape, start)
         if not trained:
             self._buffer_names.append(name)
@@ -118,7 +116,7 @@ class Module:
             self._fill(name, start)
 
     def _fill(self, name: str, value: Any) -> None:
-        """Make a parameter's arrays, with these values in it."""
+        """Make the arrays of a parameter, with these values."""
         shape, _ = self._initializers[name]
         try:
             array = np.array(value, self.dtype)
@@ -129,29 +127,29 @@ class Module:
                 f"{type(self).__name__}: {name} must hold finite numbers, shape {shape}; received shape {array.shape}"
                 + (", with NaN or infinity in it" if array.shape == shape else "")
             )
-        self._initializers[name] = (shape, None)  # done with, and not to be kept in copies
+        self._initializers[name] = (shape, None)  # no longer needed, and not to be copied
         array = self.xp.asarray(array)
         arrays = {name: array} if name in self._buffer_names else {name: array, "d" + name: self.xp.zeros_like(array)}
         self._arrays.update(arrays)
         self.__dict__.update(arrays)
 
     def shapes(self) -> dict[str, Shape]:
-        """The shapes of all parameters by name, drawn or not."""
+        """The shapes of all parameters and buffers by name, whether drawn or not."""
         return {name: shape for name, (shape, _) in self._initializers.items()}
 
     def initialize(self, rng: np.random.Generator) -> None:
-        """Draw what was neither given nor drawn yet; an ArgumentError where an initializer draws what is not finite."""
+        """Draw the parameters that have no values yet; an ArgumentError if an initializer gives NaN or infinity."""
         for name, (shape, start) in self._initializers.items():
             if name not in self._arrays:
                 self._fill(name, start(shape, rng))
 
     def seeded(self, seed: int | None) -> None:
-        """Draw the parameters now, where a seed is given (ArgumentError if it is none); else at the first use."""
+        """Draw the parameters now if there is a seed, else at the first use."""
         if seed is not None:
             self.initialize(generator(seed))
 
     def __getattr__(self, name: str) -> Any:
-        # Reached only for a name that is not there: a parameter at its first use in a layer alone is drawn now.
+        # Called only for a missing attribute. A parameter of a layer that is used alone is drawn at its first use.
         starts = self.__dict__.get("_initializers", {})
         if name in starts or (name[:1] == "d" and name[1:] in starts):
             self.initialize(np.random.default_rng())
@@ -159,7 +157,7 @@ class Module:
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # `layer.W = array` and `self.dW = array` write into the array that is there: it may be a view of a network's.
+        # `layer.W = array` and `self.dW = array` write into the array that is there, which may be a network's view.
         held = self._arrays.get(name)
         if held is None and name in self._initializers:
             self.initialize(np.random.default_rng())
@@ -168,7 +166,7 @@ class Module:
             check = getattr(type(self), name, None)
             self.__dict__[name] = check.checked(self, value) if isinstance(check, Checked) else value
             return
-        if value is held:  # changed in place, as by layer.W -= ...
+        if value is held:  # changed in place, as in layer.W -= ...
             return
         if name in self._initializers and name not in self._buffer_names:
             check_assigned(value, f"{self}: {name}", self.xp, self.dtype)
@@ -183,50 +181,45 @@ class Module:
 
     @property
     def params(self) -> Mapping[str, Array]:
-        """The trained parameters by name. The mapping is read-only, the arrays are the layer's own."""
+        """The trained parameters by name. The mapping is read-only; the arrays are those of the module."""
         return self._group("", False)
 
     @property
     def grads(self) -> Mapping[str, Array]:
-        """The parameters' gradients by the names of the parameters, as the last backward left them."""
+        """The gradients by the names of the parameters, as the last `backward` computed them."""
         return self._group("d", False)
 
     @property
     def buffers(self) -> Mapping[str, Array]:
-        """What the layer keeps but does not train, by name."""
+        """The arrays that are kept but not trained, by name."""
         return self._group("", True)
 
     # ---- memory
 
     def workspaces(self, shape: Shape) -> dict[str, Shape | Workspace]:
-        """Name -> shape, or `Workspace`, of the arrays that the formula writes to, for an x of this shape.
+        """The memory that the formula uses for an x of this shape: a shape or a `Workspace` by name.
 
-        They are found as attributes (``self.y``).
+        Each is then an attribute, such as ``self.y``.
         """
         return {"y": shape, "dx": shape}
 
     def attach(self, xp: Any, dtype: np.dtype, held: dict[str, Array]) -> None:
-        """Compute with this array library and dtype, on these arrays (name -> W, dW, ...): a network's views."""
+        """Compute with this library and dtype on these arrays, by name (W, dW, ...): the views of a network."""
         self.drop_loops()
         for name in self._workspace_names():
             self.__dict__.pop(name, None)
         for kept in (self._memory, self._bound):
             kept.clear()
-        # 0-d arrays: NumPy takes them 0.3 us faster than Python numbers, and CuPy launches no copy.
+        # As 0-d arrays: NumPy is 0.3 us faster with them than with Python numbers, and CuPy launches no copy.
         log_max = math.floor(math.log(np.finfo(dtype).max)) - 1  # so that 1 / exp(log_max) is a normal number
         numbers = {"zero": 0, "half": 0.5, "one": 1, "log_max": log_max}
         constants = {name: xp.asarray(number, dtype) for name, number in numbers.items()}
         self.__dict__.update(held, **constants, _arrays=held, xp=xp, dtype=dtype, _shape=None, x=None, y=None)
 
     def astype(self: Self, dtype: Any) -> Self:
-        """Compute in this dtype from now on: for a layer alone, a network has its own. Returns the layer.
+        """Compute in this dtype from now on, and return the module. For a module alone: a network decides for its own.
 
-        Raises
-        ------
-        ArgumentError
-            If dtype is no dtype to compute in, or a parameter is too large for it.
-        StateError
-            If the layer belongs to a network.
+        An ArgumentError if it is neither float32 nor float64, or a parameter is too large for it.
         """
         if self._owned:
             raise StateError(f"{self} belongs to a network, which decides the dtype: Network(..., dtype={dtype!r})")
@@ -236,19 +229,19 @@ class Module:
         return self
 
     def use_loops(self, loops: Mapping[str, Callable]) -> None:
-        """Run these functions of (part, ...) in place of the methods that they are named after, until it moves."""
+        """Run these functions of (module, ...) in place of the methods of the same names, until the module moves."""
         self._loops.update(loops)
         self.__dict__.update({name: partial(function, self) for name, function in loops.items()})
 
     def drop_loops(self) -> None:
-        """Run the methods again."""
+        """Run the methods themselves again."""
         for name in self._loops:
             self.__dict__.pop(name, None)
         self._loops.clear()
 
     def bind(self, shape: Shape) -> None:
-        """Point ``self.y``, ``self.dx``, ... at the workspaces for an x of this shape: made once, then found again."""
-        key = (self.training, shape)  # kept apart, so that a prediction leaves a forward that waits alone
+        """Point ``self.y``, ``self.dx``, ... to the workspaces for an x of this shape, which are made once."""
+        key = (self.training, shape)  # apart, so that a prediction does not disturb a training step
         if key not in self._bound:
             if len(self._bound) >= MAX_SHAPES:
                 del self._bound[next(iter(self._bound))]
@@ -256,18 +249,18 @@ class Module:
         self.__dict__.update(self._bound[key], _shape=shape)
 
     def made(self, shape: Shape) -> dict[str, Array]:
-        """What `bind` remembers for an x of this shape, by name."""
+        """The workspaces for an x of this shape, by name."""
         return {name: self._cut(name, spec) for name, spec in self.workspaces(shape).items()}
 
     def _cut(self, name: str, spec: Shape | Workspace) -> Array:
-        """A workspace: the front part of the layer's one memory of that name."""
+        """A workspace: the first part of the memory of that name, which all batch shapes share."""
         shape, dtype, fill = spec if isinstance(spec, Workspace) else Workspace(spec)
         size, key, dtype = math.prod(shape), (self.training, name), self.dtype if dtype is None else dtype
-        if fill == "range":  # not shared: what lies where depends on the shape
+        if fill == "range":  # not shared, because its values depend on the shape
             self._memory[key] = self.xp.empty(size, dtype)
         elif key not in self._memory or self._memory[key].size < size:
             self._memory[key] = self.xp.empty(size, dtype)
-            self._bound.clear()  # smaller batches shall use the new memory too
+            self._bound.clear()  # smaller batches use the new memory, too
         flat = self._memory[key][:size]
         narrow = self.xp is np and len(shape) == 2 and shape[1] < NARROW and shape[1] <= shape[0]
         array = flat.reshape(shape[::-1]).T if narrow else flat.reshape(shape)
@@ -281,14 +274,14 @@ class Module:
         return {name for views in self._bound.values() for name in views}
 
     def __getstate__(self) -> dict[str, Any]:
-        # What a copy needs: its own numbers, on the host, but no workspaces and no place in a network.
+        # A copy takes the values, on the host, but no workspaces and no place in a network.
         left = self._workspace_names() | {"_memory", "_bound", "_owned", "xp", "x", "y", "_shape", "needs_dx", "index"}
         left |= {"zero", "half", "one", "log_max", *self._arrays, "_loops", *self._loops}
         kept = {name: value for name, value in self.__dict__.items() if name not in left}
         return kept | {"_arrays": {name: to_host(array) for name, array in self._arrays.items()}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # A copy of a network's layer works alone, whatever the network computed with.
+        # A copy of a layer of a network works alone.
         self.__dict__.update(state)
         self.attach(self.xp, self.dtype, {name: self.xp.asarray(array) for name, array in self._arrays.items()})
 

@@ -1,4 +1,4 @@
-"""Whether layers fit together: what they are, and the shapes from one to the next."""
+"""Whether layers fit together: the shapes from one to the next."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .module import Shape
 
 
 def layer_list(layers: Any) -> tuple[Any, ...]:
-    """The layers of a network as they were given, a list of them or one alone; an ArgumentError for what is neither."""
+    """The layers as a tuple, of a list of layers or of a single one; an ArgumentError for anything else."""
     if isinstance(layers, Layer):
         return (layers,)
     if not isinstance(layers, Iterable):
@@ -23,7 +23,7 @@ def layer_list(layers: Any) -> tuple[Any, ...]:
 
 
 def refuse_unusable(layers: Sequence[Any], loss: Any) -> None:
-    """Refuse what is no layer or loss (ArgumentError), or is in use already (StateError)."""
+    """Refuse anything that is not a layer or a loss (ArgumentError) or is used already (StateError)."""
     if not layers:
         raise ArgumentError("a network needs at least one layer, received none")
     for i, layer in enumerate(layers):
@@ -35,20 +35,17 @@ def refuse_unusable(layers: Sequence[Any], loss: Any) -> None:
     for i, layer in enumerate([*layers, loss]):
         first = places.setdefault(id(layer), i)
         if first < i:
-            raise StateError(f"layer {i}: {layer} is layer {first} again; a layer is used once, make a second one")
+            raise StateError(f"layer {i}: {layer} is layer {first} again; a layer is used once, so create a second one")
         if layer._owned:
-            raise StateError(f"layer {i}: {layer} belongs to another network; make a new one, or copy.deepcopy it")
-    # What the loss sees is what the last layer gives that does not merely pass its input on.
+            raise StateError(f"layer {i}: {layer} belongs to another network; create a new one, or use copy.deepcopy")
+    # The outputs that the loss sees are those of the last layer that does more than pass its input on.
     loss.check_last(next((layer for layer in reversed(layers) if layer.gives != "its input"), layers[0]))
 
 
 def infer_shapes(layers: Sequence[Layer], loss: Loss, shape: Shape | None = None) -> list[Shape | None]:
-    """Shape of one sample of each layer's output, for samples of this shape; None where only the data will tell.
+    """The shape of one sample of each layer's output, for samples of this shape; None if it depends on the data.
 
-    Raises
-    ------
-    ShapeError
-        If a layer does not fit the one before; the message names both.
+    A ShapeError if a layer does not fit the one before; the message names both.
     """
     shapes: list[Shape | None] = []
     source = "the data"
@@ -57,7 +54,7 @@ def infer_shapes(layers: Sequence[Layer], loss: Loss, shape: Shape | None = None
         if shape is None and takes is not None:
             shape = takes
             if i:
-                shapes[-1] = takes  # what the layer before must give
+                shapes[-1] = takes  # the layer before must give this
         elif shape is not None and takes is not None and shape != takes:
             fed = f"layer {i}: {layer} is fed {describe_sample(shape)} by {source}"
             raise ShapeError(f"{fed}, but takes {describe_sample(takes)}{flat(shape, takes)}")
@@ -74,10 +71,10 @@ def infer_shapes(layers: Sequence[Layer], loss: Loss, shape: Shape | None = None
 
 
 def brackets(thing: Any) -> str:
-    """The advice to write brackets, where they were forgotten."""
-    return " (an instance, not the class: write it with brackets)" if isinstance(thing, type) else ""
+    """The advice to write brackets, if they were forgotten."""
+    return " (give an instance, not the class: write it with brackets)" if isinstance(thing, type) else ""
 
 
 def flat(shape: Shape, takes: Shape | None = None) -> str:
-    """The advice to put Flatten, where that would help."""
+    """The advice to put Flatten before, if that helps."""
     return "; put Flatten() before it" if len(shape) > 1 and takes in (None, (math.prod(shape),)) else ""

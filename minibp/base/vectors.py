@@ -1,4 +1,4 @@
-"""The flat vectors of a network: all parameters in one, all gradients in another, and the layers' views of them."""
+"""The flat vectors of a network: parameters, gradients and buffers, and the views that the layers have of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .validation import check_assigned
 
 
 class Vectors(NamedTuple):
-    """What `flatten` returns: the vectors, the views of the weight matrices, and each layer's views by name."""
+    """The vectors, the views of the weight matrices, and the views of each module by name."""
 
     params: Array
     grads: Array
@@ -23,46 +23,43 @@ class Vectors(NamedTuple):
     views: list[dict[str, Array]]
 
 
-def flatten(parts: Sequence[Module], xp: Any, dtype: np.dtype) -> Vectors:
-    """Copy what these parts hold into three new vectors, weights (of two and more dimensions) before biases.
+def flatten(modules: Sequence[Module], xp: Any, dtype: np.dtype) -> Vectors:
+    """Copy the arrays of these modules into three new vectors, weights (two or more dimensions) before biases.
 
-    Raises
-    ------
-    ArgumentError
-        If a number is too large for the dtype.
+    An ArgumentError if a number is too large for the dtype.
     """
-    for part in parts:
-        refuse_too_large(part, dtype)
-    views: list[dict[str, Array]] = [{} for _ in parts]
+    for module in modules:
+        refuse_too_large(module, dtype)
+    views: list[dict[str, Array]] = [{} for _ in modules]
 
     def cut(entries: list[tuple[int, str, Array]]) -> Array:
         vector, start = xp.empty(sum(value.size for *_, value in entries), dtype), 0
         for i, name, value in entries:
             view = vector[start : start + value.size].reshape(value.shape)
-            with np.errstate(over="ignore"):  # of gradients, which the next backward overwrites
+            with np.errstate(over="ignore"):  # gradients may overflow: the next backward overwrites them
                 view[...] = to_library(value, xp, dtype)
             views[i][name] = view
             start += value.size
         return vector
 
-    trained = [(i, name, value) for i, part in enumerate(parts) for name, value in part.params.items()]
-    trained.sort(key=lambda entry: entry[2].ndim < 2)  # stable: otherwise the order of the layers
+    trained = [(i, name, value) for i, module in enumerate(modules) for name, value in module.params.items()]
+    trained.sort(key=lambda entry: entry[2].ndim < 2)  # stable: keeps the order of the layers otherwise
     params = cut(trained)
-    grads = cut([(i, "d" + name, parts[i].grads[name]) for i, name, _ in trained])
-    buffers = cut([(i, name, value) for i, part in enumerate(parts) for name, value in part.buffers.items()])
+    grads = cut([(i, "d" + name, modules[i].grads[name]) for i, name, _ in trained])
+    buffers = cut([(i, name, value) for i, module in enumerate(modules) for name, value in module.buffers.items()])
     weights = [views[i][name] for i, name, value in trained if value.ndim >= 2]
     return Vectors(params, grads, buffers, weights, views)
 
 
 def all_finite(xp: Any, *vectors: Array) -> bool:
-    """Whether no number in these is NaN or infinite; read back from a device once."""
-    if xp is np and math.isfinite(sum(float(np.vdot(each, each)) for each in vectors)):  # quicker, but may overflow
+    """Whether no number is NaN or infinite. Reads back from a device once."""
+    if xp is np and math.isfinite(sum(float(np.vdot(each, each)) for each in vectors)):  # faster, but may overflow
         return True
     return bool(xp.stack([xp.isfinite(vector).all() for vector in vectors]).all())
 
 
 def vector_property(name: str, doc: str) -> Any:
-    """A property for a vector: what is assigned is written into it, for layers have views; ArgumentError for NaN."""
+    """A property for a vector. Values that are assigned are written into it, because layers have views of it."""
 
     def put(owner: Any, values: Any) -> None:
         if name == "params":

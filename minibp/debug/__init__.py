@@ -1,4 +1,4 @@
-"""Looking into a network: are its gradients right, what is wrong where they are not, and why does it learn slowly?"""
+"""Tools to look into a network: check_gradients finds wrong gradients, probe shows why a network learns slowly."""
 
 from .gradients import GradientError, GradientReport, check_gradients
 from .probing import LayerProbe, ProbeReport, probe
