@@ -180,7 +180,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(path, harm):
         "another": b"<html></html>" * 20,
     }
     path.unlink() if harm == "missing" else path.write_bytes(harmed[harm])
-    with pytest.warns(CheckpointWarning, match=r"Going on from the one before, .*run\.ckpt\.previous"):
+    with pytest.warns(CheckpointWarning, match=r"Resuming from the one before, .*run\.ckpt\.previous"):
         run = Run().go(path)
     assert_same(run, Run().go())
 
@@ -199,7 +199,7 @@ def test_without_a_whole_checkpoint_nothing_is_begun_anew_in_silence(path):
     Run().go(path)
     for name in ("run.ckpt", "run.ckpt.previous"):
         (path.parent / name).write_bytes(b"damaged")
-    with pytest.raises(FileFormatError, match=r"no checkpoint to go on from: .*To begin anew"):
+    with pytest.raises(FileFormatError, match=r"no checkpoint to resume from: .*To start over"):
         Run().go(path)
     assert path.read_bytes() == b"damaged"
 
@@ -358,7 +358,7 @@ def test_a_memory_map_is_not_gone_on_with_as_an_array(path, tmp_path, monkeypatc
 def test_what_could_not_be_given_back_is_refused_at_the_start(path):
     run = Run()
     run.stopping = EarlyStopping(Run().net)
-    with pytest.raises(ArgumentError, match="another network's"):
+    with pytest.raises(ArgumentError, match="belongs to another network"):
         run.go(path)
     assert files(path) == []
 
@@ -411,7 +411,7 @@ def test_ctrl_c_saves_and_exits_with_130_and_the_same_command_line_goes_on(tmp_p
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert error.splitlines()[-1] == f"interrupted; the same command line goes on from {tmp_path / 'run.ckpt'}"
+    assert error.splitlines()[-1] == f"interrupted; the same command line continues from {tmp_path / 'run.ckpt'}"
     assert tensorfile.read(tmp_path / "run.ckpt", "checkpoint")[0]["objects"]["optimizer"][3]["steps"] > 3 * 45
 
 
@@ -422,20 +422,20 @@ def test_a_script_goes_on_with_its_log_and_reports_the_same(tmp_path, capsys):
         assert main("digits", data.digits, arguments, "small") == 0
         outs.append(capsys.readouterr().out)
         logs.append((tmp_path / "log.csv").read_text())
-    assert "going on from" not in outs[0] and f"going on from {tmp_path / 'run.ckpt'}, after step 135" in outs[1]
+    assert "continuing from" not in outs[0] and f"continuing from {tmp_path / 'run.ckpt'}, after step 135" in outs[1]
     assert outs[0].splitlines()[-1].split("seconds")[0] == outs[1].splitlines()[-1].split("seconds")[0]
     assert logs[0] == logs[1]
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["--checkpoint-every", "5"], "--checkpoint-every goes with --checkpoint FILE"),
+    (["--checkpoint-every", "5"], "--checkpoint-every needs --checkpoint FILE"),
     (["--checkpoint", "{}/c", "--checkpoint-every", "5 epochs"], "every must be epochs"),
     (["--checkpoint", "nowhere/c"], "the folder nowhere does not exist"),
     (["--checkpoint", "{}/c", "--save", "{}/./c"], "name the same file"),
     (["--checkpoint", "{}/c", "--log", "{}/c.previous"], "name the same file"),
-    (["--checkpoint", "{}/c", "--compare-losses"], "--checkpoint does not go with --compare-losses"),
-    (["--checkpoint", "{}/c", "--probe"], "--checkpoint does not go with --probe alone"),
-    (["--checkpoint", "{}/c", "--probe", "--model", "small"], "does not go with --probe, which is watched"),
+    (["--checkpoint", "{}/c", "--compare-losses"], "--checkpoint cannot be used with --compare-losses"),
+    (["--checkpoint", "{}/c", "--probe"], "--checkpoint cannot be used with --probe without --model"),
+    (["--checkpoint", "{}/c", "--probe", "--model", "small"], "cannot be used with --probe, which cannot continue"),
 ])  # fmt: skip
 def test_a_script_refuses_what_does_not_go_together(tmp_path, capsys, arguments, message):
     assert main("digits", data.digits, [argument.format(tmp_path) for argument in arguments]) == 2

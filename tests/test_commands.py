@@ -109,16 +109,16 @@ def test_an_output_that_is_closed_is_no_error(path):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["evaluate", "{}"], "say what to take, by --dataset NAME"),
-    (["predict", "{}"], "say what to take, by --dataset NAME or --images FILE"),
+    (["evaluate", "{}"], "choose the data by --dataset NAME"),
+    (["predict", "{}"], "choose the data by --dataset NAME or --images FILE"),
     (["predict", "{}", "--dataset", "digits", "--images", "x.npy"], "not both"),
     (["predict", "{}", "--data", "x", "--images", "x.npy"], "--data goes with --dataset"),
     (["predict", "{}", "--seed", "0", "--images", "x.npy"], "--seed goes with --dataset"),
     (["predict", "{}", "--images", ""], "No such file or directory: ''"),
     (["predict", "{}", "--images", "."], "is a folder, a pipe or a device"),
     (["evaluate", "{}", "--dataset", "digits", "--data", "x"], "the digits are part of minibp"),
-    (["evaluate", "{}", "--dataset", "digits"], "give the same one, --seed 0 by default"),
-    (["evaluate", "{}", "--dataset", "mnist", "--seed", "0"], "mnist has a test set of its own"),
+    (["evaluate", "{}", "--dataset", "digits"], "give the same one (--seed 0 was its default)"),
+    (["evaluate", "{}", "--dataset", "mnist", "--seed", "0"], "mnist has its own test set"),
     (["evaluate", "{}", "--dataset", "digits", "--seed", "-1"], "seed must be an integer of at least 0"),
     (["evaluate", "{}", *DIGITS, "--backend", "torch"], "unknown backend 'torch'"),
     (["evaluate", "nowhere", *DIGITS], "no such file: nowhere"),

@@ -97,7 +97,7 @@ def test_slice_shares_memory():
 
 @pytest.mark.parametrize("index", [(slice(None), 0), None, 1.5, [[0, 1]], "a"])
 def test_index_of_other_kinds_is_refused(index):
-    with pytest.raises(ArgumentError, match="a data set is indexed by"):
+    with pytest.raises(ArgumentError, match="received an index of"):
         a_dataset()[index]
 
 
@@ -109,7 +109,7 @@ def test_index_outside_is_an_index_error(index):
 
 @pytest.mark.parametrize("index", [slice(5, 5), [], np.zeros(10, bool)])
 def test_index_that_picks_nothing_is_refused(index):
-    with pytest.raises(InputError, match="empty: the index picks none of 10 samples"):
+    with pytest.raises(InputError, match="empty: the index selects none of 10 samples"):
         a_dataset()[index]
 
 
@@ -373,7 +373,7 @@ NO_FOLDERS = ["nowhere", "~no such user/data", "a" * 5000]
 @pytest.mark.parametrize("root", NO_FOLDERS)
 def test_minibp_data_that_is_no_folder_is_named(monkeypatch, root):
     monkeypatch.setenv("MINIBP_DATA", root)
-    with pytest.raises(DataError, match=f"mnist: MINIBP_DATA is {root}, which is no folder; expected one that has a"):
+    with pytest.raises(DataError, match=f"mnist: MINIBP_DATA is {root}, which is not a folder; expected one with a"):
         data.mnist()
 
 

@@ -68,8 +68,8 @@ def test_without_threadpoolctl_it_says_what_to_do_to_see_the_kernels(doctor, mon
     monkeypatch.setitem(sys.modules, "threadpoolctl", None)
     rows = doctor()
     assert rows["BLAS"] == "{name} {version}".format(**np.show_config(mode="dicts")["Build Dependencies"]["blas"])
-    assert rows["kernels"].startswith("not told: pip install threadpoolctl")
-    assert rows["threads"].startswith("not told: pip install threadpoolctl")
+    assert rows["kernels"].startswith("unknown: pip install threadpoolctl")
+    assert rows["threads"].startswith("unknown: pip install threadpoolctl")
 
 
 @pytest.mark.parametrize("config", [{}, {"Build Dependencies": {}}, {"Build Dependencies": {"blas": {"found": False}}}])
@@ -81,7 +81,7 @@ def test_a_numpy_that_does_not_tell_its_blas_is_no_error(doctor, monkeypatch, co
 
 def test_a_blas_that_threadpoolctl_does_not_know_is_no_error(doctor, monkeypatch):
     monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: [{"user_api": "openmp"}])
-    assert doctor()["kernels"] == "not known to threadpoolctl"
+    assert doctor()["kernels"] == "unknown to threadpoolctl"
 
 
 def test_what_cannot_be_told_does_not_hide_the_rest(doctor, monkeypatch):
@@ -90,7 +90,7 @@ def test_what_cannot_be_told_does_not_hide_the_rest(doctor, monkeypatch):
 
     monkeypatch.setattr(threadpoolctl, "threadpool_info", threadpool_info)
     rows = doctor()
-    assert rows["blas"] == "cannot be told (OSError: broken)"
+    assert rows["blas"] == "unknown (OSError: broken)"
     assert {"Python", "numpy", "numba"} < set(rows)
 
 

@@ -143,8 +143,8 @@ def test_plots_are_drawn(run, tmp_path, capsys):
     (neuron.main, ["--plot", "nowhere/plot.png"], "the folder nowhere does not exist"),
     (moons.main, ["--nodes", "3", "2"], "--nodes must begin and end with 2"),
     (moons.main, ["--nodes", "2", "-3", "2"], "--nodes must be an integer of at least 1, received -3"),
-    (moons.main, ["--plot", "plot.xyz"], "plot.xyz: plots are drawn as .png, .svg, .pdf files"),
-    (neuron.main, ["--plot", "plot"], "plot: plots are drawn as .png, .svg, .pdf files"),
+    (moons.main, ["--plot", "plot.xyz"], "plot.xyz: plots are saved as .png, .svg, .pdf"),
+    (neuron.main, ["--plot", "plot"], "plot: plots are saved as .png, .svg, .pdf"),
     (moons.main, ["--epochs", "0"], "--epochs must be an integer of at least 1, received 0"),
     (moons.main, ["--plot", "nowhere/plot.png"], "the folder nowhere does not exist"),
 ])  # fmt: skip

@@ -179,7 +179,7 @@ def test_a_description_that_is_nested_deeply_is_damaged(tmp_path, depth):
     for _ in range(depth):
         inner = [inner]
     tensorfile.write(tmp_path / "net", "network", {"layers": inner}, {})
-    with pytest.raises(FileFormatError, match="what it says of itself is damaged"):
+    with pytest.raises(FileFormatError, match="its description is damaged"):
         load(tmp_path / "net")
 
 
@@ -201,5 +201,5 @@ def test_units_beyond_all_memory_are_an_error(units, capsys):
 
 
 def test_a_part_with_more_values_than_numpy_can_count_is_refused():
-    with pytest.raises(ArgumentError, match=r"Dense: W of shape .* more values than fit into memory holds"):
+    with pytest.raises(ArgumentError, match=r"Dense: W of shape .* more values than fit into memory"):
         Dense(2**40, 2**40)

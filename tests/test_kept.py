@@ -270,16 +270,16 @@ def test_what_could_not_be_given_back_is_refused_when_it_is_written(path, change
 @pytest.mark.parametrize(("value", "message"), [
     (lambda run: run.net.rng, "is the network's generator: give it its own"),
     (lambda run: [run.net.rng], "is the network's generator"),
-    (lambda run: collections.Counter(), "a Counter: make it of numbers, texts, lists"),
-    (lambda run: random.Random(0), "a Random: make it of"),
-    (lambda run: type("Slots", (), {"__slots__": ("a",)})(), "a Slots: make it of"),
-    (lambda run: functools.partial(print), "a partial: make it of"),
+    (lambda run: collections.Counter(), "a Counter: build it of numbers, strings, lists"),
+    (lambda run: random.Random(0), "a Random: build it of"),
+    (lambda run: type("Slots", (), {"__slots__": ("a",)})(), "a Slots: build it of"),
+    (lambda run: functools.partial(print), "a partial: build it of"),
     (lambda run: Adam(run.net), "another optimizer than the one that trains"),
-    (lambda run: sys.stdout, "make it of numbers"),
+    (lambda run: sys.stdout, "build it of numbers"),
     (lambda run: np.random.default_rng(0).random, "a method of another object: keep the object"),
-    (lambda run: {Stat()}, "a set of things that are no numbers or texts"),
+    (lambda run: {Stat()}, "a set of things that are not numbers or strings"),
     (lambda run: np.arange(3).view(type("Sub", (np.ndarray,), {})), "a Sub of int64: make it an array"),
-    (lambda run: {Dense: 1.0}, "a dict with keys that are no numbers or texts"),
+    (lambda run: {Dense: 1.0}, "a dict with keys that are not numbers or strings"),
     (lambda run: np.ma.array([1, 2]), "a MaskedArray of int64"),
     (lambda run: np.array(["a"]), "a ndarray of <U1"),
     (lambda run: 10**5000, "an integer of 16610 bits"),
@@ -325,7 +325,7 @@ def test_what_draws_from_the_networks_generator_in_each_step_is_noticed(path):
             self.net.rng.random()
             super().step()
 
-    with pytest.raises(ArgumentError, match=r"something draws from the network's generator, net\.rng, in each step"):
+    with pytest.raises(ArgumentError, match=r"each step draws from the network's generator net\.rng"):
         Run(Noisy).go(path, every="3steps")
 
 
@@ -416,7 +416,7 @@ class Mine(Dropout):
     (Dense(2, 2), "n_in", 3, "n_in is 2, in the file 3"),
     (SGD(NET, momentum=0.5), "momentum", 0.0, None),
     (SGD(NET, momentum=0.5), "momentum", 5.0, r"SGD: momentum must lie in \[0, 1\)"),
-    (SGD(NET), "momentum", 0.5, "the momentum was 0 when this SGD was made"),
+    (SGD(NET), "momentum", 0.5, "the momentum was 0 when this SGD was created"),
     (SGD(NET, momentum=0.5), "moments", 1, "moments is no attribute"),
     (SGD(NET, momentum=0.5), "net", 1, "net is no attribute"),
     (schedules.Step(0.1, 2), "every", 0, "Step: every must be an integer of at least 1"),

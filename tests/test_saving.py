@@ -223,8 +223,8 @@ def test_safetensors_files_of_other_programs_are_refused(path, dtype):
     (lambda arrays, described: described.update(loss=["Softmax", {}]), r"Softmax\(\) is not a loss"),
     (lambda arrays, described: described["layers"][0][1].update(n_in=10**15), r"shape \(1000000000000000, 3\)"),
     (lambda arrays, described: described["layers"][0][1].update(n_out="3"), "n_out must be an integer"),
-    (lambda arrays, described: described["layers"][0][1].update(seed=1), "Dense is given seed, which no file"),
-    (lambda arrays, described: described["layers"][0][1].update(W=[[1.0]]), "Dense is given W, which no file"),
+    (lambda arrays, described: described["layers"][0][1].update(seed=1), "Dense has the argument seed, which no file"),
+    (lambda arrays, described: described["layers"][0][1].update(W=[[1.0]]), "Dense has the argument W, which no file"),
     (lambda arrays, described: described["layers"].append(["LeakyReLU", {"slope": 10**400}]), "do not fit together"),
     (lambda arrays, described: described["layers"].clear(), "do not fit together"),
     (lambda arrays, described: arrays.update({"layers.0.b": np.zeros(3)}), r"b is float64, expected float32"),
@@ -304,16 +304,16 @@ class Wide(LeakyReLU):
 
 
 @pytest.mark.parametrize(("layer", "message"), [
-    (type("Sigmoid", (Sigmoid,), {})(), r"layers\.1: Sigmoid is your own, with the name of one of minibp's"),
-    (own_layer(__init__=with_slope)(0.5), r"Own: made again from its config\(\), its slope is 0\.1, not 0\.5"),
-    (Wide(0.01, gain=3.0), r"Wide: made again from its config\(\), its gain is 1\.0, not 3\.0"),
+    (type("Sigmoid", (Sigmoid,), {})(), r"layers\.1: Sigmoid has the name of one of minibp's classes"),
+    (own_layer(__init__=with_slope)(0.5), r"Own: created from its config\(\), its slope is 0\.1, not 0\.5"),
+    (Wide(0.01, gain=3.0), r"Wide: created from its config\(\), its gain is 1\.0, not 3\.0"),
     (own_layer(__init__=with_units, config=lambda self: {"n": 4})(3), "its parameters have other shapes"),
-    (own_layer(__init__=with_units, config=lambda self: {"n": "x"})(3), "cannot be made again from its config"),
+    (own_layer(__init__=with_units, config=lambda self: {"n": "x"})(3), "cannot be created from its config"),
     (own_layer(__init__=with_n, config=lambda self: {"n": self.n})(3),
-     "config.. gives .*4.*, and made again .*5"),
+     "config.. returns .*4.*, but after load .*5"),
     (own_layer(__init__=with_f, config=lambda self: {"f": self.f})(np.tanh), "cannot be saved: <ufunc 'tanh'>"),
     (own_layer(__init__=with_slope, config=lambda self: {"slope": 0.1}, formula=lambda self, x: x * self.slope)(0.5),
-     r"made again from its config\(\), it gives other outputs"),
+     r"created from its config\(\), it gives other outputs"),
 ])  # fmt: skip
 def test_what_a_file_would_give_back_as_another_layer_is_not_saved(path, layer, message):
     before = path.read_bytes()
@@ -364,7 +364,7 @@ def test_classes_of_one_name_are_refused(path):
     with pytest.raises(ArgumentError, match="two classes of the network have the same name"):
         save(Network([one(), other(), Dense(3, 3)], QuadraticLoss()), path)
     for own in ([one, other], [type("Sigmoid", (Sigmoid,), {})]):
-        with pytest.raises(ArgumentError, match="and there is another one of that name"):
+        with pytest.raises(ArgumentError, match="but there is another one of this name"):
             load(path, own=own)
 
 
@@ -465,7 +465,7 @@ def test_a_folder_is_no_saved_network(tmp_path):
 def test_a_file_that_says_nothing_sensible_of_itself_is_refused(path):
     for text in ("[" * 100_000, "5", "{}", '{"contents": 5, "sha256": ""}'):
         save_file(load_file(path), path, {"minibp": text})
-        with pytest.raises(FileFormatError, match="what it says of itself is damaged"):
+        with pytest.raises(FileFormatError, match="its description is damaged"):
             load(path)
 
 

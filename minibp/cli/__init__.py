@@ -1,4 +1,4 @@
-"""The command line, python -m minibp, and what all programs share: how they read options, show progress, and end."""
+"""The command line, python -m minibp, and what all programs share: options, progress, and how they end."""
 
 from .command_line import main
 from .program import (

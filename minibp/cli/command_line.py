@@ -20,20 +20,20 @@ def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     top = argparse.ArgumentParser(prog="python -m minibp", description="minibp's own commands.")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    about = "what minibp finds on this machine, and what it can compute with"
+    about = "what minibp finds on this machine, and what it can use"
     commands.add_parser("doctor", help=about).set_defaults(run=lambda options: print(report()))
 
     about = "the accuracy and the mean loss of a saved network on a test set"
     evaluate = commands.add_parser("evaluate", help=about, description=f"Print {about}.")
     evaluate.set_defaults(run=run_evaluate)
-    about = "the class that a saved network says each image is of"
+    about = "the class of each image, as a saved network predicts it"
     predict = commands.add_parser("predict", help=about, description=f"Print {about}: CSV, sample,class,output.")
     predict.set_defaults(run=run_predict)
     for command in (evaluate, predict):
-        command.add_argument("file", metavar="FILE", help="a network that `save`, or a script's --save, wrote")
-        command.add_argument("--dataset", choices=DATASETS, help="its test set is taken")
+        command.add_argument("file", metavar="FILE", help="a network saved by `save` or by --save of a script")
+        command.add_argument("--dataset", choices=DATASETS, help="use its test set")
         command.add_argument("--data", metavar="DIR", help="folder with the files of the data set")
-        split = "of the digits, the --seed of the training, by which they were split"
+        split = "for the digits: the --seed of the training, which decided the split"
         command.add_argument("--seed", type=int, help=split)
         command.add_argument("--backend", default="numpy", help=f"one of {', '.join(NAMES)}; default numpy")
     predict.add_argument("--images", metavar="FILE", help="an IDX file, gzipped or not, or .npy, instead of a data set")
@@ -57,11 +57,11 @@ def run_predict(options: argparse.Namespace) -> None:
 
 
 def network(options: argparse.Namespace) -> Network:
-    """The network of the file; first refuses a command line that names no data, or two."""
+    """Load the network, after refusing a command line that names no data, or two."""
     file = getattr(options, "images", None)
     if (options.dataset is None) == (file is None):
         either = " or --images FILE" if hasattr(options, "images") else ""
-        raise ArgumentError(f"say what to take, by --dataset NAME{either}{', not both' if file is not None else ''}")
+        raise ArgumentError(f"choose the data by --dataset NAME{either}{', not both' if file is not None else ''}")
     for name in ("data", "seed"):
         if file is not None and getattr(options, name) is not None:
             raise ArgumentError(f"--{name} goes with --dataset, not with --images: leave one of the two out")
@@ -69,16 +69,16 @@ def network(options: argparse.Namespace) -> Network:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line asks for; returns the exit status."""
+    """Run the command line; returns the exit status."""
     options = parse_options(parser(), arguments)
     return exit_status(lambda: run(options))
 
 
 def run(options: argparse.Namespace) -> None:
-    """Do it until all is printed, or nobody reads it any more."""
+    """Run a command until all is printed, or nobody reads it any more."""
     try:
         options.run(options)
         if sys.stdout is not None:  # closed by the shell
             sys.stdout.flush()
-    except BrokenPipeError:  # the reader, as `head`, has enough
+    except BrokenPipeError:  # the reader, such as `head`, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

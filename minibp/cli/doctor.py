@@ -1,4 +1,4 @@
-"""report(): what minibp finds on this machine, and what it can compute with: python -m minibp doctor"""
+"""report(): what minibp finds on this machine, and what it can use, for python -m minibp doctor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WITHOUT_AVX2 = (
     "prescott core2 penryn dunnington nehalem atom nano sandybridge "
     "opteron opteron_sse3 barcelona bobcat bulldozer piledriver steamroller excavator"
 )
-# Instructions, their names in NumPy before and from 2.4 on, and the kernels of OpenBLAS that do without them.
+# Instruction sets, their names in NumPy before and since 2.4, and the kernels of OpenBLAS that do not use them.
 WIDEST_FIRST = (
     ("AVX-512", {"AVX512_SKX", "X86_V4"}, f"{WITHOUT_AVX2} haswell zen"),
     ("AVX2", {"AVX2", "X86_V3"}, WITHOUT_AVX2),
@@ -26,19 +26,19 @@ Rows = list[tuple[str, str]]
 
 
 def report() -> str:
-    """What is here and what it can do, one fact a line; of what does not work, why not and what to do."""
+    """One fact a line: what is installed and works; if something does not work, why and what to do."""
     rows: Rows = []
-    for part in (_machine, _backends, _blas, _numba, _warnings):
+    for facts in (_machine, _backends, _blas, _numba, _warnings):
         try:
-            rows += part()
-        except Exception as error:  # what cannot be told must not hide the rest
-            rows.append((part.__name__.strip("_"), f"cannot be told ({short_message(error)})"))
+            rows += facts()
+        except Exception as error:  # one unknown fact must not hide the others
+            rows.append((facts.__name__.strip("_"), f"unknown ({short_message(error)})"))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {text}" for name, text in rows)
 
 
 def _machine() -> Rows:
-    """minibp, Python, and the processors that this process may use, as `taskset` allows it."""
+    """minibp, Python, and the processors that this process may use (see `taskset`)."""
     count = os.cpu_count() or 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else count
     return [
@@ -49,7 +49,7 @@ def _machine() -> Rows:
 
 
 def _backends() -> Rows:
-    """Which backends work, and the GPU where one is seen."""
+    """Which backends work, and the GPU if there is one."""
     backends = available()
     rows = [(name, str(backend)) for name, backend in backends.items()]
     device = backends["cupy"].device
@@ -57,24 +57,24 @@ def _backends() -> Rows:
 
 
 def _blas() -> Rows:
-    """The library that multiplies matrices, the kernels that it runs on this processor, and its threads."""
+    """The library that multiplies matrices, its kernels on this processor, and its threads."""
     pools = _pools()
-    unknown = "not told: pip install threadpoolctl" if pools is None else "not known to threadpoolctl"
+    unknown = "unknown: pip install threadpoolctl" if pools is None else "unknown to threadpoolctl"
     built = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
     limits = ", ".join(f"{name}={os.environ[name]}" for name in LIMITS if name in os.environ)
 
-    def told(*keys: str) -> str:
+    def values(*keys: str) -> str:
         return "; ".join(" ".join(str(pool.get(key) or "unknown") for key in keys) for pool in pools or [])
 
     return [
-        ("BLAS", told("internal_api", "version") or f"{built.get('name', 'unknown')} {built.get('version', '')}"),
-        ("kernels", told("architecture") or unknown),
-        ("threads", (told("num_threads") or unknown) + (f" ({limits})" if limits else "")),
+        ("BLAS", values("internal_api", "version") or f"{built.get('name', 'unknown')} {built.get('version', '')}"),
+        ("kernels", values("architecture") or unknown),
+        ("threads", (values("num_threads") or unknown) + (f" ({limits})" if limits else "")),
     ]
 
 
 def _pools() -> list[dict[str, Any]] | None:
-    """What threadpoolctl tells of the BLAS; None where it is not installed."""
+    """What threadpoolctl knows of the BLAS; None if it is not installed."""
     try:
         import threadpoolctl
     except ImportError:
@@ -84,7 +84,7 @@ def _pools() -> list[dict[str, Any]] | None:
 
 
 def _numba() -> Rows:
-    """Whether compiled loops can be used in place of the formulas."""
+    """Whether compiled loops can be used."""
     try:
         import numba
 
@@ -95,24 +95,24 @@ def _numba() -> Rows:
         if isinstance(error, ImportError) and error.name == "numba":
             cure = "pip install numba makes long trainings faster"
             return [("numba", f"not installed; {cure}")]
-        return [("numba", f"does not work: {short_message(error)}; pip install -U numba numpy brings two that fit")]
+        return [("numba", f"does not work: {short_message(error)}; pip install -U numba numpy installs two that fit")]
     return [("numba", f"works: numba {numba.__version__}, compiles the formulas in long trainings")]
 
 
 def _warnings() -> Rows:
-    """Where the environment keeps NumPy from the best that it can do on this processor."""
+    """Environment variables that make NumPy slower than it could be on this processor."""
     effects = {
         "OPENBLAS_CORETYPE": _forced_kernels(),
-        "OPENBLAS_L2_SIZE": "replaces the cache size that OpenBLAS finds by itself",
-        "NPY_DISABLE_CPU_FEATURES": "keeps NumPy from instructions of the processor",
-        "NPY_ENABLE_CPU_FEATURES": "keeps NumPy from all other instructions of the processor",
+        "OPENBLAS_L2_SIZE": "replaces the cache size that OpenBLAS detects",
+        "NPY_DISABLE_CPU_FEATURES": "keeps NumPy from using instructions of the processor",
+        "NPY_ENABLE_CPU_FEATURES": "keeps NumPy from using all other instructions of the processor",
     }
     set_here = {name: effect for name, effect in effects.items() if effect and os.environ.get(name)}
     return [("warning", f"{name}={os.environ[name]} {effect}: unset it") for name, effect in set_here.items()]
 
 
 def _forced_kernels() -> str:
-    """What OPENBLAS_CORETYPE does, if it is set and its kernels do without instructions of the processor; else ""."""
+    """The effect of OPENBLAS_CORETYPE, if it is set and its kernels do not use all instructions; else ""."""
     pools = _pools()
     if pools is None:
         kernels = [os.environ.get("OPENBLAS_CORETYPE", "")]

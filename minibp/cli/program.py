@@ -1,4 +1,4 @@
-"""How all programs read a command line, show how far they are, and end."""
+"""What all programs share: how they read a command line, show progress, and end."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ PICTURES = (".png", ".svg", ".pdf")
 
 
 def parse_options(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The options of a command line, by default of this process; it ends with what is wrong with them."""
+    """The options of a command line, by default that of this process; wrong ones end the process with a message."""
     arguments = sys.argv[1:] if arguments is None else arguments
     for each in arguments:
-        if each.startswith("--") and each.endswith("=--"):  # before Python 3.13 argparse makes an empty list of that
+        if each.startswith("--") and each.endswith("=--"):  # before Python 3.13, argparse makes an empty list of it
             parser.error(f"{each} has no value: -- ends the options")
     return parser.parse_args(arguments)
 
 
 def nonempty(text: str) -> str:
-    """The name of a file: an empty one, of a variable that the shell does not know, would be taken for none."""
+    """A name that is not empty. An undefined variable in a shell gives an empty one, which would count as none."""
     if not text:
         raise argparse.ArgumentTypeError("it is empty: give a name, or leave the option out")
     return text
@@ -37,39 +37,40 @@ def nonempty(text: str) -> str:
 def exit_status(
     run: Callable[[], object], smaller: str = "", interrupted: Callable[[], str] = lambda: "interrupted"
 ) -> int:
-    """Run a program, and say on stderr in one line what went wrong.
+    """Run a program, and report an error in one line on stderr.
 
     Parameters
     ----------
     run : callable
         The program.
     smaller : str, optional
-        What to do where there is too little memory.
+        What to do if there is too little memory.
     interrupted : callable, optional
-        Gives what to say after Ctrl-C.
+        Returns the message after Ctrl-C.
 
     Returns
     -------
-    0 when all went well, 2 after an error that minibp or the system raised, 130 after Ctrl-C, as shells have it.
+    int
+        0 for success, 2 for an error raised by minibp or the system, 130 for Ctrl-C, as in shells.
     """
     try:
         run()
     except (MinibpError, OSError) as error:
-        said, status = f"error: {error}", 2
+        message, status = f"error: {error}", 2
     except MemoryError as error:
-        said, status = f"error: this takes more memory than there is ({error}){smaller and f': {smaller}'}", 2
+        message, status = f"error: this takes more memory than there is ({error}){smaller and f': {smaller}'}", 2
     except KeyboardInterrupt:
-        said, status = interrupted(), 130
+        message, status = interrupted(), 130
     else:
         return 0
-    print(said, file=sys.stderr)
+    print(message, file=sys.stderr)
     return status
 
 
 def new_picture(path: str) -> str:
-    """A path at which a plot can be drawn: that of a new file, whose ending names a format."""
+    """A path at which a plot can be saved: that of a new file, with the ending of a picture format."""
     if os.path.splitext(path)[1].lower() not in PICTURES:
-        raise ArgumentError(f"{path}: plots are drawn as {', '.join(PICTURES)} files; give it one of these endings")
+        raise ArgumentError(f"{path}: plots are saved as {', '.join(PICTURES)}; use one of these endings")
     return new_file(path)
 
 
@@ -86,7 +87,7 @@ def epoch_bar(
     epochs : int
         How many there will be.
     over : int, default 0
-        How many are over already.
+        How many are finished already.
 
     Yields
     ------
@@ -95,7 +96,7 @@ def epoch_bar(
     done : function
         Moves the bar, after each epoch.
     """
-    from tqdm import tqdm  # here, not above: few programs have a bar
+    from tqdm import tqdm  # here, because few programs need it
 
     with tqdm(total=max(epochs, 0), initial=over, unit="epoch", disable=quiet, leave=False) as bar:
 
@@ -124,14 +125,14 @@ def warnings_as_lines(category: type[Warning]) -> Iterator[None]:
 
 @contextmanager
 def saved_at_interrupt(checkpoint: Checkpoint) -> Iterator[None]:
-    """Have Ctrl-C write a checkpoint after the step that is being made; a second one stops at once."""
+    """On Ctrl-C, write a checkpoint after the current step; a second Ctrl-C stops at once."""
 
     def ask(*_: object) -> None:
         checkpoint.interrupt()
         signal.signal(signal.SIGINT, before)
 
     before = signal.getsignal(signal.SIGINT)
-    # Only the main thread gets signals; and a program that was told to ignore this one, as by nohup, goes on to do so.
+    # Only the main thread gets signals. A program that was told to ignore this one, as by nohup, still ignores it.
     if before == signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
         yield
         return

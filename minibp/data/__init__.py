@@ -1,4 +1,4 @@
-"""Data sets: your own arrays, the digits that come with minibp, MNIST, Fashion-MNIST and KMNIST, and their batches."""
+"""Data sets: your own arrays, the digits that come with minibp, MNIST, Fashion-MNIST, KMNIST; and their batches."""
 
 from .batches import Batches
 from .dataset import Dataset, Splits, split

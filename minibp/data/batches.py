@@ -1,4 +1,4 @@
-"""Batches: cuts a data set into batches, gathered, scaled, and on the network's array library."""
+"""Batches: a data set cut into batches, gathered, scaled, and on the array library of the network."""
 
 from __future__ import annotations
 
@@ -12,25 +12,22 @@ from ..base import Array, check_finite
 from ..errors import InputError
 from .dataset import Dataset
 
-BLOCK = 256  # samples gathered and scaled at a time where batches are smaller: spares calls, and stays in the cache
-BYTES_ON_DEVICE = 32 << 20  # of such a block on a device, where calls cost more: 8,000 MNIST images
-READ_BLOCK = 1 << 20  # bytes of a memory map that are read in one go: a disk is fast from about there on
-SHUFFLE_WINDOW = 64 << 20  # bytes of blocks that are mixed with one another, two at least: 85,000 MNIST images
+BLOCK = 256  # samples to gather and scale at a time, if batches are smaller: fewer calls, and within the cache
+BYTES_ON_DEVICE = 32 << 20  # of such a block on a device, where calls are more expensive: 8,000 MNIST images
+READ_BLOCK = 1 << 20  # bytes of a memory map to read at a time: enough for a disk to be fast
+SHUFFLE_WINDOW = 64 << 20  # bytes of blocks whose samples are mixed, at least two blocks: 85,000 MNIST images
 
 
 class Batches:
-    """Cuts a data set, in an order, into batches: x in the network's dtype, scaled, and targets t, on its library.
+    """A data set in batches: inputs x, scaled and in the dtype of the network, and targets t, on its array library.
 
-    `net` is a Network, which decides the dtype, the library and the shapes; this module need not know the class.
+    `net` is a Network. It decides the dtype, the library and the shapes.
 
-    The whole set goes to the device once, as it is (uint8 is a quarter of float32), and is gathered and scaled there;
-    one that takes more than half of the free memory stays on the host and goes up block by block. Small batches are
-    gathered several at a time, into memory that is used again: a batch is good until the next.
+    The whole data set goes to the device once, unchanged (uint8 is a quarter of float32), and is gathered and scaled
+    there. A set that takes more than half of the free memory stays on the host and goes to the device block by block.
+    Small batches are gathered several at a time, into memory that is reused: a batch is valid until the next one.
 
-    Raises
-    ------
-    InputError, ShapeError, TargetError
-        If the data do not fit the network.
+    An InputError, ShapeError or TargetError if the data do not fit the network.
     """
 
     def __init__(self, net: Any, dataset: Dataset, batch_size: int):
@@ -46,9 +43,9 @@ class Batches:
         block = BLOCK if xp is np else BYTES_ON_DEVICE // both
         self.block = min(n, max(self.batch_size, block // self.batch_size * self.batch_size))
         fits = self.x.nbytes + self.block * both <= free_memory(xp) / 2
-        self.gather_on = xp if fits else np  # where it is gathered
-        self.read_block = max(1, READ_BLOCK // raw // self.batch_size) * self.batch_size  # samples read in one go
-        self.shuffle_window = max(2, SHUFFLE_WINDOW // (self.read_block * raw))  # such blocks that are mixed
+        self.gather_on = xp if fits else np  # the library that gathers
+        self.read_block = max(1, READ_BLOCK // raw // self.batch_size) * self.batch_size  # samples to read at a time
+        self.shuffle_window = max(2, SHUFFLE_WINDOW // (self.read_block * raw))  # blocks whose samples are mixed
         fits = n <= self.shuffle_window * self.read_block
         self.mapped = isinstance(self.x, np.memmap) and self.gather_on is np and not fits
         self.x = self.gather_on.asarray(self.x)
@@ -60,30 +57,24 @@ class Batches:
         return len(self.x)
 
     def sync(self) -> Batches:
-        """These batches where the network is now: itself, or made anew where it has been moved.
-
-        Raises
-        ------
-        InputError, ShapeError, TargetError
-            As when they were made.
-        """
+        """These batches on the library and in the dtype that the network has now: created again if it has moved."""
         net = self.net
         return self if (self.xp, self.dtype) == (net.xp, net.dtype) else Batches(net, self.dataset, self.batch_size)
 
     def __call__(self, order: np.ndarray) -> Iterator[tuple[Array, Array]]:
-        """The samples of these numbers, in this order."""
+        """Batches of the samples with these numbers, in this order."""
         return self.cut(self.x, self.t, order)
 
     def shuffled(self, rng: np.random.Generator, done: int = 0) -> Iterator[tuple[Array, Array]]:
-        """All samples once, in a random order; of a large memory map, in one that reads it in blocks.
+        """Batches of all samples in a random order. A large memory map is read in blocks.
 
-        So many batches, which were `done` before, are left out; the order, and what is drawn for it, stay the same.
+        The first `done` batches are left out. The order, and the numbers drawn for it, stay the same.
         """
         if not self.mapped:
             yield from self.cut(self.x, self.t, rng.permutation(len(self)), done)
             return
         blocks = np.arange(0, len(self), self.read_block)
-        blocks[:-1] = rng.permutation(blocks[:-1])  # the last may be shorter: it stays in the last window
+        blocks[:-1] = rng.permutation(blocks[:-1])  # the last one may be shorter, so it stays last
         held = np.empty((self.shuffle_window * self.read_block, *self.x.shape[1:]), self.x.dtype)
         for window in np.array_split(blocks, -(-len(blocks) // self.shuffle_window)):
             numbers = np.concatenate([np.arange(start, min(start + self.read_block, len(self))) for start in window])
@@ -100,9 +91,9 @@ class Batches:
             done = 0
 
     def cut(self, x: Array, t: Array, order: np.ndarray, done: int = 0) -> Iterator[tuple[Array, Array]]:
-        """Batches of these samples in this order, without the first ones that were `done` before."""
-        first = done * self.batch_size  # a sample; whole blocks before it are not gathered
-        size, there = self.batch_size, self.xp.asarray(order)  # the order goes up once
+        """Batches of these samples in this order, without the first `done` ones."""
+        first = done * self.batch_size  # the first sample; whole blocks before it are not gathered
+        size, there = self.batch_size, self.xp.asarray(order)  # the order goes to the device once
         here = there if self.gather_on is self.xp else order
         for start in range(first // self.block * self.block, len(order), self.block):
             piece = slice(start, start + self.block)

@@ -15,26 +15,27 @@ LABELS = "integer labels or numbers; turn names into labels: names, t = np.uniqu
 class Dataset:
     """Inputs and their targets, checked once.
 
-    `len(dataset)` is N, `x, t = dataset` gives both arrays. An index picks samples, and `dataset[i]` is a data set
-    again whatever i is: a slice (which copies nothing), a list or an array of integers or of booleans, or one
-    integer, for a data set of one sample.
+    ``len(dataset)`` is N, and ``x, t = dataset`` gives both arrays. An index selects samples, and the result is again a
+    Dataset. It is a slice (which copies nothing), a list or an array of integers or of booleans, or one integer.
 
     Parameters
     ----------
-    x : (N, ...) inputs, N >= 1: uint8, which a network scales by 1/255, or float16, float32, float64, taken as they
-        are. Arrays are kept, not copied; a memory map stays one.
-    t : (N,) integer labels, (N,) numbers, or (N, K) rows of integers or floats
+    x : array (N, ...)
+        Inputs: uint8, which a network scales by 1/255, or float16, float32, float64, which are taken as they are.
+        Arrays are kept, not copied. A memory map stays one.
+    t : array (N,) or (N, K)
+        Integer labels or numbers (N,), or rows of numbers (N, K).
 
     Raises
     ------
     InputError
-        x is empty, of another type, masked, not an array at all, or has NaN or infinity in it.
+        If x is empty, masked, of another type, or holds NaN or infinity; or if an index selects no sample.
     ShapeError
-        x has fewer than two dimensions.
+        If x has fewer than two dimensions.
     TargetError
-        t has not N entries, is neither (N,) nor (N, K), is not numeric, or has NaN or infinity in it.
+        If t does not have N entries, is neither (N,) nor (N, K), is not numeric, or holds NaN or infinity.
     ArgumentError, IndexError
-        An index is none of those above, or lies outside the data set; one that picks no sample is an InputError.
+        If an index is none of the above, or lies outside the data set.
     """
 
     x: np.ndarray
@@ -48,7 +49,7 @@ class Dataset:
         return len(self.x)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Give x, then t: for `x, t = dataset`."""
+        """Yield x, then t."""
         yield self.x
         yield self.t
 
@@ -56,16 +57,16 @@ class Dataset:
         if not isinstance(index, slice):
             index = np.atleast_1d(index)
             if not index.size:
-                index = index.astype(int)  # NumPy makes an empty list an array of floats
+                index = index.astype(int)  # NumPy makes an array of floats from an empty list
             if index.ndim != 1 or index.dtype.kind not in "iub":
                 raise ArgumentError(
-                    f"a data set is indexed by {index.dtype} {index.shape}; expected a slice, an integer, or a list "
-                    f"of integers or of booleans, one dimension: the samples"
+                    f"received an index of {index.dtype} and shape {index.shape}, expected a slice, an integer, or a "
+                    "list of integers or of booleans: which samples"
                 )
-        part: Dataset = object.__new__(type(self))  # what was checked once is not checked again
+        part: Dataset = object.__new__(type(self))  # already checked
         part.x, part.t = self.x[index], self.t[index]
         if not len(part):
-            raise InputError(f"the data set is empty: the index picks none of {len(self)} samples")
+            raise InputError(f"the data set is empty: the index selects none of {len(self)} samples")
         return part
 
     def __repr__(self) -> str:
@@ -86,16 +87,22 @@ def split(dataset: Dataset, held_out: float = 0.2, seed: int = 0) -> Splits:
 
     Parameters
     ----------
-    dataset : N samples
-    held_out : the part to test on: a fraction of N between 0 and 1 (rounded to whole samples), or an int, the number
-        of samples
-    seed : the same seed draws the same split
+    dataset : Dataset
+        N samples.
+    held_out : float or int, default 0.2
+        The part to test on: a fraction of N between 0 and 1, or a number of samples.
+    seed : int, default 0
+        The same seed gives the same split.
+
+    Returns
+    -------
+    Splits
+        ``.train`` and ``.test``.
 
     Raises
     ------
     ArgumentError
-        held_out is neither, or leaves one of the parts empty; there is only one sample; or seed is no integer of at
-        least 0.
+        If held_out is neither, one of the parts would be empty, or seed is not an integer of at least 0.
     """
     n = len(dataset)
     if n == 1:

@@ -1,4 +1,4 @@
-"""Downloads one file from the first of its mirrors that gives the published contents."""
+"""Downloads: one file, from the first of its mirrors that delivers the published contents."""
 
 import hashlib
 import http.client
@@ -17,14 +17,14 @@ from ..base import write_atomically
 from ..errors import ArgumentError, ChecksumError, DownloadError
 
 TIMEOUT = (10.0, 30.0)  # seconds: to connect, and between two pieces of an answer
-SLOWEST = 10_000  # bytes a second: a poor mobile connection gives more
+SLOWEST = 10_000  # bytes a second: even a poor mobile connection is faster
 REDIRECTS = 10
 _PIECE = 1 << 16  # bytes
-_DEAD = 3600.0  # seconds: a file that has been in the writing for so long was left by a process that was ended
+_DEAD = 3600.0  # seconds: a partial file that is older was left by a process that was killed
 
 
 class File(NamedTuple):
-    """A published file: its name, its size in bytes and the sha256 of its bytes."""
+    """A published file: its name, its size in bytes, and its sha256."""
 
     name: str
     size: int
@@ -39,35 +39,41 @@ def fetch(
     timeout: tuple[float, float] = TIMEOUT,
     limit: float | None = None,
 ) -> bytes:
-    """Give the contents of a published file: from a folder, or downloaded and kept there.
+    """The contents of a published file, from a folder; a missing file is downloaded into it.
 
-    Contents, and not a path: what was checked is what is used, whatever other processes do to the file meanwhile.
-    The file appears in the folder whole and in one step, so several processes can fetch into one folder, and one that
-    is ended halfway leaves nothing that looks complete. Whatever has other contents is never used; a copy of it is kept
-    as `<name>.rejected` (the last one only, cut off at one byte more than the published size).
+    The result is the contents, not a path: the bytes that were checked are the bytes that are used, whatever other
+    processes do to the file. The file appears in the folder complete and in one step. So several processes can fetch
+    into one folder, and one that is killed leaves nothing that looks complete. Other contents are never used; the last
+    ones are kept as ``<name>.rejected``, cut off one byte after the published size.
 
     Parameters
     ----------
-    file : what to fetch
-    mirrors : addresses, http or https, that the file's name is appended to, tried in this order. Redirects are
-        followed, but never to anything else, and never from https to http.
-    folder : where the file is kept; made if it does not exist
-    by_hand : what a user without a network can do, for the error message
-    timeout : seconds to connect, and between two pieces of an answer
-    limit : seconds for a mirror to give the whole file; a minute, and what the file takes at `SLOWEST`, if None.
-        Without it a server that sends a byte now and then would never be given up.
+    file : File
+        What to fetch.
+    mirrors : iterable of str
+        Addresses to which the name of the file is appended, tried in this order. Redirects are followed to http and
+        https only, and never from https to http.
+    folder : path
+        Where the file is kept. It is created if needed.
+    by_hand : str
+        What a user without a network can do, for the error.
+    timeout : (float, float)
+        Seconds to connect, and between two pieces of an answer.
+    limit : float, optional
+        Seconds for a mirror to deliver the whole file, against servers that send a byte now and then. Default: a
+        minute, plus the time that the file takes at `SLOWEST`.
 
     Raises
     ------
     ArgumentError
-        The file's name is none that may be a file's in the folder, such as `../name`.
+        If the name is not that of a file in the folder, such as ``../name``.
     ChecksumError
-        At least one mirror answered with other contents than the published ones, and none with the right ones.
+        If a mirror delivered other contents, and none the published ones.
     DownloadError
-        No mirror gave the file, or its folder cannot be used: the disk is full, for example.
+        If no mirror delivered the file, or the folder cannot be used, for example because the disk is full.
     """
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", file.name):
-        raise ArgumentError(f"a file is called {file.name!r}; expected letters, digits and . _ - with no . first")
+        raise ArgumentError(f"received the file name {file.name!r}, expected letters, digits and . _ - with no . first")
     path = Path(folder) / file.name
     rejected = path.with_name(f"{file.name}.rejected")
     limit = 60 + file.size / SLOWEST if limit is None else limit
@@ -82,7 +88,7 @@ def fetch(
             if not difference:
                 return cached
             tried.append(f"{path}: {difference}")
-            # Copied, not moved: another process may have put a good file there since. What comes will replace it.
+            # Copied, not moved: another process may have put a good file there by now. A download will replace it.
             with suppress(PermissionError):  # on Windows: another process is doing the same
                 _put(cached, rejected)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,21 +106,21 @@ def fetch(
                 return contents
             mismatch = True
             tried.append(f"{url}: {difference}")
-    except OSError as error:  # not a mirror's fault, so the next one would not help
+    except OSError as error:  # not the mirror's fault, so the next one would not help
         raise DownloadError(f"the folder {path.parent} cannot be used: {error}\n{by_hand}".rstrip()) from error
 
     lines = [f"{file.name} could not be fetched. Tried:", *(f"  {line}" for line in tried)]
     if rejected.is_file():
-        lines.append(f"The last file with other contents was set aside as {rejected}; it is never used.")
+        lines.append(f"The last file with other contents is kept as {rejected}; it is never used.")
     message = "\n".join([*lines, by_hand]).rstrip()
     raise ChecksumError(message) if mismatch else DownloadError(message)
 
 
 def _read(path: Path, size: int) -> bytes | None:
-    """Give the contents of a file, cut off at one byte more than they should have, or None if it does not exist."""
+    """The contents of a file, cut off one byte after their right size; None if it does not exist."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would never end
-            raise OSError(f"{path} is there already, and is no file: move it away")
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would block
+            raise OSError(f"{path} exists and is not a file: move it away")
         with open(path, "rb") as file:
             return file.read(size + 1)
     except FileNotFoundError:
@@ -122,22 +128,22 @@ def _read(path: Path, size: int) -> bytes | None:
 
 
 def _difference(contents: bytes, file: File) -> str:
-    """Say how contents differ from the published ones; "" if they are those."""
+    """How contents differ from the published ones; "" if they do not."""
     if len(contents) > file.size:
         return f"it has more than the published {file.size} bytes"
-    got = hashlib.sha256(contents).hexdigest()
-    if got == file.sha256:
+    received = hashlib.sha256(contents).hexdigest()
+    if received == file.sha256:
         return ""
     web_page = " (it looks like a web page)" if contents[:64].lstrip().startswith(b"<") else ""
-    return f"its sha256 is {got}, not {file.sha256}{web_page}"
+    return f"its sha256 is {received}, not {file.sha256}{web_page}"
 
 
 def _put(contents: bytes, path: Path) -> None:
-    """Write a file that others see whole or not at all. A link of its name is replaced, not followed."""
+    """Write a file atomically, beside other processes that may do the same."""
     try:
         write_atomically(path, contents)
     except PermissionError:
-        # On Windows: another process has just put the same file there, and reads it.
+        # On Windows: another process has just put the same file there, and is reading it.
         if _read(path, len(contents)) != contents:
             raise
 
@@ -150,10 +156,10 @@ def _remove_dead_parts(path: Path) -> None:
 
 
 def _download(url: str, size: int, timeout: tuple[float, float], limit: float) -> bytes:
-    """Give what an address answers, cut off at one byte more than it should have, or raise a DownloadError.
+    """The answer of an address, cut off one byte after its right size; a DownloadError if there is none.
 
-    No timeout ends a server that sends a byte now and then, be it of the headers. So this is done in a thread, which
-    is left to itself when its time is over: it holds a connection and no file, and never keeps Python from ending.
+    No timeout stops a server that sends a byte now and then, even of the headers. So the request runs in a thread,
+    which is abandoned when its time is over. It holds a connection but no file, and does not keep Python from exiting.
     """
     outcome: list[bytes | Exception] = []
 
@@ -167,23 +173,23 @@ def _download(url: str, size: int, timeout: tuple[float, float], limit: float) -
     thread.start()
     end = time.monotonic() + limit
     while thread.is_alive() and time.monotonic() < end:
-        thread.join(0.1)  # no longer, for on Windows Ctrl-C waits for its end
+        thread.join(0.1)  # not longer, because on Windows Ctrl-C waits for it
     if not outcome:
-        raise DownloadError(f"not all of it came in {limit:.3g} seconds")
+        raise DownloadError(f"it was not complete after {limit:.3g} seconds")
     answer = outcome[0]
     if isinstance(answer, bytes):
         return answer
     if isinstance(answer, DownloadError):
         raise answer
-    raise DownloadError(_reason(answer)) from answer  # there is no end to the kinds of errors that broken answers bring
+    raise DownloadError(_reason(answer)) from answer  # broken answers raise errors of many kinds
 
 
 def _get(url: str, size: int, timeout: tuple[float, float]) -> bytes:
-    import requests  # here, not above: it takes longer to import than the rest of minibp
+    import requests  # here, because its import is slower than all of minibp
 
     class Session(requests.Session):
         def get_redirect_target(self, resp: Any) -> None:
-            """Leave redirects to the loop below: requests would ask any address, and read all that comes with one."""
+            """Leave redirects to the loop below: requests would follow any, and read all that a server sends."""
 
     url = _allowed(url)
     with Session() as session:
@@ -202,14 +208,14 @@ def _contents(response: Any, size: int) -> bytes:
     if status != 200:
         raise DownloadError(f"HTTP status {status} {http.client.responses.get(status, '')}".rstrip())
     contents = bytearray()
-    # Never decoded: some servers call a .gz file an encoding, and what unpacks itself may be a bomb.
+    # Never decoded: some servers declare a .gz file as an encoding, and unpacking could exhaust memory.
     while piece := response.raw.read(min(_PIECE, size + 1 - len(contents)), decode_content=False):
         contents += piece
     return bytes(contents)
 
 
 def _allowed(url: str, before: str = "") -> str:
-    """Give the address, or refuse it: what is neither http nor https, or what leads from https to anything else."""
+    """The address, if it is https, or http that does not come from https; else a DownloadError."""
     if url.lower().startswith("https://"):
         return url
     if before.lower().startswith("https://"):

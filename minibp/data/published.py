@@ -1,4 +1,4 @@
-"""Finds, checks and reads the files of the published data sets: MNIST, Fashion-MNIST and KMNIST."""
+"""The files of the published data sets, MNIST, Fashion-MNIST and KMNIST: found, checked and read."""
 
 import hashlib
 import io
@@ -13,7 +13,7 @@ from ..errors import ChecksumError, DataError, FileFormatError
 from .download import File, fetch
 from .idx import contents_sha256, parse_idx
 
-# The three data sets have files of the same names and shapes: inputs and labels to train on, then to test on.
+# All three have files of the same names and shapes: inputs and labels to train on, then to test on.
 SHAPES = {
     "train-images-idx3-ubyte.gz": (60000, 28, 28),
     "train-labels-idx1-ubyte.gz": (60000,),
@@ -24,7 +24,7 @@ CLASSES = 10
 _NAMES = ", ".join(SHAPES)
 _PACKING = 1 << 20  # bytes that headers and a gzip without compression can add to the values
 
-# The sha256 of MNIST's files unpacked: copies that were gzipped again differ only in their packing.
+# The sha256 of MNIST's unpacked files, because copies that were gzipped again differ in their packing.
 MNIST_CONTENTS = {
     "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db": "train-images-idx3-ubyte.gz",
     "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5": "train-labels-idx1-ubyte.gz",
@@ -34,7 +34,7 @@ MNIST_CONTENTS = {
 
 
 class Published(NamedTuple):
-    """A published data set: the addresses that its files' names are appended to, and its files."""
+    """A published data set: its files, and the addresses to which their names are appended."""
 
     mirrors: tuple[str, ...]
     files: tuple[File, ...]
@@ -44,7 +44,7 @@ def _files(*sizes_and_sums: tuple[int, str]) -> tuple[File, ...]:
     return tuple(File(name, size, sha256) for name, (size, sha256) in zip(SHAPES, sizes_and_sums, strict=True))
 
 
-# Mirrors by https come first. KMNIST has none; its checksums make up for it.
+# Mirrors with https come first. KMNIST has none, but its checksums make it safe.
 PUBLISHED = {
     # Y. LeCun, C. Cortes, C. J. C. Burges: "The MNIST database of handwritten digits", 1998.
     "mnist": Published(
@@ -87,25 +87,10 @@ PUBLISHED = {
 }
 
 
-def load(name: str, directory: str | os.PathLike[str] | None = None) -> list[np.ndarray]:
-    """Read the four files of a published data set.
+def read_published(name: str, directory: str | os.PathLike[str] | None = None) -> list[np.ndarray]:
+    """Training inputs and labels, test inputs and labels of a published data set, as uint8.
 
-    They are taken from `directory`; without one, from the sub-folder `name` of the folder that the environment
-    variable MINIBP_DATA names, if there is such a sub-folder; else from the cache, downloading what is missing.
-
-    Parameters
-    ----------
-    name : "mnist", "fashion_mnist" or "kmnist"
-    directory : folder with the files of this data set; its files are only read
-
-    Returns
-    -------
-    training inputs, training labels, test inputs, test labels: uint8
-
-    Raises
-    ------
-    DataError
-        A file is missing in a folder that was named, or is not the published one, or cannot be downloaded.
+    `data.mnist` says where the files are looked for. A DataError if one is missing, or is not the published one.
     """
     mirrors, files = PUBLISHED[name]
     folder = _users_folder(name, directory)
@@ -114,8 +99,8 @@ def load(name: str, directory: str | os.PathLike[str] | None = None) -> list[np.
         return [_read_users(name, path, file) for path, file in zip(paths, files, strict=True)]
     folder = cache_folder() / name
     by_hand = (
-        f"By hand: get {_NAMES} from any of these mirrors with a browser, put them into a folder of your own, and give "
-        f'that: data.{name}("folder"), --data folder; or set MINIBP_DATA to one that has them in a sub-folder {name}'
+        f"By hand: get {_NAMES} from any of these mirrors with a browser, put them into a folder, and give "
+        f'that: data.{name}("folder"), --data folder; or set MINIBP_DATA to one with a sub-folder {name} that has them'
     )
     if root := os.environ.get("MINIBP_DATA"):
         by_hand += f" (it is {root}, which has no {name})"
@@ -123,7 +108,7 @@ def load(name: str, directory: str | os.PathLike[str] | None = None) -> list[np.
 
 
 def cache_folder() -> Path:
-    """Give the folder of this user in which downloads are kept, one sub-folder a data set."""
+    """The cache folder of this user for downloads, with a sub-folder for each data set."""
     from platformdirs import user_cache_path
 
     return user_cache_path("minibp")
@@ -136,13 +121,13 @@ def _users_folder(name: str, directory: str | os.PathLike[str] | None) -> Path |
         raise DataError(f"{name}: {directory} is not a folder; expected one with the files {_NAMES}")
     if root := os.environ.get("MINIBP_DATA"):
         if not (above := _existing(root)):
-            raise DataError(f"{name}: MINIBP_DATA is {root}, which is no folder; expected one that has a folder {name}")
+            raise DataError(f"{name}: MINIBP_DATA is {root}, which is not a folder; expected one with a folder {name}")
         return _existing(above / name)
     return None
 
 
 def _existing(folder: str | os.PathLike[str]) -> Path | None:
-    """The folder, if it is there. What cannot be the name of one is not: a Path would raise one error or another."""
+    """The folder, if it exists; None also for names that no folder can have."""
     expanded = os.path.expanduser(folder)
     return Path(expanded) if os.path.isdir(expanded) else None
 
@@ -166,18 +151,18 @@ def _find_one(folder: Path, published: str) -> Path | None:
 
 
 def _read_users(name: str, path: Path, file: File) -> np.ndarray:
-    # Read once: what is checked is what is used. And no more than could be the data set, however it is packed.
+    # Read once: the bytes that are checked are the bytes that are used. And no more than the data set can have.
     most = max(math.prod(shape) for shape in SHAPES.values())
     with open(path, "rb") as opened:
         contents = opened.read(most + _PACKING + 1)
     if len(contents) > most + _PACKING:
         raise _refusal(name, path, file, f"it has more than {most + _PACKING} bytes")
-    got = hashlib.sha256(contents).hexdigest()
-    if got == file.sha256:
+    received = hashlib.sha256(contents).hexdigest()
+    if received == file.sha256:
         return parse_idx(io.BytesIO(contents), path)
 
     packed = path.suffix == ".gz"
-    difference = f"its sha256 is {got}, that of the published {file.name} is {file.sha256}"
+    difference = f"its sha256 is {received}, that of the published {file.name} is {file.sha256}"
     try:
         array = parse_idx(io.BytesIO(contents), path, most)
     except FileFormatError as error:
@@ -197,7 +182,7 @@ def _read_users(name: str, path: Path, file: File) -> np.ndarray:
 
 
 def _check_structure(path: Path, array: np.ndarray, shape: tuple[int, ...]) -> None:
-    """Refuse what cannot be the data set: all that can be checked of an unpacked file whose sha256 is not published."""
+    """Check the form, which is all that can be checked of an unpacked file without a published sha256."""
     if array.shape != shape or array.dtype != np.uint8:
         raise FileFormatError(f"{path}: it holds {array.dtype} {array.shape}, expected uint8 {shape}")
     if array.ndim == 1 and array.max() >= CLASSES:
@@ -207,6 +192,6 @@ def _check_structure(path: Path, array: np.ndarray, shape: tuple[int, ...]) -> N
 def _refusal(name: str, path: Path, file: File, difference: str) -> ChecksumError:
     return ChecksumError(
         f"{path}: not the published file of {name}: {difference}. The file was left as it is. Get it again from "
-        f"{PUBLISHED[name].mirrors[0]}{file.name}; to train on files of your own use "
+        f"{PUBLISHED[name].mirrors[0]}{file.name}; to train on your own files use "
         f"data.Dataset(data.read_idx(inputs), data.read_idx(labels))"
     )

@@ -1,4 +1,4 @@
-"""A training in words: what must be the same for it to go on from a checkpoint, and what differs."""
+"""A training in words: what must be the same to resume it from a checkpoint, and what differs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST = 20  # mismatches listed
 def training_facts(
     keeper: Keeper, optimizer: Optimizer, batches: Batches, validation: Batches | None, order: dict[str, Any]
 ) -> dict[str, str]:
-    """What must be the same, by name, in words; of what the keeper has seen first."""
+    """The facts that must be the same, by name, in words; `keeper` has seen the start."""
     net, start = keeper.net, dict(keeper.start)
     stopping, schedule, ours = start.pop("early stopping", None), start.pop("schedule"), start.pop("optimizer")
     own = [words(each) for each in start.values() if not each[1].startswith(OURS)]
@@ -35,7 +35,7 @@ def training_facts(
 
 
 def mismatches(here: dict[str, str], theirs: dict[str, Any]) -> list[str]:
-    """Lines that say what is not the same."""
+    """Lines that say what differs."""
     return [
         f"  {printable(name)}\n    here         {here.get(name, 'none')}\n"
         f"    in the file  {printable(theirs.get(name, 'none'))}"

@@ -1,7 +1,7 @@
-"""What a checkpoint keeps besides vectors: the attributes of layers, loss, optimizer, schedule and early stopping.
+"""The attributes that a checkpoint keeps, of layers, loss, optimizer, schedule and early stopping.
 
-They become what JSON can hold, to the bit and with their types, and arrays. What could not be given back is refused
-here, when it is written; `restored` gives the rest back.
+They are encoded as JSON and arrays, to the bit and with their types. What could not be restored is refused here, when
+it is written; restored.py reads the rest.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Keeper:
             return ["again", self._number(thing)]
         self._refuse_deep(name)
         if not is_plain_object(thing):
-            cure = "make it of numbers, texts, lists, dicts, arrays, generators, or objects of these"
+            cure = "build it of numbers, strings, lists, dicts, arrays, generators, or objects of these"
             raise ArgumentError(f"a checkpoint cannot keep {name}, a {type(thing).__name__}: {cure}")
         self.outer.append(thing)
         # Sorted, as JSON will have them: what is shared is counted as it is met.
@@ -180,7 +180,7 @@ class Keeper:
         for each in keys or (found if isinstance(value, (set, frozenset)) else []):
             if isinstance(each, list) and each[0] not in KEYS:
                 what = "a dict with keys" if isinstance(value, dict) else f"a {type(value).__name__} of things"
-                raise ArgumentError(f"a checkpoint cannot keep {name}, {what} that are no numbers or texts")
+                raise ArgumentError(f"a checkpoint cannot keep {name}, {what} that are not numbers or strings")
         if isinstance(value, (set, frozenset)):
             found.sort(key=repr)  # in another process they come in another order
         if isinstance(value, dict):

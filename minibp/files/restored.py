@@ -129,7 +129,7 @@ class Reader:
 
     def _plain_key(self, plain: Any) -> Any:
         if isinstance(plain, list) and plain[0] not in ("numpy", "tuple"):
-            raise ArgumentError("a key of a dict that is no number or text")
+            raise ArgumentError("a key of a dict that is not a number or string")
         return self._value(plain, None)
 
     def _record(self, cls: str, plain: Any, here: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Files of arrays: safetensors, with a description as JSON and a checksum, and never half a file at a path."""
+"""Files of arrays: safetensors with a description as JSON and a checksum, written atomically."""
 
 from __future__ import annotations
 
@@ -11,40 +11,42 @@ import numpy as np
 from ..base import hash_values, write_atomically
 from ..errors import ArgumentError, FileFormatError, OtherFileError
 
-VERSION = 1  # of the format; a reader refuses another one
-DEEPEST = 64  # lists and objects in each other in a description: what reads them may call itself for each
-LONGEST = 1 << 24  # bytes of a header, which takes up to 25 times as much memory when it is read
-MOST_SAID = 2000  # characters of what a file says that an error repeats
+VERSION = 1  # of the format; a reader refuses others
+DEEPEST = 64  # nesting of lists and objects in a description, which is read recursively
+LONGEST = 1 << 24  # bytes of a header, which takes up to 25 times as much memory when read
+MOST_QUOTED = 2000  # characters of a file that an error quotes
 KEY = "minibp"  # the one entry of the file's metadata
 
 
 def write(path: str | os.PathLike[str], kind: str, described: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-    """Write arrays and a description of them, so that at `path` there is a whole file at all times, old or new.
-
-    Equal contents give equal files.
+    """Write arrays and a description atomically. Equal contents give equal files.
 
     Parameters
     ----------
-    path : where
-    kind : what it holds, by one word: `read` refuses another kind
-    described : what JSON can hold
-    arrays : NumPy arrays by name
+    path : path
+        Where.
+    kind : str
+        One word for what the file holds. `read` refuses another kind.
+    described : mapping
+        The description, of values that JSON can hold.
+    arrays : mapping
+        NumPy arrays by name.
 
     Raises
     ------
     ArgumentError
-        If the description is too long or holds what JSON cannot, or at `path` there is a folder, a pipe or a device.
+        If the description is too long or not JSON, or there is a folder, a pipe or a device at `path`.
     OSError
-        If it cannot be written; what was there before is still there.
+        If it cannot be written. A file that was there before is still there.
     """
     write_file(path, to_bytes(kind, described, arrays))
 
 
 def to_bytes(kind: str, described: Mapping[str, Any], arrays: Mapping[str, Any]) -> bytes:
-    """What `write` writes; an ArgumentError where the description is too long or holds what JSON cannot."""
-    from safetensors.numpy import save  # here, not above: few programs save, all import
+    """The content of such a file; an ArgumentError if the description is too long or not JSON."""
+    from safetensors.numpy import save  # here, because few programs save
 
-    ordered = {name: np.array(array, order="C") for name, array in arrays.items()}  # it saves other orders wrong
+    ordered = {name: np.array(array, order="C") for name, array in arrays.items()}  # other orders are saved wrong
     contents = {"version": VERSION, "kind": kind, **described}
     text = to_json({"contents": contents, "sha256": _checksum(contents, ordered)})
     content = save(ordered, {KEY: text})
@@ -58,14 +60,9 @@ def _header_length(content: bytes) -> int:
 
 
 def write_file(path: str | os.PathLike[str], content: bytes, previous: str | None = None) -> None:
-    """Write a whole file, as `write_atomically` does; a link stays, and leads to the new file.
+    """Write a file atomically. A link stays, and leads to the new file.
 
-    Raises
-    ------
-    ArgumentError
-        If something other than a file is at the path: a folder, a pipe, a device.
-    OSError
-        If it cannot be written; what was there before is still there.
+    An ArgumentError if there is a folder, a pipe or a device at the path.
     """
     path = os.path.realpath(path)
     if os.path.exists(path) and not os.path.isfile(path):
@@ -74,9 +71,9 @@ def write_file(path: str | os.PathLike[str], content: bytes, previous: str | Non
 
 
 def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Read what `write` wrote: the description, and the arrays by name.
+    """Read a file that `write` wrote: the description, and the arrays by name.
 
-    Nothing in the file is run, memory is taken for what is there and not for what is claimed, and every bit is checked.
+    No code in the file is run, memory is allocated for its size and not for its claims, and every bit is checked.
 
     Raises
     ------
@@ -85,7 +82,7 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
     OtherFileError
         If it is of another kind or version.
     FileFormatError
-        If it is no safetensors file, none of minibp's, or damaged.
+        If it is not a safetensors file, was not written by minibp, or is damaged.
     OSError
         If it cannot be read.
     """
@@ -95,14 +92,14 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
         raise FileNotFoundError(f"no such file: {path}")
     if not os.path.isfile(path):
         raise FileFormatError(f"{path} is a folder or a device, expected a safetensors file")
-    with open(path, "rb") as file:  # what may not be read is an OSError that says so
+    with open(path, "rb") as file:  # an OSError if it may not be read
         if (length := _header_length(file.read(8))) > LONGEST:
             what = f"its header would take {length:,} bytes, and minibp's up to {LONGEST:,}"
             raise FileFormatError(f"{path} is not a readable safetensors file: {what}")
     try:
         with safe_open(path, framework="numpy") as opened:
             text = (opened.metadata() or {}).get(KEY)
-            names = opened.keys() if text else []  # others' files may hold types that NumPy has not
+            names = opened.keys() if text else []  # files of others may hold types that NumPy lacks
             arrays = {name: opened.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise FileFormatError(f"{path} is not a readable safetensors file: {error}") from None
@@ -112,14 +109,14 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
 
 
 def printable(text: Any) -> str:
-    """What a stranger's file says, for an error: a terminal shall not obey it."""
+    """A text from a file, for an error: without control characters, which a terminal would obey."""
     text = str(text)
-    said = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[:MOST_SAID])
-    return said if len(text) <= MOST_SAID else f"{said}..."
+    quoted = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[:MOST_QUOTED])
+    return quoted if len(text) <= MOST_QUOTED else f"{quoted}..."
 
 
 def _checked(path: str | os.PathLike[str], kind: str, text: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The description, if it and the arrays are what was written."""
+    """The description, if it and the arrays have their checksum."""
     try:
         outer = from_json(text)
         if _depth(outer) > DEEPEST:
@@ -128,7 +125,7 @@ def _checked(path: str | os.PathLike[str], kind: str, text: str, arrays: dict[st
         version, held = contents["version"], contents["kind"]
         whole = checksum == _checksum(contents, arrays)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise FileFormatError(f"{path}: what it says of itself is damaged ({type(error).__name__})") from None
+        raise FileFormatError(f"{path}: its description is damaged ({type(error).__name__})") from None
     if not whole:
         raise FileFormatError(f"{path} is damaged: its contents do not have the checksum that they were written with")
     if version != VERSION:
@@ -140,7 +137,7 @@ def _checked(path: str | os.PathLike[str], kind: str, text: str, arrays: dict[st
 
 
 def _depth(value: Any) -> int:
-    """How deep lists and objects lie in each other."""
+    """How deep lists and objects are nested."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return 1 + max(map(_depth, inner), default=0)
 
@@ -155,14 +152,14 @@ def _checksum(contents: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
 
 
 def to_json(contents: Any) -> str:
-    """As JSON; an ArgumentError for what it cannot hold."""
+    """As JSON; an ArgumentError for values that JSON cannot hold."""
     import json
 
     return json.dumps(contents, sort_keys=True, default=_number)
 
 
 def from_json(text: str) -> Any:
-    """What `to_json` was given, as far as JSON can hold it."""
+    """From JSON."""
     import json
 
     return json.loads(text)
@@ -170,5 +167,6 @@ def from_json(text: str) -> Any:
 
 def _number(value: Any) -> Any:
     if not isinstance(value, np.generic):
-        raise ArgumentError(f"{value!r:.80} is a {type(value).__name__}, which no file can hold: use numbers and texts")
+        kind = type(value).__name__
+        raise ArgumentError(f"{value!r:.80} is a {kind}, which no file can hold: use numbers and strings")
     return value.item()
