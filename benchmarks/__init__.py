@@ -1,1 +1,1 @@
-"""Measurements: what the documentation states is printed by these scripts."""
+"""Benchmarks: these scripts print the figures that the documentation states."""

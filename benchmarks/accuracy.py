@@ -1,10 +1,10 @@
-"""Test accuracy of the models, after the last epoch of their own recipes: python -m benchmarks.accuracy
+"""Test accuracy of the models after the last epoch of their recipes: python -m benchmarks.accuracy
 
     python -m benchmarks.accuracy --dataset mnist --data DIR --models mlp nielsen100 --seeds 0 1 2
     python -m benchmarks.accuracy --dataset digits --models small --seeds $(seq 0 19)
 
-Prints a table of mean and standard deviation over the seeds, and every single run with --json FILE. Seeds are given,
-not picked; nothing is chosen by the figures that are printed.
+Prints mean and standard deviation over the seeds; --json FILE writes every run. The seeds are given in advance, and
+nothing is chosen by the printed figures.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, float]:
-    """Train once; the seed draws the split of digits as well."""
+    """Train once. The seed also draws the split of the digits."""
     splits = data.digits(seed) if options.dataset == "digits" else getattr(data, options.dataset)(options.data)
     model = models.build(name, n_in=int(np.prod(splits.train.x.shape[1:])))
     net = model.network(seed=seed)

@@ -1,11 +1,11 @@
-"""Time of a training step on a GPU, minibp and its peers side by side: python -m benchmarks.gpu
+"""Time of a training step of minibp and its peers on a GPU: python -m benchmarks.gpu
 
     python -m benchmarks.gpu --json results.json
     python -m benchmarks.gpu --device cpu --smoke
 
-The second runs the same on the CPU, only to see that it runs. The peers are those of train_step: minibp on CuPy;
-PyTorch eager, with a fused optimizer, and compiled with CUDA graphs; JAX with one scan an epoch. All multiply in full
-float32 (no TF32), and wait for the GPU before the clock is read.
+The second line runs the same code on the CPU, as a test. The peers are those of train_step: minibp on CuPy; PyTorch
+eager, with a fused optimizer, and compiled with CUDA graphs; JAX with one scan per epoch. All multiply in full float32
+(no TF32), and wait for the GPU before the clock is read.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from .train_step import compare, end, head, installed, parser
 
 NAMES = ["minibp-core", "torch-eager", "torch-fused", "torch-compile", "jax-scan"]
 LABELS = {"minibp-core": "minibp"}
-IMAGES = 60_000  # MNIST's
+IMAGES = 60_000  # as in MNIST
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; returns 1 where a peer disagreed or failed, or where there is no GPU."""
+    """Measure and print. Returns 1 if a peer disagreed or failed, or there is no GPU."""
     p = parser("Compare the time of a training step on a GPU.", NAMES)
     p.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="cpu: the same code, without a GPU")
     p.set_defaults(rows=IMAGES)
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def epochs(results: tables.Results) -> tables.Results:
-    """The same with seconds of an epoch in place of those of a step."""
+    """The same results with the seconds of an epoch instead of a step."""
     scaled = copy.deepcopy(results)
     for net, peers in scaled.items():
         for peer in peers.values():
@@ -66,7 +66,7 @@ def epochs(results: tables.Results) -> tables.Results:
 
 
 def launches(nets: Sequence[str]) -> dict[str, float]:
-    """Launches of a step of minibp, counted in a process of its own, where the stand-in takes CuPy's place."""
+    """Kernel launches per step of minibp, counted in a new process with the stand-in for CuPy."""
     command = [sys.executable, "-m", "benchmarks.launches", *nets]
     return json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
 

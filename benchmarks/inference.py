@@ -1,9 +1,9 @@
-"""Time of a prediction, minibp and its peers side by side: python -m benchmarks.inference
+"""Time of a prediction of minibp and its peers: python -m benchmarks.inference
 
     python -m benchmarks.inference --json results.json
 
-Net d predicts 10,000 images at once, and one. The images are uint8 on the host, the probabilities come back as a NumPy
-array. Peers take turns as in train_step, and only those whose probabilities agree are compared.
+Net d predicts 10,000 images at once, and a single one. The images are uint8 on the host, and the probabilities are
+returned as a NumPy array. Peers take turns as in train_step. Only peers whose probabilities agree are compared.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ LABELS = {
     "torch-compile": "PyTorch, compiled",
     "jax-jit": "JAX, jit",
 }
-ROWS = 512  # images that the peers hold; nothing is trained
-TOLERANCE = 1e-4  # relative, of a probability
+ROWS = 512  # images in the task of each peer; nothing is trained
+TOLERANCE = 1e-4  # relative tolerance of a probability
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; returns 1 where a peer disagreed or failed."""
+    """Measure and print. Returns 1 if a peer disagreed or failed."""
     p = parser("Compare the time of a prediction.", NAMES)
     p.set_defaults(nets=["d"], rows=ROWS)
     options = p.parse_args(arguments)
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def compare(net: str, n: int, peers: Sequence[str], options: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Measure the peers in predicting n images at once: by name their turns, or why there are none."""
+    """Measure predictions of n images at once: by peer its turns, or the error that prevented them."""
     x, _ = images(n, seed=1)
     reference = Naive(task(NETS[net], options.rows), dtype="float64").predict(x)[:FIRST]
 

@@ -1,7 +1,7 @@
-"""Launches of a training step of minibp on a GPU, counted without one: python -m benchmarks.launches a b c
+"""Kernel launches per training step of minibp on a GPU, counted without one: python -m benchmarks.launches a b c
 
-On the stand-in for CuPy that the tests use: it counts the functions that are called, each at least one launch of a
-kernel. Some take several on a real GPU (sums, products that are split), so this is a lower limit.
+Runs on the stand-in for CuPy of the tests, which counts function calls. Each call is at least one kernel launch. Some
+need several on a real GPU (sums, split products), so the count is a lower limit.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import sys
 from .nets import NETS, task
 from .peers import build
 
-BLOCK = 8192  # rows that are gathered at a time on a GPU
+BLOCK = 8192  # rows that a GPU gathers at a time
 
 
 def count(name: str) -> float:
-    """Launches a step: the second block of rows alone, so that what an epoch costs once is not in it."""
+    """Launches per step, counted in the second block of rows to leave out the fixed cost of an epoch."""
     standin = sys.modules["cupy"] = importlib.import_module("tests.standin")
     net = NETS[name]
     steps = BLOCK // net.batch

@@ -1,4 +1,4 @@
-"""Where something is measured: processor, versions, the BLAS, and how busy other processes keep the machine."""
+"""The machine of a measurement: processor, versions, BLAS, and the load of other processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PACKAGES = ("numpy", "numba", "torch", "jax", "scikit-learn", "cupy-cuda12x", "c
 
 
 def machine() -> dict[str, str]:
-    """The processor and the versions that every result names."""
+    """The processor and the versions, for every result."""
     import minibp
 
     return {
@@ -26,7 +26,7 @@ def machine() -> dict[str, str]:
 
 
 def about() -> dict[str, str]:
-    """The same with the date, the number of cores, and the versions of the peers that are installed."""
+    """The same with the date, the number of cores, and the versions of the installed peers."""
     found = {"date": date.today().isoformat(), "system": platform.platform(), "cores": str(cores()), **machine()}
     for package in PACKAGES:
         try:
@@ -37,12 +37,12 @@ def about() -> dict[str, str]:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def processor() -> str:
-    """The processor's name, where the system tells it."""
+    """The name of the processor, as far as the system tells it."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():
@@ -52,12 +52,12 @@ def processor() -> str:
 
 
 def blas() -> list[str]:
-    """The libraries that multiply matrices in this process, as they are loaded: kernels and threads."""
+    """The BLAS libraries that this process has loaded, with their kernels and threads."""
     try:
         import threadpoolctl
     except ImportError:
-        return ["not known: threadpoolctl is not installed"]
-    np.ones((2, 2)) @ np.ones((2, 2))  # loads it
+        return ["unknown: threadpoolctl is not installed"]
+    np.ones((2, 2)) @ np.ones((2, 2))  # loads the BLAS
     return [
         f"{pool['internal_api']} {pool['version']}, kernels {pool.get('architecture', 'unknown')}, "
         f"threads {pool['num_threads']}"
@@ -67,7 +67,7 @@ def blas() -> list[str]:
 
 
 def busy() -> float | None:
-    """CPU seconds that all processes have had so far, those of other guests of the host included; None: not known."""
+    """CPU seconds that all processes and other guests of the host have used so far; None if not known."""
     try:
         with open("/proc/stat", encoding="ascii") as file:
             user, nice, system, _idle, _wait, irq, softirq, steal = map(int, file.readline().split()[1:9])
@@ -77,7 +77,7 @@ def busy() -> float | None:
 
 
 def others(before: float | None, after: float | None, own: float, wall: float) -> float | None:
-    """The share of the machine's processors that others had, from two readings of `busy` and one's own CPU seconds."""
+    """The share of all processors that others used, from two values of `busy` and the CPU seconds of the process."""
     if before is None or after is None:
         return None
     return max(after - before - own, 0.0) / (wall * (os.cpu_count() or 1))

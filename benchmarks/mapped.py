@@ -1,10 +1,10 @@
-"""Time of a training step from a file that is memory-mapped, beside memory: python -m benchmarks.mapped
+"""Time of a training step from a memory-mapped file, compared with memory: python -m benchmarks.mapped
 
     python -m benchmarks.mapped --rows 1280000 --file /tmp/images.npy
 
-Net d learns from images in memory and from the file, in turns. The file is made where it is missing (a gigabyte for
-1,280,000 images), and before each turn the system forgets its pages, so that each epoch reads all of it from the disk.
-To see it with less memory than the file has, run it under a limit: systemd-run --scope -p MemoryMax=600M ...
+Net d learns from images in memory and from the file, in turns. The file is created if it is missing (a gigabyte for
+1,280,000 images). Before each turn its pages are dropped from the cache, so that each epoch reads it from the disk. To
+measure with less memory than the file needs, set a limit: systemd-run --scope -p MemoryMax=600M ...
 Not for Windows and macOS, which have no posix_fadvise.
 """
 
@@ -25,8 +25,8 @@ from .nets import NETS, PIXELS, images, task
 from .peers.ours import Minibp
 
 BATCH = NETS["d"].batch
-IN_MEMORY = 60_032  # images: as many as MNIST has, in whole batches
-PIECE = 64_000  # images made at a time
+IN_MEMORY = 60_032  # images, as many as in MNIST, in whole batches
+PIECE = 64_000  # images to generate at a time
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
 
     ours = Minibp(task(NETS["d"], IN_MEMORY))
     train = {"memory": ours.epochs, "file": ours.train(x, labels)}
-    ours.run(2)  # goes over to compiled loops
+    ours.run(2)  # until it runs compiled loops
     seconds: dict[str, list[float]] = {name: [] for name in train}
     for _ in range(options.rounds):
         for name, epochs in train.items():
@@ -55,15 +55,15 @@ def main() -> None:
             seconds[name].append(next(epochs).seconds / -(-count // BATCH))
     print(f"{tables.header(machine.about(), machine.blas())}\n")
     for name, values in seconds.items():
-        print(f"{name:<6} {statistics.median(values) * 1e6:7.0f} us a step")
+        print(f"{name:<6} {statistics.median(values) * 1e6:7.0f} us per step")
     ratios = [a / b for a, b in zip(seconds["file"], seconds["memory"], strict=True)]
     print(f"file / memory: {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{x.nbytes / 2**20:.0f} MiB in the file; peak memory {peak:.0f} MiB, cached pages of the file among them")
+    print(f"{x.nbytes / 2**20:.0f} MiB in the file; peak memory {peak:.0f} MiB, including cached pages of the file")
 
 
 def write(file: Path, rows: int) -> None:
-    """Make a file of images, the same again every `PIECE`."""
+    """Write a file of images, which repeat after `PIECE`."""
     x, _ = images(PIECE)
     out = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(rows, PIXELS))
     for start in range(0, rows, PIECE):
@@ -72,7 +72,7 @@ def write(file: Path, rows: int) -> None:
 
 
 def forget(opened: Any, file: Path) -> None:
-    """Let this process give the file's pages back, for else they stay, and the system drop them from its cache."""
+    """Drop the pages of the file from this process, which else would keep them, and from the cache of the system."""
     opened._mmap.madvise(mmap.MADV_DONTNEED)
     with file.open("rb") as handle:
         os.fsync(handle.fileno())

@@ -1,4 +1,4 @@
-"""The nets a to g that peers are compared on, their starting weights, and images to train on: nothing but NumPy."""
+"""The networks a to g of the comparisons, their initial weights, and training images, in NumPy alone."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 PIXELS, CLASSES = 784, 10
 ROWS = 12800  # a multiple of every batch size below: each step is a whole batch
 
-# Every so many steps (or each pass, if that is longer) all peers start anew, from the same weights and moments of zero,
-# while the clock stands. Else some units die, their gradients are zero, and within 750 steps their moments fade into
-# subnormal numbers, with which every peer's arithmetic takes several times as long; and a net that knows its images by
-# heart goes the same way.
+# After this many steps (or one pass, if that is longer) all peers restart from the same weights and zero moments, while
+# the clock is stopped. Otherwise some units die, or the network memorizes its images. Their gradients are then zero,
+# and within 750 steps their moments decay to subnormal numbers, which slow down the arithmetic of every peer several
+# times.
 FRESH = 500
 
 
 class Net(NamedTuple):
-    """A network with its training: fully connected layers, softmax with cross-entropy at the end.
+    """A network and its training: fully connected layers, then softmax with cross-entropy.
 
-    `activation` stands after each hidden layer; `optimizer` is "sgd" or "adam" (β₁ 0.9, β₂ 0.999, ε 1e-8).
+    `activation` follows each hidden layer. `optimizer` is "sgd" or "adam" (β₁ 0.9, β₂ 0.999, ε 1e-8).
     """
 
     name: str
@@ -50,7 +50,7 @@ NETS = {
 
 
 class Task(NamedTuple):
-    """What every peer is given: the same net, starting weights (W, b) of each layer, images and labels."""
+    """The task of every peer: the network, the initial weights (W, b) of each layer, images and labels."""
 
     net: Net
     start: list[tuple[np.ndarray, np.ndarray]]
@@ -59,12 +59,12 @@ class Task(NamedTuple):
 
 
 def task(net: Net, rows: int = ROWS, seed: int = 0) -> Task:
-    """The task of a net; rows are rounded down to whole batches."""
+    """The task of a network. The number of rows is rounded down to whole batches."""
     return Task(net, start(net, seed), *images(max(rows // net.batch, 1) * net.batch, seed))
 
 
 def start(net: Net, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Starting weights W (I, O), uniform by Glorot & Bengio, 2010, and biases of zero, in float32."""
+    """Initial weights W (I, O), uniform as in Glorot & Bengio, 2010, and biases of zero, in float32."""
     rng = np.random.default_rng([seed, 1])
     layers = []
     for n_in, n_out in zip(net.sizes, net.sizes[1:], strict=False):
@@ -74,16 +74,16 @@ def start(net: Net, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def images(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Images of the shape of MNIST's, uint8 (rows, 784), and labels 0..9.
+    """Images of the size of MNIST, uint8 (rows, 784), and labels 0..9.
 
-    Noise, in which each class is a little brighter in its own pixels; of the labels three in ten are drawn by chance.
-    So no net knows them by heart within `FRESH` steps.
+    The images are noise that is a little brighter in some pixels of each class, and three in ten labels are random. So
+    no network memorizes them within `FRESH` steps.
     """
     rng = np.random.default_rng([seed, 2])
     t = rng.integers(CLASSES, size=rows)
     bright = rng.random((CLASSES, PIXELS), "float32") * 0.1 + 1
     x = rng.random((rows, PIXELS), "float32")
-    x **= 4  # dark, mean 0.2, as MNIST's: around 0.5 most units would be on, or off, for all images
+    x **= 4  # dark, mean 0.2, as MNIST: around 0.5 most units would be on, or off, for all images
     x *= bright[t]
     x *= 255 / 1.1
     wrong = rng.random(rows) < 0.3

@@ -1,4 +1,4 @@
-"""Measures peers in turns, A B C A B C, each in a process of its own; what other processes disturbed is dropped."""
+"""Measure peers in turns, A B C A B C, each in its own process. Turns that other processes disturbed are dropped."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from typing import Any
 from .peers import ROOT, folder
 from .ratios import LIMIT
 
-FORCED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # make OpenBLAS take other kernels than the processor's best
-PAUSE = 0.25  # seconds between turns: threads of the last peer that spin for work go to sleep
-RETRIES = 2  # a disturbed turn is taken again so many times
+FORCED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # make OpenBLAS use other kernels than the best for the processor
+PAUSE = 0.25  # seconds between turns, in which spinning threads of the last peer go to sleep
+RETRIES = 2  # how often a disturbed turn is repeated
 
-Turn = dict[str, Any]  # round, seconds (a unit), units, others (None: not known), kept
+Turn = dict[str, Any]  # round, seconds (per unit), units, others (None: not known), kept
 
 
 class PeerError(RuntimeError):
-    """A peer could not do what it was asked."""
+    """A peer could not execute a command."""
 
-    mark = "failed"  # what stands in tables
+    mark = "failed"  # the cell in tables
 
 
 class DisagreementError(PeerError):
-    """A peer does other work than it was given."""
+    """A peer does not do the work of its task."""
 
     mark = "disagrees"
 
 
 def environment(own_settings: bool, device: str = "cpu") -> dict[str, str]:
-    """The environment of the peers' processes; without the variables that force kernels on NumPy, unless asked for."""
+    """The environment of the peers, without the variables that force kernels on NumPy unless `own_settings`."""
     env = {name: value for name, value in os.environ.items() if own_settings or name not in FORCED}
-    env.pop("PYTHONSAFEPATH", None)  # a process imports the minibp of the folder that it is started in
+    env.pop("PYTHONSAFEPATH", None)  # so that a process imports minibp from its folder
     env["JAX_PLATFORMS"] = device
-    env["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # peers share a GPU's memory
+    env["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # peers share the memory of the GPU
     return env
 
 
 class Worker:
-    """The process of one peer, seen from outside."""
+    """The process of one peer, as its parent sees it."""
 
     def __init__(self, env: dict[str, str], cwd: Path = ROOT):
         command = [sys.executable, "-m", "benchmarks.worker"]
@@ -59,7 +59,7 @@ class Worker:
         Raises
         ------
         PeerError
-            With the error that the process met, or if it ended.
+            If the command fails or the process ends.
         """
         assert self.process.stdin and self.process.stdout
         try:
@@ -78,7 +78,7 @@ class Worker:
     def close(self) -> None:
         """End the process."""
         assert self.process.stdin and self.process.stdout
-        with contextlib.suppress(BrokenPipeError):  # it has ended already
+        with contextlib.suppress(BrokenPipeError):  # the process has ended already
             self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait()
@@ -93,21 +93,26 @@ def compare(
     limit: float = LIMIT,
     label: str = "",
 ) -> dict[str, dict[str, Any]]:
-    """Measure peers in turns: by name, what `prepare` found and their `turns`, or the `error` that kept them from it.
+    """Measure peers in turns.
 
     Parameters
     ----------
     peers : sequence of str
         Their names.
     prepare : callable
-        Gets a new worker and a name, and makes it ready for the command "turn". Raises PeerError where that fails, and
-        DisagreementError where the peer does other work than it should.
+        Receives a new worker and a name, and prepares the worker for the command "turn". Raises PeerError if that
+        fails, and DisagreementError if the peer does not do the work of its task.
     env : dict
         The environment of the workers.
     rounds, pause, limit
         See `take_turns`.
     label : str
-        Stands before the lines about progress, on standard error.
+        Prefix of the progress lines on standard error.
+
+    Returns
+    -------
+    dict
+        By name, what `prepare` returned and the `turns`, or the `error` of the peer and its `mark`.
     """
     found: dict[str, dict[str, Any]] = {name: {} for name in peers}
     workers: dict[str, Worker] = {}
@@ -139,23 +144,23 @@ def compare(
 def take_turns(
     takers: Mapping[str, Callable[[], Turn]], rounds: int, pause: float = PAUSE, limit: float = LIMIT
 ) -> tuple[dict[str, list[Turn]], dict[str, PeerError]]:
-    """Let each take a turn, in so many rounds; a disturbed turn is marked as dropped, and taken again.
+    """Take a turn of each peer per round. A disturbed turn is marked as dropped and repeated.
 
     Parameters
     ----------
     takers : dict
-        By name, what takes a turn and returns its `seconds`, and as `others` the share of the machine's processors that
-        other processes had meanwhile (None: not known, and taken as undisturbed).
+        By name, a function that takes a turn. It returns a dict with its `seconds`, and with `others`, the share of
+        all processors that other processes used meanwhile (None if not known; the turn then counts as undisturbed).
     rounds : int
-        How many.
+        Number of rounds.
     pause : float
         Seconds between turns.
     limit : float
-        Share of the machine that others may have in a turn.
+        Share of all processors that others may use during a turn.
 
     Returns
     -------
-    The turns, and the errors of those that failed, which take no more turns.
+    The turns, and the errors of the peers that failed. They take no more turns.
     """
     errors: dict[str, PeerError] = {}
     turns: dict[str, list[Turn]] = {name: [] for name in takers}

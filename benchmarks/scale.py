@@ -1,12 +1,13 @@
-"""Time of a training step, and memory, against width, depth, batch and data: python -m benchmarks.scale
+"""Time of a training step, and memory, by width, depth, batch and data: python -m benchmarks.scale
 
     python -m benchmarks.scale --json FILE --plots DIR
     python -m benchmarks.scale --smoke
 
-One process a point. Beside each step stands its limit: the time of its matrix products alone, measured in turns with
-the steps, and the memory that parameters, gradients, Adam's two moments and the values of one batch take. `above` is
-the peak above what the process held before it built the network: Python, minibp, the compiled loops, the data. A last
-table tells whether memory grows with the number of steps. Four minutes; --plots needs the extra `plot`.
+Each point runs in a process of its own. Each result is shown with its limit: the time of the matrix products alone,
+measured in turns with the steps, and the memory of parameters, gradients, both moments of Adam and the values of one
+batch. `above` is the peak memory less the memory that the process held before it built the network (Python, minibp, the
+compiled loops, the data). The last table shows whether memory grows with the number of steps. The run takes four
+minutes. --plots needs the extra `plot`.
 """
 
 from __future__ import annotations
@@ -36,17 +37,17 @@ from minibp.optimizer import COMPILE_AFTER, FLUSH_EVERY
 from .accuracy import machine
 
 PIXELS, CLASSES = 784, 10
-ROWS = 32768  # of the data where they are not what is varied
-RATE = 1e-5  # so small that even 1,024 images are not learnt by heart, whose gradients would then vanish
-SECONDS, ROUND = 3.0, 0.2  # measured a point, and of that without a pause: steps, then products, then steps, ...
-BLOCKS = 3  # of products a turn: where the data are a million images there is but one turn
+ROWS = 32768  # of the data, in the tables that do not vary it
+RATE = 1e-5  # so small that the network does not memorize even 1,024 images, whose gradients would vanish
+SECONDS, ROUND = 3.0, 0.2  # time of a point, and of each of its rounds: steps, then products, then steps, ...
+BLOCKS = 3  # blocks of products per round: for a million images there is only one round
 MIB = 2**20
 
 Measured = dict[str, Any]
 
 
 class Point(NamedTuple):
-    """One network, batch and data set; x is what is varied in its table."""
+    """One network, batch size and data set. x is the quantity that its table varies."""
 
     table: str
     x: int
@@ -54,7 +55,7 @@ class Point(NamedTuple):
     batch: int = 128
     rows: int = ROWS
     seconds: float = SECONDS
-    loads: bool = True  # the compiled loops, as a training of more than a moment does
+    loads: bool = True  # loads the compiled loops, as a longer training does
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -62,16 +63,16 @@ class Point(NamedTuple):
 
 
 def points(smoke: bool) -> list[Point]:
-    """All that is measured, table by table."""
+    """All points, table by table."""
     rest: dict[str, Any] = {"seconds": 0.02, "rows": 4096, "loads": False} if smoke else {}
     few = 2 if smoke else None
     return [
         *(Point("width", w, (w, w), **rest) for w in (64, 128, 256, 512, 1024, 2048, 4096)[:few]),
         *(Point("depth", d, (512,) * d, **rest) for d in (1, 2, 3, 4, 5, 6, 7, 8)[:few]),
         *(Point("batch", n, batch=n, **rest) for n in (1, 4, 16, 64, 256, 1024, 4096)[:few]),
-        # Multiples of the batch: a shorter last one would be counted as a whole step.
+        # Multiples of the batch size, because a shorter last batch would count as a whole step.
         *(Point("data", n, **{**rest, "rows": n}) for n in (1024, 10240, 102400, 1024000)[:few]),
-        Point("steps", 0, batch=8, **rest),  # the batch that it settles with, so that all its steps are equal,
+        Point("steps", 0, batch=8, **rest),  # the batch size of `settle`, so that all steps are equal
     ]
 
 
@@ -79,13 +80,13 @@ def points(smoke: bool) -> list[Point]:
 
 
 def least_bytes(sizes: Sequence[int], batch: int) -> int:
-    """Parameters, gradients and two moments; of a batch the inputs, and each layer's outputs and their gradients."""
+    """Parameters, gradients, two moments, and for one batch the inputs, all outputs and their gradients."""
     parameters = sum((i + 1) * o for i, o in pairwise(sizes))
     return 4 * (4 * parameters + batch * (sizes[0] + 2 * sum(sizes[1:])))
 
 
 def products(sizes: Sequence[int], batch: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """(a, b, out) of each matrix product of a step: y = x W forward, dW = xᵀ dy and, but for the data, dx = dy Wᵀ."""
+    """(a, b, out) of each matrix product of a step: y = x W, dW = xᵀ dy, and dx = dy Wᵀ except in the first layer."""
     rng = np.random.default_rng(0)
 
     def matrix(*shape: int) -> np.ndarray:
@@ -103,15 +104,15 @@ def products(sizes: Sequence[int], batch: int) -> list[tuple[np.ndarray, np.ndar
 
 
 def images(rows: int) -> Dataset:
-    """Images hardly told apart: a faint pattern for each class in noise, and three labels in ten drawn anew.
+    """Images that are hard to tell apart: a faint pattern for each class in noise, and three in ten labels random.
 
-    Such data neither are learnt by heart nor let units die, so that no step becomes cheaper than the first ones.
+    With such data the network does not memorize images and no units die, so that steps do not become cheaper.
     """
     rng = np.random.default_rng(0)
     patterns = rng.integers(0, 16, (CLASSES, PIXELS), "uint8")
     labels = rng.integers(0, CLASSES, rows)
     x = np.empty((rows, PIXELS), "uint8")
-    for start in range(0, rows, 1024):  # in place, piece by piece: nothing but the data themselves shall count
+    for start in range(0, rows, 1024):  # in pieces, so that only the data themselves take memory
         piece = slice(start, start + 1024)
         x[piece] = rng.integers(0, 240, x[piece].shape, "uint8")
         x[piece] += patterns[labels[piece]]
@@ -121,7 +122,7 @@ def images(rows: int) -> Dataset:
 
 
 class Training:
-    """A network, its optimizer, and the data."""
+    """A network, its optimizer and its data."""
 
     def __init__(self, sizes: Sequence[int], dataset: Dataset):
         hidden = [layer for i, o in pairwise(sizes[:-1]) for layer in (Dense(i, o), ReLU())]
@@ -129,14 +130,14 @@ class Training:
         self.optimizer, self.dataset = Adam(self.net, lr=RATE), dataset
 
     def epochs(self, steps: int, batch: int, count: int) -> Callable[[], float]:
-        """Each call is an epoch of so many steps, and returns the seconds of a step."""
-        going = train(self.net, self.optimizer, self.dataset[: steps * batch], count, batch)
-        return lambda: next(going).seconds / steps
+        """A function that trains for an epoch of this many steps and returns the seconds per step."""
+        trained = train(self.net, self.optimizer, self.dataset[: steps * batch], count, batch)
+        return lambda: next(trained).seconds / steps
 
     def settle(self, batch: int) -> None:
-        """Train until all is loaded and allocated: the compiled loops, and what the optimizer uses now and then."""
+        """Train until everything is loaded and allocated: the compiled loops, and the memory for flushing moments."""
         late = math.ceil(COMPILE_AFTER / self.net.params.size)
-        wanted = (late // FLUSH_EVERY + 1) * FLUSH_EVERY + 1  # the first that uses it after the loops came
+        wanted = (late // FLUSH_EVERY + 1) * FLUSH_EVERY + 1  # the first flush with the loops
         steps = min(wanted, len(self.dataset) // batch)
         epoch, count = self.epochs(steps, batch, wanted), math.ceil(wanted / steps)
         for _ in range(count):
@@ -144,9 +145,9 @@ class Training:
 
 
 def memory(name: str = "VmHWM") -> int:
-    """Bytes of memory that this process holds at most so far; "VmRSS": now, where the system tells it."""
+    """Peak memory of this process in bytes, or with "VmRSS" its current memory if the system tells it."""
     status = Path("/proc/self/status")
-    if status.exists():  # rather than getrusage, which counts what the parent held when it started this process
+    if status.exists():  # getrusage would count the memory of the parent at the start of this process
         (line,) = (line for line in status.read_text().splitlines() if line.startswith(name))
         return int(line.split()[1]) * 1024
     import resource
@@ -155,11 +156,11 @@ def memory(name: str = "VmHWM") -> int:
 
 
 def measure(point: Point) -> Measured:
-    """Time and memory of one point."""
+    """Measure time and memory of one point."""
     imported = memory("VmRSS")
     dataset = images(point.rows)
     loaded = np.ones((512, 512), "float32")
-    np.matmul(loaded, loaded)  # the buffers of the BLAS
+    np.matmul(loaded, loaded)  # allocates the buffers of the BLAS
     if point.loads:
         Training((PIXELS, 16, CLASSES), dataset).settle(1)
     del loaded
@@ -174,11 +175,11 @@ def measure(point: Point) -> Measured:
 
 
 def compare(point: Point, training: Training) -> Measured:
-    """Seconds of a step and of its products, in turns, and the peak before there were any products."""
+    """Seconds of a step and of its products, in turns, and the peak memory before the products."""
     trial = training.epochs(3, min(point.batch, point.rows // 3), 2)
     seconds = max(min(trial(), trial()), 1e-6)
     most = point.rows // point.batch
-    # Where the data are what is varied, an epoch takes all of them.
+    # In the table of data sizes, an epoch uses all of them.
     steps = most if point.table == "data" else min(max(round(ROUND / seconds), 2), most)
     turns = max(min(round(ROUND / seconds), steps) // BLOCKS, 1)
     epoch = training.epochs(steps, point.batch, 10**6)
@@ -205,9 +206,9 @@ def compare(point: Point, training: Training) -> Measured:
 
 
 def grow(point: Point, training: Training) -> Measured:
-    """Peaks after the first steps, and after ten times as many."""
+    """Peak memory after the first steps, and after ten times as many."""
     if not point.loads:
-        training.epochs(10, point.batch, 1)()  # so few that the loops are not loaded later
+        training.epochs(10, point.batch, 1)()  # so few that the loops are never loaded
     made, peak = training.optimizer.steps, memory()
     epoch = training.epochs(made, point.batch, 9)
     for _ in range(9):
@@ -216,7 +217,7 @@ def grow(point: Point, training: Training) -> Measured:
 
 
 def in_child(point: Point) -> Measured:
-    """Measure a point in a new process, with the BLAS as it chooses itself."""
+    """Measure a point in a new process, with the default kernels of the BLAS."""
     env = {name: value for name, value in os.environ.items() if name not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
     command = [sys.executable, "-m", "benchmarks.scale", "--point", json.dumps(point)]
     done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
@@ -224,7 +225,7 @@ def in_child(point: Point) -> Measured:
     return {"table": point.table, "x": point.x, "sizes": point.sizes, "batch": point.batch, "rows": point.rows} | result
 
 
-# ---- what is made of it
+# ---- tables and plots
 
 HEADS = {
     "width": f"Width: {PIXELS}-w-w-{CLASSES}, batches of 128",
@@ -235,12 +236,12 @@ HEADS = {
 
 
 def times(result: Measured) -> tuple[float, float]:
-    """Medians, in microseconds: of a step, of its products."""
+    """Median time of a step and of its products, in microseconds."""
     return 1e6 * statistics.median(result["steps"]), 1e6 * statistics.median(result["products"])
 
 
 def above(result: Measured, peak: str = "peak") -> float:
-    """The peak above what the process held before the network, in MiB."""
+    """The peak memory above that before the network was built, in MiB."""
     return (result[peak] - result["base"]) / MIB
 
 
@@ -257,7 +258,7 @@ def print_table(name: str, results: Sequence[Measured]) -> None:
 
 
 def print_growth(result: Measured) -> None:
-    """Print the table of memory against the steps made."""
+    """Print the table of memory by the number of steps."""
     print(f"\n### Steps: {PIXELS}-512-512-{CLASSES}, batches of {result['batch']}\n\n| steps | peak MiB | above MiB |")
     print("|--:" * 3 + "|")
     for made, peak in (("made", "peak"), ("made_later", "later")):
@@ -265,13 +266,13 @@ def print_growth(result: Measured) -> None:
 
 
 def about() -> dict[str, Any]:
-    """When, where and with what it was measured."""
+    """The date, the machine and the versions of the measurement."""
     loops = version("numba") if importlib.util.find_spec("numba") else "none"
     return {"date": date.today().isoformat(), **machine(), "numba": loops, "processors": os.cpu_count()}
 
 
 def draw(results: Sequence[Measured], path: str) -> None:
-    """Draw step time and memory of each table, with their limits."""
+    """Plot step time and memory of each table, with their limits."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
@@ -307,22 +308,22 @@ def draw(results: Sequence[Measured], path: str) -> None:
 
 
 def duration(microseconds: float) -> str:
-    """As a label: 50 µs, 2 ms."""
+    """A label such as 50 µs or 2 ms."""
     return f"{microseconds:g} µs" if microseconds < 1000 else f"{microseconds / 1000:g} ms"
 
 
 def short(value: float) -> str:
-    """As a label: 4096, 10k, 1M."""
+    """A label such as 4096, 10k or 1M."""
     if value >= 1e6:
         return f"{value / 1e6:.0f}M"
     return f"{value / 1e3:.0f}k" if value >= 1e4 else f"{value:g}"
 
 
 def main() -> None:
-    p = argparse.ArgumentParser(description="Measure time and memory against width, depth, batch and data.")
+    p = argparse.ArgumentParser(description="Measure time and memory by width, depth, batch and data.")
     p.add_argument("--json", metavar="FILE", help="write every round to this file")
-    p.add_argument("--plots", metavar="DIR", help="draw scale.png into this folder")
-    p.add_argument("--smoke", action="store_true", help="a few seconds: does it run? The figures mean nothing")
+    p.add_argument("--plots", metavar="DIR", help="save scale.png to this folder")
+    p.add_argument("--smoke", action="store_true", help="test run of a few seconds; its figures mean nothing")
     p.add_argument("--point", help=argparse.SUPPRESS)
     options = p.parse_args()
     if options.point:
@@ -334,7 +335,7 @@ def main() -> None:
     print(", ".join(f"{name} {value}" for name, value in facts.items()))
     todo = points(options.smoke)
     if not options.smoke:
-        in_child(todo[0]._replace(seconds=0))  # compiles the loops, which later ones find in the cache
+        in_child(todo[0]._replace(seconds=0))  # compiles the loops into the cache for the others
     for name in HEADS:
         done = [in_child(point) for point in todo if point.table == name]
         results += done
@@ -343,7 +344,7 @@ def main() -> None:
     print_growth(results[-1])
     held = [statistics.median(result[name] for result in results) / MIB for name in ("imported", "base", "data")]
     print(f"\nA process that has imported minibp holds {held[0]:.0f} MiB,", end=" ")
-    print(f"with the compiled loops and the BLAS's buffers {held[1] - held[2]:.0f} MiB (medians).")
+    print(f"with the compiled loops and the buffers of the BLAS {held[1] - held[2]:.0f} MiB (medians).")
     if options.json:
         Path(options.json).write_text(json.dumps(facts | {"points": results}, indent=1) + "\n", encoding="utf-8")
     if options.plots:

@@ -1,11 +1,11 @@
-"""How soon it is there and how much memory it takes, minibp and its peers: python -m benchmarks.startup
+"""Start-up time and memory of minibp and its peers: python -m benchmarks.startup
 
     python -m benchmarks.startup --json results.json
 
-Whole processes take turns. Of each are measured: importing the framework in a fresh interpreter; the time from the
-start of the process to the end of the first epoch of net d on 60,000 images (whole batches), read from a file that was
-written beforehand; and the peak of that process's memory. The peers are those of train_step, which checks that they do
-the same work. Not for Windows, which does not tell what a process used.
+Whole processes take turns. For each peer this measures the import of its framework in a fresh interpreter, the time
+from the start of a process to the end of the first epoch of net d on 60,000 images (whole batches, read from a file),
+and the peak memory of that process. The peers are those of train_step, which checks that they do the same work. Not for
+Windows, which does not tell the resources that a process used.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MEASURES = {"import, s": "import", "first epoch, s": "seconds", "peak, MiB": "pe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; returns 1 where a peer failed."""
+    """Measure and print. Returns 1 if a peer failed."""
     p = parser("Compare the time to start, and memory.", NAMES)
     p.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     p.set_defaults(nets=["d"], rows=IMAGES)
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def compare(net: str, peers: Sequence[str], options: argparse.Namespace) -> tables.Results:
-    """Measure the peers on one net: for each measure, by name their turns, or why there are none."""
+    """Measure the peers on one net: by measure and peer, its turns or the error that prevented them."""
     settings = turns(options, "cpu")
     env = settings.pop("env")
     problem = task(NETS[net], 2048 if options.smoke else options.rows)
@@ -79,7 +79,7 @@ def compare(net: str, peers: Sequence[str], options: argparse.Namespace) -> tabl
 
 
 def turn(name: str, net: str, images: str, env: dict[str, str]) -> dict[str, Any]:
-    """Run the two processes of a peer once."""
+    """Run both processes of a peer once."""
     print(f"{net}: {name}", file=sys.stderr, flush=True)
     package, cwd = IMPORTED[PEERS[kind(name)].module], folder(name)
     before, own, begin = machine.busy(), used(), time.monotonic()
@@ -97,33 +97,33 @@ def turn(name: str, net: str, images: str, env: dict[str, str]) -> dict[str, Any
 
 
 def output(arguments: Sequence[str], env: dict[str, str], cwd: Path) -> str:
-    """The last line that a Python process prints; raises PeerError where it fails."""
+    """The last line that a Python process prints. A PeerError if it fails."""
     done = subprocess.run([sys.executable, *arguments], cwd=cwd, env=env, capture_output=True, text=True)
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise PeerError(f"its process ended with status {done.returncode}: {last[:300]}")
     return done.stdout.strip().splitlines()[-1]
 
 
 def used() -> float:
-    """CPU seconds of this process and of those that it started and that have ended."""
+    """CPU seconds of this process and of its children that have ended."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return children.ru_utime + children.ru_stime + time.process_time()
 
 
 def child(name: str, net: str, images: str) -> int:
-    """The process that is measured: read the images, build the network, train for an epoch."""
+    """The measured process: read the images, build the network, train for one epoch."""
     x, t = np.load(f"{images}/x.npy"), np.load(f"{images}/t.npy")
     build(name, Task(NETS[net], start(NETS[net]), x, t)).run(1)
-    stop = time.monotonic()  # the clock of the machine, which the parent reads as well
+    stop = time.monotonic()  # the clock of the machine, which the parent reads, too
     print(json.dumps({"end": stop, "peak": peak(), "blas": machine.blas()}))
     return 0
 
 
 def peak() -> float:
-    """The most memory that this process has held, MiB."""
+    """The peak memory of this process, in MiB."""
     status = Path("/proc/self/status")
-    if status.exists():  # getrusage would report the parent's, where that was larger
+    if status.exists():  # getrusage reports the memory of the parent if that was larger
         for line in status.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) / 1024

@@ -1,4 +1,4 @@
-"""Tables of what was measured, as Markdown, and what stands above them."""
+"""Tables of the results, as Markdown, with header and notes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NO_LABELS: Mapping[str, str] = {}
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table with aligned columns; the first is text, the others are figures."""
+    """A table with aligned columns: the first to the left, the others to the right."""
     lines = [list(head), *map(list, rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     cells = [[cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))]
@@ -24,40 +24,40 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def header(about: dict[str, str], blas: Sequence[str]) -> str:
-    """The date, the machine, the versions, and the kernels that NumPy runs."""
+    """The date, the machine, the versions, and the kernels of NumPy."""
     versions = ", ".join(
         f"{name} {value}" for name, value in about.items() if name not in ("date", "system", "cores", "processor")
     )
     return (
         f"{about['date']}, {about['processor']}, {about['cores']} cores, {about['system']}\n{versions}\n"
-        f"BLAS of NumPy: {'; '.join(blas) or 'none that is known'}"
+        f"BLAS of NumPy: {'; '.join(blas) or 'unknown'}"
     )
 
 
 def measured(results: Results) -> list[str]:
-    """The peers, in the order of their list; versions of one come after it."""
+    """The peers in the order of `PEERS`, each followed by its other versions."""
     found = dict.fromkeys(name for peers in results.values() for name in peers)
     return sorted(found, key=lambda name: ([*PEERS].index(kind(name)), "@" in name))
 
 
 def per_net(results: Results, first: str, rows: Mapping[str, Callable[[dict[str, Any]], str]]) -> str:
-    """A table with a column for each net; each row's function makes a cell of the peers of a net."""
+    """A table with a column for each net. The function of a row makes its cell from the peers of a net."""
     return markdown([first, *results], [[label, *map(cell, results.values())] for label, cell in rows.items()])
 
 
 def all_of(results: Results) -> list[dict[str, Any]]:
-    """What was found for every peer on every net."""
+    """The results of all peers on all nets."""
     return [peer for peers in results.values() for peer in peers.values()]
 
 
 def absolute(results: Results, labels: Mapping[str, str] = NO_LABELS, unit: float = 1e6) -> str:
-    """Median times, in microseconds unless told otherwise."""
+    """The table of median times, by default in microseconds."""
     rows = {label(name, labels): partial(time, name=name, unit=unit) for name in measured(results)}
     return per_net(results, "median", rows)
 
 
 def relative(results: Results, base: str, labels: Mapping[str, str] = NO_LABELS) -> str:
-    """Every peer's time over that of `base`, round by round; and how far `base` is above the floor."""
+    """The table of times relative to `base`, round by round, and of `base` relative to the floor."""
     found = measured(results)
     rows: dict[str, Callable[[dict[str, Any]], str]] = {
         label(name, labels): partial(compared, name=name, base=base)
@@ -71,14 +71,14 @@ def relative(results: Results, base: str, labels: Mapping[str, str] = NO_LABELS)
 
 
 def time(peers: dict[str, Any], name: str, unit: float) -> str:
-    """The median of a peer's turns; a word where there is a reason for having none, else a dash."""
+    """The median of the turns of a peer, or its mark, or a dash."""
     peer = peers.get(name, {})
     found = spread(by_round(peer.get("turns", [])).values())
     return digits(found.median * unit) if found else peer.get("mark", "-")
 
 
 def compared(peers: dict[str, Any], name: str, base: str) -> str:
-    """Ratio with quartiles; a word where there is a reason for having none, else a dash."""
+    """The ratio with quartiles, or the mark of a peer, or a dash."""
     for each in (name, base):
         if "turns" not in peers.get(each, {}):
             return str(peers.get(each, {}).get("mark", "-"))
@@ -86,23 +86,23 @@ def compared(peers: dict[str, Any], name: str, base: str) -> str:
 
 
 def best(peers: dict[str, Any], base: str) -> str:
-    """The ratio of PyTorch in its fastest form."""
+    """The ratio of the fastest form of PyTorch."""
     name = fastest({name: peer.get("turns", []) for name, peer in peers.items()}, PYTORCH)
     return compared(peers, name, base) if name else "-"
 
 
 def notes(results: Results, what: str = "", tolerance: float = 0.0) -> str:
-    """What the tables do not show: how far peers agree, dropped turns, and peers that are left out, with the reason."""
+    """Notes below the tables: how well the peers agree, dropped turns, and the peers left out with their errors."""
     peers = all_of(results)
     turns = [turn for peer in peers for turn in peer.get("turns", [])]
     checked = [peer["deviation"] for peer in peers if "deviation" in peer]
     lines = []
     if checked:
-        lines.append(f"{what} agree with float64 within {max(checked):.1e}; above {tolerance:g} a peer is refused.")
+        lines.append(f"{what} agree with float64 within {max(checked):.1e}; the tolerance is {tolerance:g}.")
     if any(turn["others"] is None for turn in turns):
-        lines.append("This system does not tell what other processes take: no turn was dropped for it.")
+        lines.append("The load of other processes is unknown on this system, so no turn was dropped.")
     else:
-        lines.append(f"{dropped(turns)} of {len(turns)} turns dropped: others took over {LIMIT:.0%} of the machine.")
+        lines.append(f"{dropped(turns)} of {len(turns)} turns dropped: others used over {LIMIT:.0%} of the machine.")
     lines += [
         f"{net}: {name} is left out: {peer['error']}"
         for net, found in results.items() for name, peer in found.items() if "error" in peer

@@ -1,13 +1,13 @@
-"""Time of a training step, minibp and its peers side by side: python -m benchmarks.train_step
+"""Time of a training step of minibp and its peers: python -m benchmarks.train_step
 
     python -m benchmarks.train_step --json results.json
     python -m benchmarks.train_step --nets a d --peers minibp floor jax-scan --rounds 5
     python -m benchmarks.train_step --peers minibp minibp@../old
     python -m benchmarks.train_step --own-settings
 
-A step is gathering a batch of uint8 images, forward, loss, backward and update. Each peer has a process of its own;
-they take turns. Only those whose losses agree are compared. OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE, which would force
-kernels upon NumPy, are unset for all of them unless --own-settings is given.
+A step gathers a batch of uint8 images and runs forward, loss, backward and update. Each peer has its own process, and
+they take turns. Only peers whose losses agree are compared. OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE, which would force
+kernels on NumPy, are unset for all peers unless --own-settings is given.
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ from .ratios import TOLERANCE, deviation
 from .rounds import DisagreementError, Worker
 from .worker import order
 
-SECONDS = 0.3  # of a turn, at least
+SECONDS = 0.3  # minimum length of a turn
 SMOKE_ROWS = 1024
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; returns 1 where a peer disagreed or failed."""
+    """Measure and print. Returns 1 if a peer disagreed or failed."""
     options = parser("Compare the time of a training step.", list(PEERS)).parse_args(arguments)
     return report(options, "cpu")
 
 
 def parser(description: str, peers: list[str]) -> argparse.ArgumentParser:
-    """The options that the scripts share."""
+    """The options that all scripts share."""
     p = argparse.ArgumentParser(description=description)
     p.add_argument("--nets", nargs="+", default=list(NETS), choices=list(NETS), help="default: all")
     named = partial(peer_name, known=peers)
-    known = f"default: all, that is {', '.join(peers)}; minibp@FOLDER is another checkout of the project"
+    known = f"default: {', '.join(peers)}; minibp@FOLDER is another checkout of the project"
     p.add_argument("--peers", nargs="+", default=peers, metavar="PEER", type=named, help=known)
     p.add_argument("--rounds", type=int, default=11, help="turns of each peer (default: %(default)s)")
     p.add_argument("--rows", type=int, default=ROWS, help="images (default: %(default)s)")
-    p.add_argument("--own-settings", action="store_true", help="leave OPENBLAS_CORETYPE and _L2_SIZE as they are")
-    p.add_argument("--smoke", action="store_true", help="one short round, only to see that all runs")
+    p.add_argument("--own-settings", action="store_true", help="keep OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE")
+    p.add_argument("--smoke", action="store_true", help="test run of one short round; its figures mean nothing")
     p.add_argument("--json", metavar="FILE", help="write every turn to this file")
     return p
 
 
 def report(options: argparse.Namespace, device: str) -> int:
-    """Measure all nets, print the tables, write the file."""
+    """Measure all nets, print the tables and write the file."""
     peers = installed(options.peers)
     results: tables.Results = {net: compare(net, peers, options, device) for net in options.nets}
     found = head(results)
@@ -69,7 +69,7 @@ def report(options: argparse.Namespace, device: str) -> int:
 
 
 def head(results: tables.Results) -> dict[str, str]:
-    """Print the header; returns what is known about the machine."""
+    """Print the header and return the facts about the machine."""
     found = about() | {name: revision(name) for name in tables.measured(results) if "@" in name}
     kernels: list[str] = next((peer["blas"] for peer in tables.all_of(results) if "blas" in peer), [])
     print(f"\n{tables.header(found, kernels)}\n")
@@ -77,17 +77,17 @@ def head(results: tables.Results) -> dict[str, str]:
 
 
 def end(options: argparse.Namespace, found: dict[str, str], results: tables.Results) -> int:
-    """Write the file that was asked for; returns the exit status, 1 where a peer disagreed or failed."""
+    """Write the JSON file. Returns the exit status, 1 if a peer disagreed or failed."""
     if options.json:
         everything = {**found, "own_settings": options.own_settings, "results": results}
         Path(options.json).write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
     if options.smoke:
-        print("This was a smoke run: its figures mean nothing.")
+        print("This was a smoke run; its figures mean nothing.")
     return int(any("error" in peer for peer in tables.all_of(results)))
 
 
 def installed(peers: Sequence[str]) -> list[str]:
-    """The peers whose packages are there; the others are named."""
+    """The peers whose packages are installed. Prints the others."""
     for name in peers:
         for package in missing(name):
             print(f"{package} is not installed, {name} is skipped")
@@ -95,7 +95,7 @@ def installed(peers: Sequence[str]) -> list[str]:
 
 
 def compare(net: str, peers: Sequence[str], options: argparse.Namespace, device: str) -> dict[str, dict[str, Any]]:
-    """Measure the peers on one net: by name their turns, or why there are none."""
+    """Measure the peers on one net: by peer its turns, or the error that prevented them."""
     rows, seconds = (SMOKE_ROWS, 0.0) if options.smoke else (options.rows, SECONDS)
     problem = task(NETS[net], rows)
     reference = Naive(problem, dtype="float64").losses(order(len(problem.x), problem.net.batch))
@@ -112,14 +112,14 @@ def compare(net: str, peers: Sequence[str], options: argparse.Namespace, device:
 
 
 def agreement(found: float, tolerance: float, what: str) -> float:
-    """The deviation that was found; raises DisagreementError where it is above the tolerance."""
+    """Return the deviation. A DisagreementError if it is above the tolerance."""
     if found > tolerance:
-        raise DisagreementError(f"its {what} differ by {found:.1e}, more than {tolerance:g}: it does other work")
+        raise DisagreementError(f"its {what} differ by {found:.1e}, more than {tolerance:g}, so it does other work")
     return found
 
 
 def turns(options: argparse.Namespace, device: str) -> dict[str, Any]:
-    """How turns are taken."""
+    """The arguments of `rounds.compare` that the options decide."""
     env = rounds.environment(options.own_settings, device)
     if options.smoke:
         return {"env": env, "rounds": 1, "pause": 0.0, "limit": float("inf")}

@@ -1,6 +1,6 @@
-"""The process of one peer: it answers commands, one line of JSON each, until its input ends.
+"""The process of one peer. It answers commands, one line of JSON each, until its input ends.
 
-Between commands it waits for input, so it takes no processor time while another peer is measured.
+It waits between commands, so it uses no processor time while another peer is measured.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ FIRST = 10  # images whose probabilities are compared
 
 
 def order(rows: int, batch: int) -> np.ndarray:
-    """The rows of the first steps, which all peers are checked on."""
+    """The rows of the first steps, on which the losses of all peers are compared."""
     return np.random.default_rng(3).permutation(rows)[: min(CHECKED * batch, rows)]
 
 
 class Session:
-    """One peer and what it is asked to do; each public method is a command, and returns what is answered."""
+    """One peer and its commands. Each public method is a command and returns the answer."""
 
     def build(self, peer: str, net: str, rows: int, device: str) -> dict[str, Any]:
-        """Make the peer, with its framework."""
+        """Import the framework and build the peer."""
         self.task = task(NETS[net], rows)
         self.peer = build(peer, self.task, device)
         return {"blas": machine.blas()}
 
     def losses(self) -> dict[str, Any]:
-        """Losses of the first steps; None from a peer that has none."""
+        """Losses of the first steps, or None if the peer has none."""
         try:
             return {"losses": self.peer.losses(order(len(self.task.x), self.task.net.batch))}
         except NotImplementedError:
             return {"losses": None}
 
     def train(self, seconds: float) -> dict[str, Any]:
-        """Prepare to be measured in training, in turns of at least so long (0: one pass, cold); the unit is a step."""
+        """Prepare to measure training, in turns of at least these seconds (0: one pass, cold). The unit is a step."""
         steps = len(self.task.x) // self.task.net.batch  # of a pass
         self.peer.restart()
         for _ in range(math.ceil(self.peer.settle / steps) if seconds else 1):
@@ -56,7 +56,7 @@ class Session:
         return {}
 
     def predict(self, seconds: float, images_at_once: int) -> dict[str, Any]:
-        """Prepare to be measured in predicting so many images; the unit is a call. Answers the first probabilities."""
+        """Prepare to measure predictions. The unit is a call. Answers the first probabilities."""
         x, _ = images(images_at_once, seed=1)
         answer = self.peer.predict(x)
         took = min(self._timed(self.peer.predict, x) for _ in range(5))
@@ -71,7 +71,7 @@ class Session:
         return {"probabilities": answer[:FIRST].tolist()}
 
     def turn(self) -> dict[str, Any]:
-        """Be measured once: seconds a unit, and the share of the machine that other processes had meanwhile."""
+        """Measure once: seconds per unit, and the share of all processors that others used meanwhile."""
         before, own, start = machine.busy(), time.process_time(), time.perf_counter()
         seconds, units = 0.0, 0
         while not units or seconds < self.seconds:
@@ -90,13 +90,13 @@ class Session:
 
 def main() -> None:
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
-        os.dup2(2, 1)  # what a framework prints must not mix with the answers
+        os.dup2(2, 1)  # frameworks print to stderr, not between the answers
         session = Session()
         for line in sys.stdin:
             command = json.loads(line)
             try:
                 answer = getattr(session, command.pop("do"))(**command)
-            except Exception as error:  # told to whoever asked; it is theirs to go on or not
+            except Exception as error:  # of any kind: the parent decides what to do
                 answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
             print(json.dumps(answer), file=answers, flush=True)
 

@@ -1,1 +1,1 @@
-"""Training scripts, one for each data set: python -m datasets.mnist"""
+"""Training scripts, one for each data set, such as python -m datasets.mnist."""

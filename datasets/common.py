@@ -1,4 +1,4 @@
-"""What the training scripts share: their options refused, data and model made ready, and the lines that they print."""
+"""Shared by the training scripts: checks of the options, preparation of data and model, and the printed lines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from minibp.optimizers import by_name
 
 
 class Start(NamedTuple):
-    """What the command line asks for, ready to train."""
+    """Data, model, network and optimizer as the command line asks for, ready for training."""
 
     splits: Splits
     model: models.Model
@@ -29,7 +29,7 @@ class Start(NamedTuple):
 
 
 def prepare(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace) -> Start:
-    """Load the data and build the model."""
+    """Load the data, and create the network and the optimizer."""
     splits = load_data(dataset, loader, options)
     model = recipe(options, *pixels_and_classes(splits.train))
     net = model.network(backend=options.backend, seed=options.seed)
@@ -37,7 +37,7 @@ def prepare(dataset: str, loader: Callable[..., Splits], options: argparse.Names
 
 
 def refuse_early(options: argparse.Namespace) -> None:
-    """Refuse what can be refused now, and not after a download or a training."""
+    """Refuse wrong options before a download or a training begins."""
     for file in (options.save, options.log, options.checkpoint):
         if file:
             new_file(file)
@@ -45,7 +45,7 @@ def refuse_early(options: argparse.Namespace) -> None:
     files += [f"{options.checkpoint}.previous"] if options.checkpoint else []
     places = [os.path.realpath(file) for file in files if file]
     if len(set(places)) < len(places):
-        raise ArgumentError("two of --save, --log, --plot and --checkpoint name the same file: give each its own")
+        raise ArgumentError("two of --save, --log, --plot and --checkpoint name the same file; give each its own")
     if options.plot:
         new_picture(options.plot)
     if options.seed < 0:
@@ -53,34 +53,34 @@ def refuse_early(options: argparse.Namespace) -> None:
     if options.model is not None:
         models.by_name(options.model)
     if options.hidden is not None and options.model not in (None, *models.SIZED):
-        raise ArgumentError(f"--hidden goes with --model {' or '.join(models.SIZED)}, not with {options.model}")
+        raise ArgumentError(f"--hidden needs --model {' or '.join(models.SIZED)}, received {options.model}")
     by_name(options.optimizer or "sgd")
     backend.resolve(options.backend)
 
 
 def refuse_unused(options: argparse.Namespace, names: Sequence[str], why: str) -> None:
-    """Refuse options that have no meaning together with another; `why` names that, and says what to do."""
+    """Refuse options that have no effect together with another one. `why` names that one and says what to do."""
     for name in names:
         if getattr(options, name) is not None:
-            raise ArgumentError(f"--{name.replace('_', '-')} does not go with {why}")
+            raise ArgumentError(f"--{name.replace('_', '-')} cannot be used with {why}")
 
 
 def load_data(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace) -> Splits:
-    """The data: digits are split by the seed, the others come from files."""
+    """Load the data. The digits are split by the seed, the others come from files."""
     if dataset != "digits":
         return loader(options.data)
     if options.data:
-        raise ArgumentError("the digits are part of minibp, there are no files to give: leave --data out")
+        raise ArgumentError("the digits are part of minibp and need no files; leave --data out")
     return loader(seed=options.seed)
 
 
 def pixels_and_classes(dataset: Dataset) -> tuple[int, int]:
-    """Pixels and classes."""
+    """The numbers of pixels and classes."""
     return math.prod(dataset.x.shape[1:]), int(dataset.t.max()) + 1
 
 
 def recipe(options: argparse.Namespace, n_in: int, n_out: int) -> models.Model:
-    """The model, its recipe overridden by the command line."""
+    """The model, with the changes to its recipe that the command line makes."""
     chosen = {} if options.hidden is None else {"hidden": options.hidden}
     model = models.build(options.model, n_in=n_in, n_out=n_out, **chosen)
     if options.optimizer is not None:
@@ -95,18 +95,18 @@ def recipe(options: argparse.Namespace, n_in: int, n_out: int) -> models.Model:
 
 
 def head(dataset: str, start: Start) -> str:
-    """What is printed before a training: the data, the network, and how it will be trained."""
+    """The lines printed before a training: data, network and recipe."""
     splits, model, net, _ = start
     return f"{count(dataset, splits)}\n{net.summary()}\n{plan(model)}"
 
 
 def count(dataset: str, splits: Splits) -> str:
-    """How many images there are."""
+    """The line with the numbers of images."""
     return f"{dataset}: {len(splits.train):,} training and {len(splits.test):,} test images"
 
 
 def plan(model: models.Model) -> str:
-    """How it will be trained, in one line."""
+    """The line with the training recipe."""
     decay = f", weight decay {model.weight_decay:g}" if model.weight_decay else ""
     published = f"; published for MNIST: {model.accuracy:.2f} %" if model.accuracy else ""
     return (
@@ -116,12 +116,12 @@ def plan(model: models.Model) -> str:
 
 
 def result(accuracy: float | None, loss: float | None, epochs: int, seconds: float) -> str:
-    """The last line."""
+    """The last line of a training."""
     return f"test accuracy {accuracy:.4f}  loss {loss:.4f}  epochs {epochs}  seconds {seconds:.1f}"
 
 
 def plotter(name: str) -> Callable[..., None]:
-    """The function of plot.py that draws, or an error that names the extra: before the training, not after it."""
+    """A function of plot.py. Call it before the training: a MissingExtraError if matplotlib is missing."""
     try:
         return getattr(import_module("datasets.plot"), name)
     except ImportError:

@@ -1,9 +1,9 @@
 """One network with three kinds of output, on real images: python -m datasets.mnist --compare-losses
 
-What `datasets.moons` does with two half moons, where it counts. The three networks are one line of `OUTPUTS` apart: the
-same sigmoid units, the same starting weights, the same order of samples. Each learns at the best of the same five
-learning rates, so that none is slow for want of a good one. The rate is chosen by the accuracy on samples held out of
-the training set, in the mean over the epochs, for speed is what is compared; the test set has no part in it.
+This is the comparison of `datasets.moons` on real data. The three networks differ in one line of `OUTPUTS`: they have
+the same sigmoid units, the same initial weights, the same order of samples. Each learns at the best of the same five
+learning rates, so that none is slow because of its rate. The comparison is about speed, so the rate is chosen by the
+mean accuracy over the epochs, on samples held out of the training set. The test set has no part in the choice.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from minibp.initializers import Normal
 from .common import count, load_data, pixels_and_classes, plotter, refuse_early, refuse_unused
 from .moons import OUTPUTS
 
-# With the defaults and seed 0 the best lies inside for all three, on digits and on MNIST: the grid was moved up once,
-# from 0.1 .. 10, since on the samples held out the quadratic loss chose its upper end.
+# With the defaults and seed 0, the best rate is at neither end for any output, on digits and MNIST. The grid was moved
+# up once, from 0.1 .. 10, because the held-out samples chose its upper end for the quadratic loss.
 RATES = (0.3, 1.0, 3.0, 10.0, 30.0)
-HELD_OUT = 1 / 6  # of the training set, to choose the rate by: 10,000 images of MNIST, as Nielsen (2015) holds out
+HELD_OUT = 1 / 6  # of the training set, to choose the rate: 10,000 images of MNIST, as in Nielsen (2015)
 SIZES = {"digits": ([30], 30)}  # hidden units and epochs
-SIZES_ELSE = ([100], 10)
-UNUSED = ("model", "optimizer", "lr", "weight_decay", "save", "log", "checkpoint")  # options with no meaning here
+OTHER_SIZES = ([100], 10)
+UNUSED = ("model", "optimizer", "lr", "weight_decay", "save", "log", "checkpoint")  # options without effect here
 
 
 class Setting(NamedTuple):
-    """What the three networks have in common.
+    """The settings that the three networks share.
 
     Attributes
     ----------
     hidden : sequence of int
         Sigmoid units of each hidden layer.
     epochs, batch_size : int
-        Of every training, those for the choice of the rate too.
+        Of every training, including those that choose the rate.
     seed : int
-        Draws the starting weights, the order of samples, and the samples held out.
+        Draws the initial weights, the order of samples and the held-out samples.
     backend : str
         The array library.
     """
@@ -55,7 +55,7 @@ class Setting(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """The rates that were tried, the mean accuracy (0..1) of each on the samples held out, and the best rate."""
+    """The rates tried, the mean accuracy (0..1) of each on the held-out samples, and the best rate."""
 
     rates: tuple[float, ...]
     accuracies: tuple[float, ...]
@@ -63,7 +63,7 @@ class Choice(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """How one output learnt: its rate, the test accuracy (0..1) after each epoch, and the network that came out."""
+    """The training of one output: its rate, the test accuracy (0..1) after each epoch, and the trained network."""
 
     output: str
     choice: Choice
@@ -72,9 +72,9 @@ class Curve(NamedTuple):
 
 
 def build(dataset: Dataset, output: str, setting: Setting, start: Normal | None = None) -> Network:
-    """The network for these images, with this output: the weights are drawn by the seed alone.
+    """Build the network for these images with this output. The initial weights depend only on the seed.
 
-    `start` draws weights and biases; without it they start as those of `Dense` do.
+    `start` draws weights and biases. By default they are those of `Dense`.
     """
     last, loss = OUTPUTS[output]
     n_in, n_out = pixels_and_classes(dataset)
@@ -85,7 +85,7 @@ def build(dataset: Dataset, output: str, setting: Setting, start: Normal | None 
 
 
 def learn(net: Network, rate: float, parts: Splits, setting: Setting) -> Iterator[Epoch]:
-    """Train by plain gradient descent on one part, and evaluate on the other after each epoch."""
+    """Train by plain SGD on the training part, and evaluate on the test part after each epoch."""
     return train(net, SGD(net, lr=rate), parts.train, setting.epochs, setting.batch_size, validation=parts.test)
 
 
@@ -96,19 +96,19 @@ def choose(
     rates: Sequence[float] = RATES,
     done: Callable[[], object] = lambda: None,
 ) -> Choice:
-    """Find the best learning rate for an output, on a part of the training set held out.
+    """Find the best learning rate for an output, on samples held out of the training set.
 
-    Each rate starts from the same weights, and is judged by the mean of its accuracies after each epoch: one that is
-    slow at first does not win by a late lead. Of equals the smallest is taken. One that diverges has accuracy 0.
+    Each rate starts from the same weights and is judged by its mean accuracy over the epochs, so that one that is slow
+    at first does not win by a late lead. A rate that diverges has accuracy 0. Of equal rates the smallest wins.
 
     Parameters
     ----------
     training : Dataset
-        The training set. There is no way to give the test set.
+        The training set. The test set is not needed.
     output : {"quadratic", "softmax", "bce"}
         Last layer and loss.
     setting : Setting
-        What all have in common.
+        The shared settings.
     rates : sequence of float
         The learning rates to try.
     done : function
@@ -123,7 +123,7 @@ def choose(
                 total += epoch.val_accuracy or 0.0
                 done()
         except DivergenceError:
-            total = 0.0  # whatever it was before
+            total = 0.0
         accuracies.append(total / setting.epochs)
     best = min(zip(rates, accuracies, strict=True), key=lambda tried: (-tried[1], tried[0]))
     return Choice(tuple(rates), tuple(accuracies), best[0])
@@ -136,17 +136,17 @@ def compare(
     show: Callable[[str], object] = lambda line: None,
     done: Callable[[], object] = lambda: None,
 ) -> list[Curve]:
-    """Train one network with the three outputs, each at its best rate, from the same start.
+    """Train one network with the three outputs, each at its best rate, from the same initial weights.
 
-    The rate is chosen on a part of the training set; then the network starts again, from the same weights, and learns
+    The rate is chosen on a part of the training set. Then the network starts again from the same weights and learns
     the whole training set.
 
     Parameters
     ----------
     splits : Splits
-        The training set, and the test set, which is only reported on.
+        The training set, and the test set to report on.
     setting : Setting
-        Hidden units, epochs, batch size, seed.
+        The shared settings.
     rates : sequence of float
         The learning rates to choose from.
     show : function
@@ -156,10 +156,8 @@ def compare(
 
     Raises
     ------
-    ArgumentError, InputError, ShapeError, TargetError
-        If a number is outside its range, or the data fit no network.
     DivergenceError
-        If training at the chosen rate does not end in numbers.
+        If training at the chosen rate diverges.
     """
     show(f"{'output':<9}" + "".join(f"  {f'lr {rate:g}':>7}" for rate in rates) + "   chosen")
     curves = []
@@ -175,7 +173,7 @@ def compare(
 
 
 def table(curves: Sequence[Curve]) -> str:
-    """Test accuracy after each epoch, the outputs side by side."""
+    """The table of test accuracies: a row for each epoch, a column for each output."""
     lines = ["epoch  " + "  ".join(f"{curve.output:>9}" for curve in curves)]
     for number, accuracies in enumerate(zip(*(curve.accuracies for curve in curves), strict=True), 1):
         lines.append(f"{number:5d}  " + "  ".join(f"{accuracy:9.4f}" for accuracy in accuracies))
@@ -183,13 +181,13 @@ def table(curves: Sequence[Curve]) -> str:
 
 
 def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace) -> None:
-    """What the command line asks for with --compare-losses."""
-    why = "--compare-losses, which sets the network, plain SGD and the rates itself: leave one of the two out"
+    """Run the script with --compare-losses."""
+    why = "--compare-losses, which sets the network, plain SGD and the rates itself; leave one of the two out"
     refuse_unused(options, UNUSED, why)
     refuse_early(options)
     draw = plotter("draw_comparison") if options.plot else None
     splits = load_data(dataset, loader, options)
-    hidden, epochs = SIZES.get(dataset, SIZES_ELSE)
+    hidden, epochs = SIZES.get(dataset, OTHER_SIZES)
     setting = Setting(
         hidden=hidden if options.hidden is None else options.hidden,
         epochs=epochs if options.epochs is None else options.epochs,
@@ -202,9 +200,9 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
         show(count(dataset, splits))
         units = "-".join(map(str, setting.hidden)) or "no"
         show(f"{units} hidden sigmoid units, SGD, batches of {setting.batch_size}\n")
-        show(f"Mean accuracy of {setting.epochs} epochs on a sixth of the training images, held out:\n")
+        show(f"Mean accuracy over {setting.epochs} epochs on a held-out sixth of the training images:\n")
         curves = compare(splits, setting, show=show, done=done)
-        show("\nTest accuracy, trained again on all training images at the rate chosen:\n")
+        show("\nTest accuracy after training on all training images at the chosen rate:\n")
     print(table(curves), flush=True)
     if draw:
         draw(curves, dataset, options.plot)

@@ -1,9 +1,8 @@
-"""Makes minibp/data/digits.npz, the digits that come with minibp, from scikit-learn's copy of them.
+"""Create minibp/data/digits.npz, the digits that come with minibp, from scikit-learn: python -m datasets.make_digits
 
-Run by hand, with scikit-learn installed (minibp itself does not need it): python -m datasets.make_digits
-The data are the test set of "Optical Recognition of Handwritten Digits" by E. Alpaydin and C. Kaynak, UCI Machine
-Learning Repository, 1998, CC BY 4.0: 1797 images of 8 x 8 values 0..16. They are stored as uint8 0..255, so that the
-scaling of uint8 by 1/255 brings them to 0..1.
+Needed only once, with scikit-learn installed. The data are the test set of "Optical Recognition of Handwritten Digits"
+by E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, 1998, CC BY 4.0: 1797 images of 8 x 8 values 0..16. They
+are stored as uint8 0..255, which a network scales to 0..1.
 """
 
 from pathlib import Path

@@ -1,13 +1,13 @@
-"""The network of the text's section before, with three kinds of output: python -m datasets.moons
+"""The network of the text's previous section, with three kinds of output: python -m datasets.moons
 
-The section before trains a network of sigmoid units on two half moons, by full-batch gradient descent on the sum of
-squared errors, and prints L = Σ (z - t)² as it goes. The text then asks how softmax and cross-entropy are applied to
-it. The answer is one line of `OUTPUTS`: another last layer and another loss, everything else the same.
+The previous section trains a network of sigmoid units on two half moons, by full-batch gradient descent on the sum of
+squared errors, and prints L = Σ (z - t)² during training. The text then asks how softmax and cross-entropy apply to
+this network. The answer is one line of `OUTPUTS`: another last layer and another loss. Everything else is the same.
 
-Points and starting weights are drawn by NumPy's legacy generator in the order of the section before (which called
-scikit-learn's make_moons), so that its log is reproduced to every printed digit. In deep nets ([2, 10, 10, 10, 10, 2])
-and under softmax or binary cross-entropy in nets other than [2, 8, 8, 2], training at this rate is chaotic: there two
-ways to round the same formula end in different logs.
+Points and initial weights come from NumPy's legacy generator in the order of the previous section (which called
+make_moons of scikit-learn), so that its log is reproduced to every printed digit. Training at this rate is chaotic for
+deep networks ([2, 10, 10, 10, 10, 2]), and with softmax or binary cross-entropy for networks other than [2, 8, 8, 2]:
+there two ways to round the same formula lead to different logs.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ OUTPUTS: dict[str, tuple[type[Layer], type[Loss]]] = {
     "softmax": (Softmax, CrossEntropy),
     "bce": (Sigmoid, BinaryCrossEntropy),
 }
-EPS = 0.01  # η of the section before: the step for the gradient summed over the batch
-EVERY = 100  # epochs between two lines
-REACHED = (0.95, 0.97)
+EPS = 0.01  # learning rate of the previous section, for the gradient summed over the batch
+EVERY = 100  # epochs between two printed lines
+REACHED = (0.95, 0.97)  # accuracies in the table
 
 
 class Log(NamedTuple):
-    """What one training printed, every 100 epochs, what it learnt, and the network that came out after all of them."""
+    """One training: its points, the values printed every 100 epochs, and the network after `trained` epochs."""
 
     output: str
     trained: int
@@ -62,12 +62,12 @@ class Log(NamedTuple):
     net: Network
 
     def first(self, accuracy: float) -> str:
-        """The first printed epoch that reached an accuracy."""
+        """The first printed epoch with at least this accuracy, or "not reached"."""
         return next((str(e) for e, a in zip(self.epochs, self.accuracies, strict=True) if a >= accuracy), "not reached")
 
 
 def moons(rng: np.random.RandomState, n: int = 200, noise: float = 0.20) -> tuple[np.ndarray, np.ndarray]:
-    """Two interleaved half moons: points (n, 2) and labels (n,), drawn in the order of scikit-learn's make_moons."""
+    """Two interleaved half moons: points (n, 2) and labels (n,), drawn in the order of make_moons of scikit-learn."""
     outer, inner = np.linspace(0, np.pi, n // 2), np.linspace(0, np.pi, n - n // 2)
     x = np.concatenate([np.cos(outer), 1 - np.cos(inner)])
     y = np.concatenate([np.sin(outer), 1 - np.sin(inner) - 0.5])
@@ -75,7 +75,7 @@ def moons(rng: np.random.RandomState, n: int = 200, noise: float = 0.20) -> tupl
 
 
 def circles(rng: np.random.RandomState, n: int = 200, noise: float = 0.10) -> tuple[np.ndarray, np.ndarray]:
-    """A circle of radius 1 around one of radius 0.5, drawn in the order of scikit-learn's make_circles."""
+    """A circle of radius 1 around one of radius 0.5, drawn in the order of make_circles of scikit-learn."""
     outer = np.linspace(0, 2 * np.pi, n // 2, endpoint=False)
     inner = np.linspace(0, 2 * np.pi, n - n // 2, endpoint=False)
     x = np.concatenate([np.cos(outer), np.cos(inner) * 0.5])
@@ -99,7 +99,7 @@ POINTS: dict[str, Callable[[np.random.RandomState], tuple[np.ndarray, np.ndarray
 
 
 def build(nodes: Sequence[int], output: str, rng: np.random.RandomState) -> Network:
-    """A network of sigmoid units with these numbers of nodes, started as in the section before."""
+    """Build a network of sigmoid units with these numbers of nodes, with initial weights as in the previous section."""
     last, loss = OUTPUTS[output]
     layers: list[Layer] = []
     for n_in, n_out in pairwise(nodes):
@@ -120,20 +120,20 @@ def learn(
     Parameters
     ----------
     data : {"moons", "circles"}
-        Which points.
+        The points.
     nodes : sequence of int
-        Nodes of each layer, from the 2 inputs to the 2 outputs.
+        The numbers of nodes, from the 2 inputs to the 2 outputs.
     output : {"quadratic", "softmax", "bce"}
         Last layer and loss.
     epochs : int
-        Steps of training, each on all points.
+        Training steps, each on all points.
     show : function
-        Called with a line every 100 epochs.
+        Called with a line of text every 100 epochs.
     """
-    rng = np.random.RandomState(0)  # the section before's generator, for its very numbers
+    rng = np.random.RandomState(0)  # as in the previous section, for the same numbers
     x, labels = POINTS[data](rng)
     net = build(nodes, output, rng)
-    optimizer = SGD(net, lr=EPS * len(x))  # minibp's gradient is that of the mean, the section's that of the sum
+    optimizer = SGD(net, lr=EPS * len(x))  # minibp's gradient is of the mean, the text's of the sum
     targets = np.eye(2)[labels]
     log = Log(output, epochs, x, labels, [], [], [], net)
     for epoch in range(epochs):
@@ -150,7 +150,7 @@ def learn(
 
 
 def table(logs: Sequence[Log]) -> str:
-    """At which printed epoch each output first reached the accuracies."""
+    """The table of the first printed epoch at which each output reaches the accuracies."""
     lines = [f"{'output':<10}" + "".join(f"  {f'acc >= {accuracy:g}':>12}" for accuracy in REACHED)]
     for log in logs:
         lines.append(f"{log.output:<10}" + "".join(f"  {log.first(accuracy):>12}" for accuracy in REACHED))
@@ -158,27 +158,29 @@ def table(logs: Sequence[Log]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train with one output, or with all and compare; returns the exit status."""
-    p = argparse.ArgumentParser(prog="python -m datasets.moons", description="One network, three kinds of output.")
-    p.add_argument("--data", default="moons", choices=list(POINTS), help="which points; default moons")
-    p.add_argument("--nodes", type=int, nargs="+", default=[2, 8, 8, 2], metavar="N", help="default 2 8 8 2")
-    p.add_argument("--output", choices=list(OUTPUTS), help="last layer and loss; without it, all three")
-    p.add_argument("--epochs", type=int, default=2000, help="steps of training; default 2000")
-    boundaries = "draw the decision boundaries side by side (png, svg, pdf)"
+    """Train with one output, or with all and compare them. Returns the exit status."""
+    about = "Train one small network on two half moons, with three kinds of output."
+    p = argparse.ArgumentParser(prog="python -m datasets.moons", description=about)
+    p.add_argument("--data", default="moons", choices=list(POINTS), help="the points to learn; default moons")
+    nodes = "nodes of each layer; default 2 8 8 2"
+    p.add_argument("--nodes", type=int, nargs="+", default=[2, 8, 8, 2], metavar="N", help=nodes)
+    p.add_argument("--output", choices=list(OUTPUTS), help="last layer and loss; default all three in turn")
+    p.add_argument("--epochs", type=int, default=2000, help="training steps, each on all points; default 2000")
+    boundaries = "plot the decision boundaries side by side (png, svg, pdf)"
     p.add_argument("--plot", type=nonempty, metavar="FILE", help=boundaries)
     options = parse_options(p, arguments)
-    return exit_status(lambda: run(options), "give fewer --nodes")
+    return exit_status(lambda: run(options), "use fewer --nodes")
 
 
 def run(options: argparse.Namespace) -> None:
-    """What the command line asks for."""
+    """Run the script with these options."""
     at_least_one("--epochs", options.epochs)
     for nodes in options.nodes:
         at_least_one("--nodes", nodes)
     if len(options.nodes) < 2 or options.nodes[0] != 2 or options.nodes[-1] != 2:
         raise ArgumentError(f"--nodes must begin and end with 2 (coordinates, classes), received {options.nodes}")
     for pair in pairwise(options.nodes):
-        Dense(*pair)  # draws nothing yet, but refuses what no memory holds
+        Dense(*pair)  # draws no weights yet, but refuses sizes that fit in no memory
     draw = None
     if options.plot:
         new_picture(options.plot)

@@ -1,4 +1,4 @@
-"""Plots of training runs. Needs the extra `plot`."""
+"""Plots of trainings. They need the extra `plot`."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from minibp import Epoch
 
-BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"  # told apart by the colour-blind too (Okabe & Ito, 2008)
+BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"  # colour-blind safe (Okabe & Ito, 2008)
 COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7", "#56b4e9", "#e69f00", "black")
-STYLES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))  # from the output layer back
+STYLES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))  # of the layers, from the last to the first
 MARKERS = "os^Dv"
-HEALTHY = 1e-3  # update over weights (Karpathy, CS231n notes, 2015)
+HEALTHY = 1e-3  # ratio of update to weights (Karpathy, CS231n notes, 2015)
 
 
 def draw_history(history: Sequence[Epoch], title: str, path: str) -> None:
-    """Draw loss and accuracy over the epochs into a file; its ending decides the format."""
+    """Plot loss and accuracy over the epochs to a file, in the format of its suffix."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     numbers = [epoch.number for epoch in history]
     marker = "o" if len(history) < 40 else ""
-    left.plot(numbers, [e.loss for e in history], color=BLUE, marker=marker, markersize=4, label="training, as it went")
+    left.plot(numbers, [e.loss for e in history], color=BLUE, marker=marker, markersize=4, label="training (running)")
     left.plot(numbers, [e.val_loss for e in history], color=ORANGE, marker=marker, markersize=4, label="test")
     left.set(title=f"{title}: loss", xlabel="epoch", ylabel="mean loss", ylim=(0, None))
     left.legend(frameon=False)
     right.plot(numbers, [e.val_accuracy for e in history], color=ORANGE, marker=marker, markersize=4)
-    right.set(title=f"{title}: test accuracy", xlabel="epoch", ylabel="right answers")
+    right.set(title=f"{title}: test accuracy", xlabel="epoch", ylabel="accuracy")
     right.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     last = history[-1]
     right.annotate(
@@ -49,7 +49,7 @@ def draw_history(history: Sequence[Epoch], title: str, path: str) -> None:
 
 
 def draw_boundaries(logs: Sequence[Any], path: str) -> None:
-    """Draw, side by side, how sure each network is of class 1 all over the plane, and the points it learnt."""
+    """Plot side by side the output of each network for class 1 over the plane, and the training points."""
     x, labels = logs[0].points, logs[0].labels  # the same for all
     figure = Figure(figsize=(4 * len(logs) + 0.8, 3.1), layout="constrained")
     low, high = x.min(axis=0) - 0.3, x.max(axis=0) + 0.3
@@ -71,7 +71,7 @@ def draw_boundaries(logs: Sequence[Any], path: str) -> None:
 
 
 def draw_comparison(curves: Sequence[Any], title: str, path: str) -> None:
-    """Draw test accuracy over the epochs, a curve for each output: all of it, and the upper end."""
+    """Plot test accuracy over the epochs, a curve for each output: the whole range, and its upper end enlarged."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     panels = figure.subplots(1, 2)
     numbers = range(1, len(curves[0].accuracies) + 1)
@@ -85,17 +85,17 @@ def draw_comparison(curves: Sequence[Any], title: str, path: str) -> None:
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     left, right = panels
-    left.set(title=f"{title}: test accuracy", ylabel="right answers", ylim=(0, 1))
+    left.set(title=f"{title}: test accuracy", ylabel="accuracy", ylim=(0, 1))
     left.legend(frameon=False, loc="lower right")
     last = [curve.accuracies[-1] for curve in curves]
-    right.set(title="the upper end", ylim=(min(last) - 0.03, max(max(curve.accuracies) for curve in curves) + 0.005))
+    right.set(title="its upper end", ylim=(min(last) - 0.03, max(max(curve.accuracies) for curve in curves) + 0.005))
     figure.savefig(path, dpi=150)
 
 
 def draw_probes(tracks: Sequence[Any], title: str, path: str) -> None:
-    """Draw what was probed over the steps, a line for each layer of each track: delta, what is saturated, the update.
+    """Plot delta, the saturated share and the update over the steps, a line for each layer of each track.
 
-    Of several tracks the colour tells which, and the style the layer; of one alone the colour tells the layer.
+    With several tracks, the colour shows the track and the line style the layer. With one, the colour shows the layer.
     """
     figure = Figure(figsize=(11.5, 4.4), layout="constrained")
     panels = figure.subplots(1, 3)
@@ -105,7 +105,7 @@ def draw_probes(tracks: Sequence[Any], title: str, path: str) -> None:
     def look(which: int, i: int) -> dict[str, Any]:
         key = which if several else i
         style = STYLES[(count - 1 - i) % len(STYLES)] if several else "-"
-        size = 6.5 - which if several and i == count - 1 else 4  # smaller and smaller: what coincides shows through
+        size = 6.5 - which if several and i == count - 1 else 4  # ever smaller, so that coinciding markers stay visible
         return {"color": COLOURS[key % len(COLOURS)], "marker": MARKERS[key % len(MARKERS)], "markersize": size,
                 "linestyle": style}  # fmt: skip
 
@@ -115,13 +115,13 @@ def draw_probes(tracks: Sequence[Any], title: str, path: str) -> None:
             for axes, name in zip(panels, ("delta", "saturated", "update"), strict=True):
                 values = np.array([getattr(point.layers[i], name) for point in track.points])
                 if name != "saturated":
-                    values[values == 0] = np.nan  # a logarithmic axis has no place for it
+                    values[values == 0] = np.nan  # a logarithmic axis cannot show 0
                 axes.plot(steps, values, **look(which, i))
-    heads = ("delta: RMS of ∂ℓ/∂z", "saturated: hidden values, wrong outputs", "update over weights: ‖ΔW‖ / ‖W‖")
+    heads = ("delta: RMS of ∂ℓ/∂z", "saturated: hidden values, wrong outputs", "update: ‖ΔW‖ / ‖W‖")
     for axes, head in zip(panels, heads, strict=True):
         axes.set_title(head, fontsize="medium")
-        axes.set_xscale("symlog", linthresh=1, linscale=0.5)  # step 0 has its place too
-        axes.set(xlabel="steps made", xlim=(-0.15, tracks[0].points[-1].step * 1.3))
+        axes.set_xscale("symlog", linthresh=1, linscale=0.5)  # shows step 0, too
+        axes.set(xlabel="steps", xlim=(-0.15, tracks[0].points[-1].step * 1.3))
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     delta, saturated, update = panels
@@ -130,7 +130,7 @@ def draw_probes(tracks: Sequence[Any], title: str, path: str) -> None:
     saturated.set_ylim(-0.03, 1.03)
     saturated.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     update.axhline(HEALTHY, color="grey", linewidth=0.8)
-    update.annotate("usual", (0, HEALTHY), textcoords="offset points", xytext=(2, 3), color="grey", fontsize="small")
+    update.annotate("healthy", (0, HEALTHY), textcoords="offset points", xytext=(2, 3), color="grey", fontsize="small")
 
     if several:
         labels = [*(track.name for track in tracks), *names]
@@ -138,8 +138,8 @@ def draw_probes(tracks: Sequence[Any], title: str, path: str) -> None:
         keys += [Line2D([], [], **{**look(0, i), "color": "grey", "marker": ""}) for i in range(count)]
     else:
         labels, keys = names, [Line2D([], [], **look(0, i)) for i in range(count)]
-    columns = len(keys) if len(keys) <= 5 else -(-len(keys) // 3)  # else of three: the outputs are the first column
+    columns = len(keys) if len(keys) <= 5 else -(-len(keys) // 3)  # or three rows, the outputs in column 1
     figure.legend(keys, labels, loc="outside lower center", ncols=columns, frameon=False)
-    whose = title if several else f"{title}, {tracks[0].name}"
-    figure.suptitle(f"{whose}: why is it slow to learn?")
+    subject = title if several else f"{title}, {tracks[0].name}"
+    figure.suptitle(f"{subject}: why does it learn slowly?")
     figure.savefig(path, dpi=150)

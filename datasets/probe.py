@@ -1,11 +1,11 @@
-"""Why is it slow to learn? What each layer gets to learn from, over a training: python -m datasets.mnist --probe
+"""Show why a network learns slowly, by probing its layers during a training: python -m datasets.mnist --probe
 
-Without --model it is the text's answer that is shown, on real images: one network of sigmoid units with three kinds of
-output. All weights and biases start from the standard normal distribution, as in Nielsen (2015), chapter 1, so that at
-first most answers are badly wrong. With the quadratic loss a wrong output at which sigmoid is flat gets hardly any
-error to learn from, δ = (a - t) a (1 - a); with cross-entropy it gets a - t, however wrong it is.
+Without --model, this shows the text's answer on real images: one network of sigmoid units with three kinds of output.
+All weights and biases are drawn from the standard normal distribution, as in Nielsen (2015), chapter 1, so that most
+answers are badly wrong at first. With the quadratic loss, hardly any error δ = (a - t) a (1 - a) is left for a wrong
+output at which sigmoid is flat. With cross-entropy, δ is a - t.
 
-With --model it is that model, trained by its recipe.
+With --model, this probes the training of that model by its recipe.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from minibp.training import SHOWN_BY_THE_LOSS, check_fit
 from .common import count, head, load_data, plotter, prepare, refuse_early, refuse_unused, result
 from .compare import Setting, build
 
-PROBED = 1000  # samples of the training set, the first ones
+PROBED = 1000  # number of samples, the first ones of the training set
 RATES = {"quadratic": 3.0, "softmax": 0.5, "bce": 0.5}  # Nielsen (2015), chapters 1 and 3
-UNUSED = ("optimizer", "weight_decay", "save", "log", "checkpoint")  # options with no meaning without a model
+UNUSED = ("optimizer", "weight_decay", "save", "log", "checkpoint")  # options without effect if there is no --model
 
 
 class Point(NamedTuple):
-    """A moment of a training: the steps made, the accuracy (0..1) on the samples that were probed, and the layers."""
+    """One probe: the steps made so far, the accuracy (0..1) on the probed samples, and the report on the layers."""
 
     step: int
     accuracy: float
@@ -44,14 +44,14 @@ class Point(NamedTuple):
 
 
 class Track(NamedTuple):
-    """What was probed over a training, and of which output or model."""
+    """The probes of one training, and the name of its output or model."""
 
     name: str
     points: list[Point]
 
 
 def probe_steps(steps: int) -> list[int]:
-    """When to probe a training of so many steps: 0, 1, 3, 10, 30, 100, ... and the last."""
+    """The steps at which to probe a training of this many steps: 0, 1, 3, 10, 30, 100, ... and the last."""
     rising = (factor * 10**power for power in range(len(str(steps))) for factor in (1, 3))
     return [0, *(step for step in rising if step < steps), steps]
 
@@ -64,7 +64,7 @@ def watch(
     batch_size: int = 32,
     done: Callable[[], object] = lambda: None,
 ) -> Iterator[Point]:
-    """Train as `minibp.train` does, to the same weights bit for bit, and probe on the way.
+    """Train as `minibp.train` does, to the same weights bit for bit, and probe during the training.
 
     Parameters
     ----------
@@ -76,12 +76,10 @@ def watch(
     Yields
     ------
     Point
-        At the `probe_steps` of the training, of the first 1000 samples of the data set.
+        A probe of the first 1000 samples, at each of the `probe_steps` of the training.
 
     Raises
     ------
-    ArgumentError, InputError, ShapeError, TargetError
-        If a number is outside its range, or the data do not fit the network.
     DivergenceError
         As soon as the loss is NaN or infinite.
     """
@@ -107,7 +105,7 @@ def _watch(
         try:
             return Point(step, evaluate(net, probed).accuracy, probe(net, optimizer, probed, batch_size))
         except DivergenceError as error:
-            raise diverged() if step else error from None  # before the first step it is no rate's fault
+            raise diverged() if step else error from None  # before the first step, the rate is not the cause
 
     yield look()
     for _ in range(epochs):
@@ -127,14 +125,14 @@ def _watch(
 
 
 def lines(point: Point, first: bool) -> list[str]:
-    """A probe as text, a line for each layer; above the first of a training, a line that names the columns."""
+    """The lines of a probe, one for each layer. The `first` of a training has the names of the columns above."""
     names, *rows = point.layers.lines()
     text = [f"{point.step:>6}  {point.accuracy:8.4f}  {row}" for row in rows]
     return [f"{'step':>6}  {'accuracy':>8}  {names}", *text] if first else text
 
 
 def table(tracks: Sequence[Track]) -> str:
-    """By step, the wrong outputs that are saturated, and the accuracy: the outputs side by side."""
+    """The table of saturated wrong outputs and accuracies: a row for each step, a column for each output."""
     names = "".join(f"  {track.name:>9}" for track in tracks)
     above = f"{'wrong outputs, saturated':>{len(names)}}  {'accuracy':>{len(names)}}"
     text = [f"{'':>6}{above}", f"{'step':>6}{names}  {names}"]
@@ -145,13 +143,14 @@ def table(tracks: Sequence[Track]) -> str:
 
 
 def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace) -> None:
-    """What the command line asks for with --probe."""
+    """Run the script with --probe."""
     if options.model is None:
-        cure = "leave it out, or name a --model"
-        refuse_unused(options, UNUSED, f"--probe alone, which sets the networks and plain SGD itself: {cure}")
+        cure = "leave it out, or choose a --model"
+        refuse_unused(options, UNUSED, f"--probe without --model, which sets the networks and plain SGD itself; {cure}")
     else:
-        refuse_unused(options, ("log",), "--probe, which has no line for each epoch: leave one of the two out")
-        refuse_unused(options, ("checkpoint",), "--probe, which is watched from its start: leave one of the two out")
+        cure = "leave one of the two out"
+        refuse_unused(options, ("log",), f"--probe, which has no results for each epoch; {cure}")
+        refuse_unused(options, ("checkpoint",), f"--probe, which cannot continue a training; {cure}")
     refuse_early(options)
     draw = plotter("draw_probes") if options.plot else None
     tracks = (run_outputs if options.model is None else run_model)(dataset, loader, options)
@@ -160,7 +159,7 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
 
 
 def run_outputs(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace) -> list[Track]:
-    """Probe the three outputs, from the same start; the last lines are a table."""
+    """Probe trainings with the three outputs from the same initial weights. The last lines are a table."""
     splits = load_data(dataset, loader, options)
     setting = Setting(
         hidden=[30] if options.hidden is None else options.hidden,
@@ -174,9 +173,9 @@ def run_outputs(dataset: str, loader: Callable[..., Splits], options: argparse.N
         show(count(dataset, splits))
         units = "-".join(map(str, setting.hidden)) or "no"
         show(f"{units} hidden sigmoid units, SGD, batches of {batch_size}, {epochs} epoch{'s' if epochs > 1 else ''}\n")
-        for output, usual in RATES.items():
+        for output, default in RATES.items():
             net = build(splits.train, output, setting, start=Normal(1))
-            optimizer = SGD(net, lr=usual if options.lr is None else options.lr)
+            optimizer = SGD(net, lr=default if options.lr is None else options.lr)
             points = watch(net, optimizer, splits.train, epochs, batch_size, done)
             show(f"{output}: {net.layers[-1]}, {net.loss}, learning rate {optimizer.lr:g}\n")
             tracks.append(Track(output, follow(points, show)))
@@ -186,15 +185,15 @@ def run_outputs(dataset: str, loader: Callable[..., Splits], options: argparse.N
 
 
 def run_model(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace) -> list[Track]:
-    """Probe a model over its training; the last line is that of every training."""
+    """Probe the training of a model. The last line is the same as without --probe."""
     start = prepare(dataset, loader, options)
     splits, model, net, optimizer = start
     with epoch_bar(options.quiet, model.epochs) as (show, done):
         points = watch(net, optimizer, splits.train, model.epochs, model.batch_size, done)
         show(head(dataset, start))
-        begun = time.perf_counter()
+        start_time = time.perf_counter()
         track = Track(options.model, follow(points, show))
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - start_time
     last = evaluate(net, splits.test)
     print(result(last.accuracy, last.loss, model.epochs, seconds), flush=True)
     if options.save:
@@ -203,10 +202,10 @@ def run_model(dataset: str, loader: Callable[..., Splits], options: argparse.Nam
 
 
 def follow(points: Iterator[Point], show: Callable[[str], None]) -> list[Point]:
-    """Train to the end, and show each probe on the way."""
-    seen: list[Point] = []
+    """Train to the end, showing each probe, and return the probes."""
+    shown: list[Point] = []
     for point in points:
-        for line in lines(point, first=not seen):
+        for line in lines(point, first=not shown):
             show(line)
-        seen.append(point)
-    return seen
+        shown.append(point)
+    return shown

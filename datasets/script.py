@@ -1,4 +1,4 @@
-"""A training script: the command line, the training, the last line; or one of the experiments instead."""
+"""A training script: its command line, and the training or experiment that it asks for."""
 
 from __future__ import annotations
 
@@ -24,73 +24,71 @@ COLUMNS = ("epoch", "loss", "test_loss", "test_accuracy", "seconds")
 
 
 def parser(dataset: str, model: str) -> argparse.ArgumentParser:
-    """The options of the script of this data set."""
+    """The command line of the script for this data set."""
     p = argparse.ArgumentParser(
         prog=f"python -m datasets.{dataset}",
         description=f"Train a network on {dataset} and report its accuracy on the test set, after the last epoch.",
-        epilog="Where no default is given, it is the model's own recipe that holds.",
+        epilog="Options without a default take it from the recipe of the model.",
     )
-    p.add_argument("--model", metavar="NAME", help=f"{', '.join(models.MODELS)}; default {model}")
-    p.add_argument("--hidden", type=int, nargs="*", metavar="UNITS", help="units of the hidden layers")
+    p.add_argument("--model", metavar="NAME", help=f"one of {', '.join(models.MODELS)}; default {model}")
+    p.add_argument("--hidden", type=int, nargs="*", metavar="UNITS", help="units of each hidden layer of mlp or small")
     p.add_argument("--epochs", type=int, metavar="N", help="passes over the data")
-    p.add_argument("--batch-size", type=int, metavar="N", help="samples a step")
+    p.add_argument("--batch-size", type=int, metavar="N", help="samples per step")
     p.add_argument("--optimizer", metavar="NAME", help=f"one of {', '.join(OPTIMIZERS)}")
-    p.add_argument("--lr", type=float, help="learning rate; with --optimizer, the optimizer's own default")
-    p.add_argument("--weight-decay", type=float, metavar="LAMBDA", help="decay of the weights, not of the biases")
-    p.add_argument("--seed", type=int, default=0, help="draws weights, order, and the split of digits; default 0")
+    p.add_argument("--lr", type=float, help="learning rate; with --optimizer, the default is that of the optimizer")
+    p.add_argument("--weight-decay", type=float, metavar="LAMBDA", help="weight decay, which leaves biases alone")
+    p.add_argument("--seed", type=int, default=0, help="seed of weights, sample order and split of digits; default 0")
     p.add_argument("--backend", default="numpy", help=f"one of {', '.join(backend.NAMES)}; default numpy")
     p.add_argument("--data", type=nonempty, metavar="DIR", help="folder with the files of the data set")
-    p.add_argument("--save", type=nonempty, metavar="FILE", help="write the trained network to this safetensors file")
+    p.add_argument("--save", type=nonempty, metavar="FILE", help="save the trained network to this safetensors file")
     p.add_argument(
         "--checkpoint",
         type=nonempty,
         metavar="FILE",
-        help="keep the state of the training in this file; the same command line, started again, goes on from there. "
-        "Ctrl-C then saves first",
+        help="save the state of the training to this file, also on Ctrl-C; the same command line, started again, "
+        "continues from there",
     )
-    every = "epochs, as 5, or steps, as 200steps, between two of them; default 1"
+    every = "epochs (5) or steps (200steps) between two checkpoints; default 1"
     p.add_argument("--checkpoint-every", type=nonempty, metavar="N", help=every)
-    p.add_argument("--log", type=nonempty, metavar="FILE", help="write a line for each epoch to this CSV file")
-    curves = f"draw the curves of loss and accuracy ({', '.join(PICTURES)})"
+    p.add_argument("--log", type=nonempty, metavar="FILE", help="write a row for each epoch to this CSV file")
+    curves = f"plot the results to this file ({', '.join(PICTURES)})"
     p.add_argument("--plot", type=nonempty, metavar="FILE", help=curves)
     p.add_argument(
         "--compare-losses",
         action="store_true",
-        help="instead, one network with three kinds of output, each at the best of five learning rates: the last lines "
-        "are then a table of test accuracy by epoch",
+        help="experiment: train one network with three kinds of output, each at the best of five learning rates, and "
+        "print a table of test accuracy by epoch",
     )
     p.add_argument(
         "--probe",
         action="store_true",
-        help="why is it slow to learn? Show, over the training, what reaches each layer, what is saturated and how far "
-        "a step moves the weights: of one network with three kinds of output, or of --model NAME; --plot draws that",
+        help="experiment: show why a network learns slowly, by the deltas, the saturated units and the updates of each "
+        "layer during the training of one network with three kinds of output, or of --model NAME",
     )
-    p.add_argument(
-        "--quiet", action="store_true", help="only the last line, or the last table of --compare-losses and --probe"
-    )
+    p.add_argument("--quiet", action="store_true", help="print only the last line or the last table")
     return p
 
 
 def main(
     dataset: str, loader: Callable[..., Splits], arguments: Sequence[str] | None = None, model: str = "mlp"
 ) -> int:
-    """Run the script of a data set, with this model by default; returns the exit status."""
+    """Run the script of a data set, by default with this model. Returns the exit status."""
     options = parse_options(parser(dataset, model), arguments)
-    smaller = "give fewer units, --hidden, or smaller batches, --batch-size"
+    smaller = "use fewer units (--hidden) or smaller batches (--batch-size)"
 
     def interrupted() -> str:
-        kept = options.checkpoint and os.path.exists(options.checkpoint)
-        return f"interrupted{f'; the same command line goes on from {options.checkpoint}' if kept else ''}"
+        saved = options.checkpoint and os.path.exists(options.checkpoint)
+        return f"interrupted{f'; the same command line continues from {options.checkpoint}' if saved else ''}"
 
     return exit_status(lambda: choose(dataset, loader, options, model), smaller, interrupted)
 
 
 def choose(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace, model: str) -> None:
-    """A training with this model by default, or one of the experiments."""
+    """Run a training, by default with this model, or one of the experiments."""
     if options.checkpoint_every is not None and options.checkpoint is None:
-        raise ArgumentError("--checkpoint-every goes with --checkpoint FILE, which is missing")
+        raise ArgumentError("--checkpoint-every needs --checkpoint FILE; give both")
     if options.compare_losses and options.probe:
-        raise ArgumentError("--probe does not go with --compare-losses: leave one of the two out")
+        raise ArgumentError("--probe cannot be used with --compare-losses; leave one of the two out")
     if options.compare_losses:
         compare.run(dataset, loader, options)
     elif options.probe:
@@ -101,7 +99,7 @@ def choose(dataset: str, loader: Callable[..., Splits], options: argparse.Namesp
 
 
 def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace) -> None:
-    """Load, build, train, report."""
+    """Load the data, build the network, train it, and report."""
     refuse_early(options)
     draw = plotter("draw_history") if options.plot else None
     start = prepare(dataset, loader, options)
@@ -114,8 +112,8 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
         if not options.quiet:
             print(head(dataset, start), flush=True)
             if checkpoint and optimizer.steps:
-                print(f"going on from {shown(options.checkpoint)}, after step {optimizer.steps:,}\n", flush=True)
-        begun = time.perf_counter() - sum(epoch.seconds for epoch in history)
+                print(f"continuing from {printable(options.checkpoint)}, after step {optimizer.steps:,}\n", flush=True)
+        start_time = time.perf_counter() - sum(epoch.seconds for epoch in history)
         if checkpoint:
             stack.enter_context(saved_at_interrupt(checkpoint))
         log = csv.writer(stack.enter_context(open(options.log, "w", newline="", buffering=1))) if options.log else None
@@ -129,27 +127,25 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
             show(line(epoch))
             if log:
                 log.writerow(epoch)
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - start_time
 
     last = history[-1]
     print(result(last.val_accuracy, last.val_loss, last.number, seconds), flush=True)
-    if options.save:  # after the result, which a full disk shall not cost
+    if options.save:  # after the result is printed, so that a full disk does not lose it
         save(net, options.save)
     if draw:
         draw(history, dataset, options.plot)
 
 
-def shown(path: str) -> str:
-    """The name of a file as the output can take it: a system's names need not be text."""
+def printable(path: str) -> str:
+    """A file name that can be printed. File names may hold bytes that the output cannot encode."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     return path.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def line(epoch: Epoch) -> str:
-    """What is printed after each epoch."""
+    """The line printed after an epoch."""
     return (
         f"epoch {epoch.number:3d}  loss {epoch.loss:.4f}  test loss {epoch.val_loss:.4f}  "
         f"test accuracy {epoch.val_accuracy:.4f}  {epoch.seconds:.2f} s"
     )
-
-

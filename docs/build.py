@@ -1,7 +1,6 @@
-"""Build and run the notebooks: python docs/build.py makes docs/answer.ipynb and docs/answer.zh-CN.ipynb.
+"""Build and run the notebooks docs/answer.ipynb and docs/answer.zh-CN.ipynb: python docs/build.py
 
-The sources are answer.md and answer.zh-CN.md, which read well as they are; a cell that fails ends the build. Needs the
-extra `docs`.
+The sources are answer.md and answer.zh-CN.md. A cell that fails ends the build. Needs the extra `docs`.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from pathlib import Path
 DOCS = Path(__file__).parent
 NAMES = ("answer", "answer.zh-CN")
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
-SECONDS = 120  # a cell that takes longer hangs
+SECONDS = 120  # time limit of a cell
 
 
 def build(name: str) -> str:
-    """Make a notebook from its source, run it from top to bottom, write it; returns a line about it."""
+    """Build a notebook from its source, run it, and write it. Returns a line about it."""
     import jupytext
     import nbformat
     from nbclient import NotebookClient
@@ -34,12 +33,12 @@ def build(name: str) -> str:
 
 
 def main() -> int:
-    """Build all notebooks; returns the exit status."""
+    """Build all notebooks. Returns the exit status."""
     try:
         for name in NAMES:
             print(build(name), flush=True)
     except ImportError as error:
-        print(f"error: {error.name} is missing: pip install -e '.[docs]'", file=sys.stderr)
+        print(f"error: {error.name} is missing; pip install -e '.[docs]'", file=sys.stderr)
         return 2
     return 0
 

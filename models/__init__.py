@@ -1,6 +1,6 @@
-"""Published networks, one short function each, with the recipe they were trained by and the accuracy to reach.
+"""Published networks, each a short function, with their training recipes and published accuracies.
 
-``models.build("nielsen100")`` makes one by name. Each call makes new layers.
+``models.build("nielsen100")`` builds one by name. Each call creates new layers.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from minibp.errors import UnknownNameError
 from .model import Model
 from .zoo import keras512, lecun300, mlp, nielsen30, nielsen100, simard800, small, softmax_regression
 
-MODELS: dict[str, Callable[..., Model]] = {  # functions of n_in and n_out; some of `hidden` too
+MODELS: dict[str, Callable[..., Model]] = {  # functions of n_in and n_out; the SIZED ones also of hidden
     "softmax": softmax_regression,
     "nielsen30": nielsen30,
     "nielsen100": nielsen100,
@@ -20,18 +20,18 @@ MODELS: dict[str, Callable[..., Model]] = {  # functions of n_in and n_out; some
     "mlp": lambda n_in=784, n_out=10, hidden=(512, 512): mlp((n_in, *hidden, n_out)),
     "small": lambda n_in=64, n_out=10, hidden=(128, 128): small((n_in, *hidden, n_out)),
 }
-SIZED = ("mlp", "small")  # those whose hidden layers can be chosen
+SIZED = ("mlp", "small")  # models whose hidden layers can be chosen
 
 
 def by_name(name: str) -> Callable[..., Model]:
-    """The function that makes the model of this name; raises UnknownNameError, which lists those that exist."""
+    """The function that builds the model of this name. An UnknownNameError, which lists the names, if there is none."""
     if name not in MODELS:
         raise UnknownNameError("model", name, list(MODELS))
     return MODELS[name]
 
 
 def build(name: str, **options: object) -> Model:
-    """The model of this name, with the options of its function, such as n_in and n_out."""
+    """Build a model by name, with options of its function such as n_in and n_out."""
     return by_name(name)(**options)
 
 

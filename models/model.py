@@ -1,4 +1,4 @@
-"""Model: a network together with the recipe it is trained by."""
+"""Model: a network together with its training recipe."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ from minibp.schedules import Constant, Schedule
 
 @dataclass
 class Model:
-    """Layers and a loss, and how to train them.
+    """Layers, a loss, and a training recipe.
 
     Attributes
     ----------
     layers, loss
-        What the network is made of.
+        The parts of the network.
     epochs, batch_size : int
-        Passes over the data, and samples a step.
+        Passes over the data, and samples per step.
     optimizer : class
-        With `options`, its keyword arguments other than the rate and the decay.
+        The optimizer.
     lr, weight_decay : float
-        Learning rate at the start, and λ.
+        Initial learning rate, and λ.
+    options : dict
+        Other keyword arguments of the optimizer.
     schedule : function (lr, steps) -> Schedule
-        How the rate goes on, given all the steps there will be.
+        Creates the learning-rate schedule for a training of this many steps.
     accuracy : float or None
         The published test accuracy on MNIST, in percent.
     """
@@ -43,11 +45,11 @@ class Model:
     accuracy: float | None = None
 
     def network(self, **options: Any) -> Network:
-        """The network; options are those of `Network`: backend, dtype, seed."""
+        """Build the network. Options are those of `Network`: backend, dtype, seed."""
         return Network(self.layers, self.loss, **options)
 
     def make_optimizer(self, net: Network, samples: int) -> Optimizer:
-        """The optimizer, for a training set of so many samples."""
+        """Create the optimizer, for a training set of this many samples."""
         steps = at_least_one("epochs", self.epochs) * -(-samples // at_least_one("batch_size", self.batch_size))
         lr = self.schedule(self.lr, steps)
         return self.optimizer(net, lr=lr, weight_decay=self.weight_decay, **self.options)

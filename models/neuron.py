@@ -1,8 +1,8 @@
-"""One sigmoid neuron that is wrong, and how fast it learns: python -m models.neuron
+"""How fast one badly wrong sigmoid neuron learns: python -m models.neuron
 
-The neuron a = σ(w x + b) is shown x = 1 and shall answer 0. Twice it starts badly wrong, with a = 0.82 and with
-a = 0.98. With the quadratic loss C = ½ (a - y)² the slope ∂C/∂z = (a - y) a (1 - a) is small where the neuron is most
-wrong, for there the sigmoid is flat; with cross-entropy it is a - y, and the more wrong, the faster it learns
+The neuron a = σ(w x + b) receives x = 1 and should answer y = 0, but starts at a = 0.82 or at a = 0.98. With the
+quadratic loss C = ½ (a - y)², the slope ∂C/∂z = (a - y) a (1 - a) is small when the neuron is most wrong, because the
+sigmoid is flat there. With cross-entropy the slope is a - y: the more wrong the neuron is, the faster it learns
 (Nielsen, "Neural networks and deep learning", 2015, chapter 3).
 """
 
@@ -23,7 +23,7 @@ X, Y = [[1.0]], [0]
 
 
 class Run(NamedTuple):
-    """One training: the output and the cost before each step, and after the last."""
+    """One training: the output and the cost before each step and after the last one."""
 
     loss: str
     lr: float
@@ -38,18 +38,18 @@ class Run(NamedTuple):
 
 
 def learn(loss: str, w: float, b: float, lr: float = 0.15, steps: int = 300) -> Run:
-    """Train the neuron from this start.
+    """Train the neuron from initial values w and b.
 
     Parameters
     ----------
     loss : {"quadratic", "cross-entropy"}
-        Which cost.
+        The cost.
     w, b : float
-        Where it starts.
+        Initial weight and bias.
     lr : float, default 0.15
-        Learning rate: the one by which 300 steps give the text's 0.09 and 0.20.
+        Learning rate. With the default, 300 steps give the 0.09 and 0.20 of the text.
     steps : int, default 300
-        How long, as in the text.
+        Training steps. The default is that of the text.
     """
     net = Network([Dense(1, 1, W=[[w]], b=[b]), Sigmoid()], LOSSES[loss](), dtype="float64")
     optimizer = SGD(net, lr=lr)
@@ -64,7 +64,7 @@ def learn(loss: str, w: float, b: float, lr: float = 0.15, steps: int = 300) -> 
 
 
 def new_figure() -> Any:
-    """A figure of matplotlib's, or an error that names the extra."""
+    """A matplotlib figure. An error that names the extra if matplotlib is missing."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -73,8 +73,8 @@ def new_figure() -> Any:
 
 
 def draw(runs: list[Run], figure: Any, path: str) -> None:
-    """Draw output and cost over the steps into a file; its ending decides the format."""
-    colours = dict(zip(LOSSES, ("#0072b2", "#d55e00"), strict=True))  # told apart by the colour-blind too
+    """Plot output and cost over the steps to a file, in the format of its suffix."""
+    colours = dict(zip(LOSSES, ("#0072b2", "#d55e00"), strict=True))  # colour-blind safe
     left, right = figure.subplots(1, 2)
     for run in runs:
         style = "-" if run.outputs[0] < 0.9 else "--"
@@ -91,19 +91,20 @@ def draw(runs: list[Run], figure: Any, path: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run both losses from both starts; returns the exit status."""
-    p = argparse.ArgumentParser(prog="python -m models.neuron", description="One badly wrong neuron, two losses.")
+    """Train with both losses from both starts. Returns the exit status."""
+    about = "Train one badly wrong neuron with two losses and show how fast it learns."
+    p = argparse.ArgumentParser(prog="python -m models.neuron", description=about)
     p.add_argument("--lr", type=float, default=0.15, help="learning rate; default 0.15")
-    p.add_argument("--steps", type=int, default=300, help="steps of training; default 300")
-    p.add_argument("--plot", type=nonempty, metavar="FILE", help="draw output and cost over the steps (png, svg, pdf)")
+    p.add_argument("--steps", type=int, default=300, help="training steps; default 300")
+    p.add_argument("--plot", type=nonempty, metavar="FILE", help="plot output and cost over the steps (png, svg, pdf)")
     options = parse_options(p, arguments)
-    return exit_status(lambda: run(options), "give fewer --steps")
+    return exit_status(lambda: run(options), "use fewer --steps")
 
 
 def run(options: argparse.Namespace) -> None:
-    """What the command line asks for."""
+    """Run the script with these options."""
     at_least_one("--steps", options.steps)
-    figure = new_figure() if options.plot and new_picture(options.plot) else None  # what fails, before the runs
+    figure = new_figure() if options.plot and new_picture(options.plot) else None  # fail before the runs
     runs = [learn(loss, w, b, options.lr, options.steps) for loss in LOSSES for w, b in STARTS]
     for each in runs:
         print(each)

@@ -1,6 +1,6 @@
-"""The models. Where a source leaves something open, or we do it otherwise, the docstring says so.
+"""The models. Each docstring says where a recipe is ours because the source is silent, or differs from the source.
 
-The images are flattened first. n_in and n_out are the numbers of pixels and classes, MNIST's by default.
+All models flatten the images first. n_in and n_out are the numbers of pixels and classes; the defaults fit MNIST.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def softmax_regression(n_in: int = 784, n_out: int = 10) -> Model:
 
 
 def nielsen30(n_in: int = 784, n_out: int = 10) -> Model:
-    """30 hidden sigmoid units, quadratic loss: 95.42 % at its peak.
+    """30 hidden sigmoid units, quadratic loss: 95.42 % in its best epoch.
 
     Nielsen, "Neural networks and deep learning", 2015, chapter 1: weights and biases from the standard normal
     distribution, 30 epochs, batches of 10, η = 3.
@@ -59,10 +59,10 @@ def nielsen30(n_in: int = 784, n_out: int = 10) -> Model:
 
 
 def nielsen100(n_in: int = 784, n_out: int = 10) -> Model:
-    """100 hidden sigmoid units, binary cross-entropy with L2 regularization: 98.04 % on his validation set.
+    """100 hidden sigmoid units, binary cross-entropy with L2 regularization: 98.04 % on the validation set.
 
     Nielsen, 2015, chapter 3: weights from the normal distribution of variance 1 / fan-in, biases from the standard
-    normal, 60 epochs, batches of 10, η = 0.1, λ = 5, which means a decay of λ / n = 5 / 50,000 for his training set.
+    normal, 60 epochs, batches of 10, η = 0.1, λ = 5, which is a decay of λ / n = 5 / 50,000 for his training set.
     """
     layers = [
         Flatten(),
@@ -86,8 +86,8 @@ def nielsen100(n_in: int = 784, n_out: int = 10) -> Model:
 def lecun300(n_in: int = 784, n_out: int = 10) -> Model:
     """300 and 100 hidden tanh units, quadratic loss: 96.95 %.
 
-    LeCun et al., 1998, section III.C.4. The recipe is ours: the paper's second-order step sizes and its scaled tanh
-    are left out, the outputs are sigmoids with targets 0 and 1.
+    LeCun et al., 1998, section III.C.4. The recipe is ours: without the paper's second-order step sizes and scaled
+    tanh, and with sigmoid outputs for targets 0 and 1.
     """
     layers = [
         Flatten(),
@@ -105,8 +105,8 @@ def simard800(n_in: int = 784, n_out: int = 10) -> Model:
     """800 hidden units, cross-entropy: 98.4 % without distorted images.
 
     Simard, Steinkraus & Platt, "Best practices for convolutional neural networks applied to visual document analysis",
-    2003. As there, the rate falls to 0.3 of itself in steps; the units (tanh), the rate, the momentum, the batches and
-    the number of epochs are ours.
+    2003. As there, the rate is multiplied by 0.3 at intervals. The units (tanh), the rate, the momentum, the batch size
+    and the number of epochs are ours.
     """
     layers = [Flatten(), Dense(n_in, 800, W=LeCunNormal()), Tanh(), Dense(800, n_out, W=LeCunNormal()), Softmax()]
     return Model(
@@ -125,8 +125,8 @@ def simard800(n_in: int = 784, n_out: int = 10) -> Model:
 def keras512(n_in: int = 784, n_out: int = 10) -> Model:
     """512 and 512 hidden ReLU units with dropout 0.2: 98.40 %.
 
-    Keras's example mnist_mlp.py (Chollet et al., 2015): 20 epochs, batches of 128, RMSprop at 0.001. Its ε is 1e-7,
-    here it is 1e-8.
+    Keras's example mnist_mlp.py (Chollet et al., 2015): 20 epochs, batches of 128, RMSprop at 0.001. Keras uses
+    ε = 1e-7, minibp 1e-8.
     """
     layers = [
         Flatten(),
@@ -143,19 +143,14 @@ def keras512(n_in: int = 784, n_out: int = 10) -> Model:
 
 
 def mlp(sizes: Sequence[int] = (784, 512, 512, 10), dropout: float = 0.2) -> Model:
-    """A multilayer perceptron of any sizes, with today's usual parts: ReLU, dropout, Adam, a cosine schedule.
+    """A multilayer perceptron of any size, in a modern recipe: ReLU, dropout, Adam, a cosine schedule.
 
     Parameters
     ----------
     sizes : sequence of int
-        Inputs, units of each hidden layer, classes: at least two.
+        Inputs, units of each hidden layer, classes: at least two numbers.
     dropout : float, default 0.2
-        Share of the hidden units left out in training (Srivastava et al., 2014); 0 for no dropout.
-
-    Raises
-    ------
-    ArgumentError
-        If there are fewer than two sizes, or one is no integer of at least 1.
+        Share of the hidden units that dropout drops (Srivastava et al., 2014); 0 for no dropout.
     """
     if len(sizes) < 2:
         raise ArgumentError(f"mlp needs the numbers of inputs and of classes, mlp((784, 10)), received {tuple(sizes)}")
@@ -167,8 +162,8 @@ def mlp(sizes: Sequence[int] = (784, 512, 512, 10), dropout: float = 0.2) -> Mod
 
 
 def small(sizes: Sequence[int] = (64, 128, 128, 10), dropout: float = 0.2) -> Model:
-    """`mlp` for data sets of a thousand or so images: smaller, with more and smaller steps.
+    """`mlp` for data sets of about a thousand images: smaller layers and smaller batches.
 
-    Chosen by the mean accuracy on parts held out of the training sets of ten splits of the digits.
+    Chosen by the mean accuracy on samples held out of the training sets of ten splits of the digits.
     """
     return replace(mlp(sizes, dropout), epochs=30, batch_size=32, lr=0.002)

@@ -74,7 +74,7 @@ def newest(folder: Path) -> int:
 
 def refuse_anew(printed: str, step: int) -> bool:
     """Whether a run went on; it must have gone on from this step, once it said anything."""
-    match = re.search(r"going on from .*, after step ([\d,]+)", printed)
+    match = re.search(r"continuing from .*, after step ([\d,]+)", printed)
     found = int(match[1].replace(",", "")) if match else 0
     if printed and found != step:
         raise AssertionError(f"the run went on from step {found}, and the file was of step {step}: {printed}")

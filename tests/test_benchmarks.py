@@ -224,7 +224,7 @@ def test_two_versions_of_minibp_are_compared_in_one_run(checkout, capsys, monkey
         "minibp, the core alone", "minibp, the core alone @other", "minibp, the core alone = 1",
         "minibp, the core alone @other",
     ]  # fmt: skip
-    assert "minibp-core@other of no known revision" in printed
+    assert "minibp-core@other of unknown revision" in printed
 
 
 def test_startup_runs_the_code_of_the_other_version(checkout, capsys):

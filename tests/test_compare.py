@@ -148,18 +148,18 @@ def test_the_three_curves_are_drawn(script, tmp_path):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["--model", "mlp"], "--model does not go with --compare-losses"),
-    (["--optimizer", "adam"], "--optimizer does not go with --compare-losses"),
-    (["--lr", 1], "--lr does not go with --compare-losses"),
-    (["--weight-decay", 0], "--weight-decay does not go with --compare-losses"),
-    (["--save", "a.safetensors"], "--save does not go with --compare-losses"),
-    (["--log", "a.csv"], "--log does not go with --compare-losses"),
+    (["--model", "mlp"], "--model cannot be used with --compare-losses"),
+    (["--optimizer", "adam"], "--optimizer cannot be used with --compare-losses"),
+    (["--lr", 1], "--lr cannot be used with --compare-losses"),
+    (["--weight-decay", 0], "--weight-decay cannot be used with --compare-losses"),
+    (["--save", "a.safetensors"], "--save cannot be used with --compare-losses"),
+    (["--log", "a.csv"], "--log cannot be used with --compare-losses"),
     (["--epochs", 0], "epochs must be an integer of at least 1, received 0"),
     (["--batch-size", 0], "batch_size must be an integer of at least 1, received 0"),
     (["--hidden", 0], "must be an integer of at least 1, received 0"),
     (["--seed", -1], "--seed must be at least 0, received -1"),
     (["--data", "."], "the digits are part of minibp"),
-    (["--plot", "curves.txt"], "curves.txt: plots are drawn as .png, .svg, .pdf files"),
+    (["--plot", "curves.txt"], "curves.txt: plots are saved as .png, .svg, .pdf"),
 ])  # fmt: skip
 def test_what_does_not_go_with_the_comparison_is_said_on_stderr(capsys, arguments, message):
     assert main("digits", data.digits, ["--compare-losses", "--quiet", *map(str, arguments)]) == 2

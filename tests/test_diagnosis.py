@@ -48,17 +48,17 @@ def scaled(factor):
 
 
 FACTORS = [
-    (-1, "it is -1 times what is right: the sign is wrong"),
-    (2, "it is 2 times what is right: the 2 of a square is there, the ½"),
-    (0.5, "it is ½ times what is right: the half is taken once too often"),
-    (N, "it is N times what is right: a sum over the batch where the mean is meant"),
-    (1 / N, "it is 1/N times what is right: divided by N once too often"),
-    (K, "it is K times what is right: a sum over the K outputs where their mean"),
-    (1 / K, "it is 1/K times what is right: a mean over the K outputs where their sum"),
-    (2 * N, "it is 2 · N times what is right: the 2 of a square is there"),
-    (-N, "it is -1 · N times what is right: the sign is wrong, and a sum over the batch"),
-    (2 / N / K, "it is 2 · 1/N · 1/K times what is right"),
-    (1.25, "it is 1.25 times what is right: a constant factor is wrong"),
+    (-1, "it is -1 times the right gradient: the sign is wrong"),
+    (2, "it is 2 times the right gradient: the ½ that cancels the 2 of a square is missing"),
+    (0.5, "it is ½ times the right gradient: ½ is applied once too often"),
+    (N, "it is N times the right gradient: the batch is summed instead of averaged"),
+    (1 / N, "it is 1/N times the right gradient: it is divided by N once too often"),
+    (K, "it is K times the right gradient: the K outputs are summed instead of averaged"),
+    (1 / K, "it is 1/K times the right gradient: the K outputs are averaged instead of summed"),
+    (2 * N, "it is 2 · N times the right gradient: the ½ that cancels the 2 of a square is missing"),
+    (-N, "it is -1 · N times the right gradient: the sign is wrong, and the batch is summed"),
+    (2 / N / K, "it is 2 · 1/N · 1/K times the right gradient"),
+    (1.25, "it is 1.25 times the right gradient: a constant factor is wrong"),
 ]
 
 
@@ -67,7 +67,7 @@ def test_a_loss_that_is_off_by_a_factor_is_told_which(factor, words):
     loss = scaled(factor)
     said = wrong(check_gradients(network(Tanh(), loss=loss), X, LABELS))
     assert said.pop("loss: Scaled(): x").startswith(words)
-    assert len(said) == 4 and set(said.values()) == {"right in itself, the error comes from loss: Scaled()"}
+    assert len(said) == 4 and set(said.values()) == {"right for its dy; the error comes from loss: Scaled()"}
     (alone,) = check_gradients(loss(), X, np.zeros((N, D)))
     assert not alone.ok and (factor in (K, 1 / K, 2 / N / K) or alone.diagnosis.startswith(words))
 
@@ -75,7 +75,7 @@ def test_a_loss_that_is_off_by_a_factor_is_told_which(factor, words):
 def test_factors_that_cannot_be_told_apart_are_both_named():
     (line,) = check_gradients(scaled(2)(), normals((2, 3)), [0, 1])
     first, second = line.diagnosis.split("; or ")
-    assert first.startswith("it is N times what is right") and second.startswith("it is 2 times what is right")
+    assert first.startswith("it is N times the right") and second.startswith("it is 2 times the right")
 
 
 class WrongSign(Dense):
@@ -86,9 +86,9 @@ class WrongSign(Dense):
 def test_a_wrong_sign_is_named_where_it_is_and_not_where_it_reaches():
     said = wrong(check_gradients(network(WrongSign(D, D), Tanh()), X, LABELS))
     assert said == {
-        "layer 0: Dense(5, 5).W": "right in itself, the error comes from layer 1: WrongSign(5, 5)",
-        "layer 0: Dense(5, 5).b": "right in itself, the error comes from layer 1: WrongSign(5, 5)",
-        "layer 1: WrongSign(5, 5): x": "it is -1 times what is right: the sign is wrong",
+        "layer 0: Dense(5, 5).W": "right for its dy; the error comes from layer 1: WrongSign(5, 5)",
+        "layer 0: Dense(5, 5).b": "right for its dy; the error comes from layer 1: WrongSign(5, 5)",
+        "layer 1: WrongSign(5, 5): x": "it is -1 times the right gradient: the sign is wrong",
     }
 
 
@@ -156,12 +156,12 @@ class NotANumber(Dense):
 @pytest.mark.parametrize(
     ("kind", "name", "words"),
     [
-        (MeanBias, "b", "it is 1/N times what is right: divided by N once too often"),
-        (OneRowOfBias, "b", "the sum over the batch is missing, it is dy of one sample: db = dy.sum(axis=0)"),
-        (TransposedWeights, "W", "a transposed product: dW = xᵀ dy, not dyᵀ x"),
-        (Accumulating, "W", "it is added to what was there: write self.dW = ..., not +="),
+        (MeanBias, "b", "it is 1/N times the right gradient: it is divided by N once too often"),
+        (OneRowOfBias, "b", "it is dy of one sample, not the sum over the batch: write self.db = dy.sum(axis=0)"),
+        (TransposedWeights, "W", "the product is transposed: dW = xᵀ dy, not dyᵀ x"),
+        (Accumulating, "W", "it is added to the previous gradient: write self.dW = ..., not +="),
         (Forgetful, "b", "it is never set: gradient(dy) must set self.db"),
-        (NotANumber, "W", "it holds NaN or infinity"),
+        (NotANumber, "W", "it contains NaN or infinity"),
     ],
 )
 def test_a_wrong_gradient_of_a_parameter_is_diagnosed(kind, name, words):
@@ -173,9 +173,9 @@ def test_a_wrong_gradient_of_a_parameter_is_diagnosed(kind, name, words):
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        (UnsummedBias, "db has shape (7, 4), expected (4,): the sum over the batch is missing, db = dy.sum(axis=0)"),
+        (UnsummedBias, "db has shape (7, 4), expected (4,): the sum over the batch is missing, .sum(axis=0)"),
         (UnsummedIntoBias, "db has shape (7, 4), expected (4,): the sum over the batch is missing"),
-        (TransposedWeights, "dW has shape (4, 5), expected (5, 4): a transposed product"),
+        (TransposedWeights, "dW has shape (4, 5), expected (5, 4): the product is transposed"),
     ],
 )
 def test_a_gradient_of_a_shape_that_does_not_fit_is_reported_not_raised(kind, words):
@@ -248,17 +248,17 @@ class Strange(Tanh):
 @pytest.mark.parametrize(
     ("layer", "words"),
     [
-        (TransposedInput(D, D, seed=0), "a transposed product: dx = dy Wᵀ, not dy W"),
-        (ElementwiseSoftmax(), "the Jacobian is taken elementwise, y (1 - y), but each output depends on all inputs"),
-        (SigmoidAtTheOutput(), "the derivative is taken at the output y, but is written for the input: use self.x"),
-        (SoftplusAtTheOutput(), "the derivative is taken at the output y, but is written for the input: use self.x"),
-        (SigmoidAtTheInput(), "the derivative is taken at the input x, but is written for the output: use self.y, y ("),
-        (TanhAtTheInput(), "the derivative is taken at the input x, but is written for the output: use self.y, 1 - y²"),
-        (PassedOn(), "dy is passed on as it is: the layer's own derivative is missing"),
-        (WithoutTheChain(), "the product with dy is missing: dx = dy times the derivative"),
-        (SoftmaxTwice(), "dy is pushed through the layer's Jacobian twice"),
+        (TransposedInput(D, D, seed=0), "W is not transposed: dx = dy Wᵀ, not dy W"),
+        (ElementwiseSoftmax(), "only the diagonal y (1 - y) of the Jacobian is used, but each output"),
+        (SigmoidAtTheOutput(), "the derivative is computed from the output y: use the input, self.x"),
+        (SoftplusAtTheOutput(), "the derivative is computed from the output y: use the input, self.x"),
+        (SigmoidAtTheInput(), "the derivative y (1 - y) is computed from the input x: use the output, self.y"),
+        (TanhAtTheInput(), "the derivative 1 - y² is computed from the input x: use the output, self.y"),
+        (PassedOn(), "dy is returned unchanged: the derivative of this layer is missing"),
+        (WithoutTheChain(), "the factor dy is missing: dx is dy times the derivative"),
+        (SoftmaxTwice(), "dy is multiplied by the Jacobian of this layer twice"),
         (NothingReturned(), "it is missing: gradient(dy) must return dx"),
-        (Strange(), "none of the known mistakes"),
+        (Strange(), "it matches no known mistake"),
     ],
     ids=str,
 )
@@ -294,9 +294,9 @@ class SigmoidOnceMore(SigmoidCrossEntropy):
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        (SoftmaxOnceMore, "a - y is pushed through the softmax Jacobian once more"),
-        (DiagonalOnceMore, "a - y is pushed through the diagonal a (1 - a) of the softmax Jacobian once more"),
-        (SigmoidOnceMore, "a - y is pushed through the sigmoid's derivative once more"),
+        (SoftmaxOnceMore, "a - t is multiplied by the softmax Jacobian, which it contains already"),
+        (DiagonalOnceMore, "a - t is multiplied by the diagonal of the softmax Jacobian, which it contains"),
+        (SigmoidOnceMore, "a - t is multiplied by the derivative of σ, which it contains already"),
     ],
 )
 def test_a_merged_loss_that_applies_the_derivative_once_more_is_diagnosed(kind, words):
@@ -311,8 +311,8 @@ def test_a_loss_fed_probabilities_that_answers_for_the_logits_is_diagnosed():
 
     net = Network([Dense(D, K), Softmax()], ForTheLogits())
     said = wrong(check_gradients(net, X, LABELS))
-    assert said["loss: ForTheLogits(): x"].startswith("a - y is the gradient of the logits, but this loss is fed")
-    assert said["layer 0: Dense(5, 3).W"] == "right in itself, the error comes from loss: ForTheLogits()"
+    assert said["loss: ForTheLogits(): x"].startswith("a - t is the gradient of the logits, but this loss is fed")
+    assert said["layer 0: Dense(5, 3).W"] == "right for its dy; the error comes from loss: ForTheLogits()"
 
 
 class OwnLoss(Loss):
@@ -353,10 +353,10 @@ class OwnTwiceSum(OwnLoss):
 @pytest.mark.parametrize(
     ("kind", "words", "end"),
     [
-        (OwnElementwise, "the softmax Jacobian is taken elementwise, a (1 - a), but each output", "return (a - y) / N"),
-        (OwnElementwiseSum, "the softmax Jacobian is taken elementwise", "return (a - y) / N"),
-        (OwnTwice, "a - y is pushed through the softmax Jacobian once more", "return it as it is"),
-        (OwnTwiceSum, "a - y is pushed through the softmax Jacobian once more", "and divide by N"),
+        (OwnElementwise, "only the diagonal a (1 - a) of the softmax", "return (a - t) / N, where a = softmax(x)"),
+        (OwnElementwiseSum, "only the diagonal a (1 - a) of the softmax", "return (a - t) / N, where a = softmax(x)"),
+        (OwnTwice, "a - t is multiplied by the softmax Jacobian, which it", "return (a - t) / N, where a = softmax(x)"),
+        (OwnTwiceSum, "a - t is multiplied by the softmax Jacobian, which it", "the 1/N is missing, too"),
     ],
 )
 @pytest.mark.parametrize("targets", [LABELS, np.random.default_rng(0).dirichlet(np.ones(K), N)], ids=["labels", "rows"])
@@ -456,8 +456,8 @@ class ScalesItsWeights(Dense):
 @pytest.mark.parametrize(
     ("kind", "wrong_names", "words"),
     [
-        (TrainsItself, ["W"], "gradient changes W in place, which is for the optimizer to do"),
-        (TrainsItselfFirst, ["W", "x"], "gradient changes W in place, which is for the optimizer to do"),
+        (TrainsItself, ["W"], "gradient changes W in place, which only the optimizer may do"),
+        (TrainsItselfFirst, ["W", "x"], "gradient changes W in place, which only the optimizer may do"),
         (ScalesItsWeights, ["W"], "formula changes W in place"),
     ],
 )

@@ -78,7 +78,7 @@ class Float16Output(Float32Output):
 @pytest.mark.parametrize("kind", [Float32Output, Float32Array, Float32Within, Float32Weights, Float16Output])
 def test_a_layer_that_computes_in_float32_by_itself_is_told_so_and_no_other_is_blamed(kind):
     layer = kind(D, D) if issubclass(kind, Dense) else kind()
-    words = f"formula computes in {'float16' if kind is Float16Output else 'float32'} by itself, too coarse"
+    words = f"formula computes in {'float16' if kind is Float16Output else 'float32'}, which is too coarse"
     for report in (check_gradients(layer, X), check_gradients(network(Tanh(), layer, Sigmoid()), X, LABELS)):
         said = wrong(report)
         assert len(said) == 1 + len(layer.params)
@@ -97,7 +97,7 @@ def test_a_loss_that_computes_in_float32_by_itself_is_told_so_and_no_layer_is_bl
 
     said = wrong(check_gradients(network(Tanh(), loss=Float32Loss), X, LABELS))
     assert list(said) == ["loss: Float32Loss(): x"]
-    assert said["loss: Float32Loss(): x"].startswith("formula computes in float32 by itself")
+    assert said["loss: Float32Loss(): x"].startswith("formula computes in float32, which")
 
 
 def test_a_mistake_after_a_layer_in_float32_is_found_all_the_same():
@@ -108,7 +108,7 @@ def test_a_mistake_after_a_layer_in_float32_is_found_all_the_same():
     said = wrong(check_gradients(network(WrongSign(), Float32Output(), WrongSign()), X, LABELS))
     assert list(said) == ["layer 1: WrongSign(): x", "layer 2: Float32Output(): x", "layer 3: WrongSign(): x"]
     assert said["layer 1: WrongSign(): x"] == said["layer 3: WrongSign(): x"]
-    assert said["layer 1: WrongSign(): x"].startswith("it is -1 times what is right")
+    assert said["layer 1: WrongSign(): x"].startswith("it is -1 times the right gradient")
 
 
 @pytest.mark.parametrize("x", [40 * X, 1e6 + X, 1e-6 * X, np.round(X)], ids=["flat", "far", "small", "whole"])
@@ -157,7 +157,7 @@ class OwnNoise(OwnDropout):
 @pytest.mark.parametrize("kind", [GlobalDropout, OwnDropout, OwnNoise])
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_a_layer_that_is_random_is_told_so_and_no_other_is_blamed(kind, place):
-    words = "formula gives another y each time: fix its random numbers"
+    words = "formula returns a different y on each call: for this check, "
     layers = [Dense(D, D), Dense(D, K)]
     layers.insert(place, kind())
     said = wrong(check_gradients(Network(layers, QuadraticLoss()), X, LABELS))
@@ -228,12 +228,12 @@ class NoProduct(Dense):
     ("kind", "words"),
     [
         (KeptDimension, "gradient fails: ShapeError: KeptDimension(5, 4): db has shape (4,), received an array of"),
-        (KeptDimension, "db has shape (1, 4), expected (4,): drop keepdims, db = dy.sum(axis=0)"),
-        (WrongAxis, "db has shape (7,), expected (4,): summed over the wrong axis, db = dy.sum(axis=0)"),
-        (WrongAxisInto, "db has shape (7,), expected (4,): summed over the wrong axis"),
-        (WrongAxisKept, "db has shape (7, 1), expected (4,): summed over the wrong axis"),
+        (KeptDimension, "db has shape (1, 4), expected (4,): drop keepdims from the sum over the batch"),
+        (WrongAxis, "db has shape (7,), expected (4,): the sum runs over the wrong axis, the batch is axis 0"),
+        (WrongAxisInto, "db has shape (7,), expected (4,): the sum runs over the wrong axis"),
+        (WrongAxisKept, "db has shape (7, 1), expected (4,): the sum runs over the wrong axis"),
         (UnsummedAdded, "db has shape (7, 4), expected (4,): the sum over the batch is missing"),
-        (TransposedProduct, "a product that does not fit is often a transposed one"),
+        (TransposedProduct, "if the shapes of a product do not fit, a factor often needs a transpose"),
         (NoProduct, "gradient fails: ValueError: operands could not be broadcast together with shapes (7,4) (2,9) "),
     ],
 )
@@ -247,7 +247,8 @@ def test_a_shape_that_does_not_fit_is_explained(kind, words):
 
 def test_a_sum_over_the_wrong_axis_is_told_where_its_shape_fits():
     said = wrong(check_gradients(WrongAxis(D, N, seed=0), X))
-    assert said == {"WrongAxis(5, 7).b": "summed over the wrong axis: db = dy.sum(axis=0)"}
+    words = "it is the sum over the outputs, not over the batch: write self.db = dy.sum(axis=0)"
+    assert said == {"WrongAxis(5, 7).b": words}
 
 
 def test_a_gradient_that_returns_a_tuple_is_told_to_return_dx_alone():
@@ -256,7 +257,7 @@ def test_a_gradient_that_returns_a_tuple_is_told_to_return_dx_alone():
             return dy @ self.W.T, self.x.T @ dy, dy.sum(axis=0)
 
     said = wrong(check_gradients(network(Tuple(D, D)), X, LABELS))
-    assert said.pop("layer 1: Tuple(5, 5): x").startswith("gradient(dy) must return dx alone, it returns a tuple")
+    assert said.pop("layer 1: Tuple(5, 5): x").startswith("gradient(dy) must return dx alone, received a tuple")
     assert said == {
         f"layer 1: Tuple(5, 5).{name}": f"it is never set: gradient(dy) must set self.d{name}" for name in "Wb"
     }

@@ -173,7 +173,7 @@ def test_report_is_a_table():
     right, wrong, why = str(check_gradients(WrongSign(2, 3, seed=0), normals((4, 2)))).splitlines()[1:]
     assert right.startswith("WrongSign(2, 3).b   ") and right.endswith("  ok")
     assert wrong.startswith("WrongSign(2, 3): x  ") and wrong.endswith("  2.0e+00  WRONG")
-    assert why == "    it is -1 times what is right: the sign is wrong"
+    assert why == "    it is -1 times the right gradient: the sign is wrong"
 
 
 # --- what is left as it was ------------------------------------------------------------------------------------------

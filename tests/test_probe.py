@@ -249,12 +249,12 @@ def test_what_was_probed_is_drawn(script, tmp_path, arguments):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["--compare-losses"], "--probe does not go with --compare-losses"),
-    (["--optimizer", "adam"], "--optimizer does not go with --probe alone"),
-    (["--weight-decay", 0], "--weight-decay does not go with --probe alone"),
-    (["--save", "a.safetensors"], "--save does not go with --probe alone"),
-    (["--log", "a.csv"], "--log does not go with --probe alone"),
-    (["--log", "a.csv", "--model", "small"], "--log does not go with --probe, which has no line for each epoch"),
+    (["--compare-losses"], "--probe cannot be used with --compare-losses"),
+    (["--optimizer", "adam"], "--optimizer cannot be used with --probe without --model"),
+    (["--weight-decay", 0], "--weight-decay cannot be used with --probe without --model"),
+    (["--save", "a.safetensors"], "--save cannot be used with --probe without --model"),
+    (["--log", "a.csv"], "--log cannot be used with --probe without --model"),
+    (["--log", "a.csv", "--model", "small"], "--log cannot be used with --probe, which has no results for"),
     (["--model", "lenet"], "unknown model 'lenet'"),
     (["--model", "small", "--epochs", 0], "epochs must be an integer of at least 1, received 0"),
     (["--epochs", 0], "epochs must be an integer of at least 1, received 0"),
@@ -263,7 +263,7 @@ def test_what_was_probed_is_drawn(script, tmp_path, arguments):
     (["--lr", "nan"], "lr must be a finite number"),
     (["--seed", -1], "--seed must be at least 0, received -1"),
     (["--data", "."], "the digits are part of minibp"),
-    (["--plot", "curves.txt"], "curves.txt: plots are drawn as .png, .svg, .pdf files"),
+    (["--plot", "curves.txt"], "curves.txt: plots are saved as .png, .svg, .pdf"),
     (["--model", "softmax", "--lr", 1e38], "is too high: try a tenth of it"),
 ])  # fmt: skip
 def test_what_does_not_go_with_a_probe_is_said_on_stderr(capsys, arguments, message):

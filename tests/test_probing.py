@@ -36,7 +36,7 @@ from minibp import (
     train,
 )
 from minibp.data import Dataset
-from minibp.debug.probing import ENDS, SLOPES
+from minibp.debug.probing import OUTPUT_SLOPES, SLOPES
 from minibp.errors import ArgumentError, DivergenceError, ShapeError, TargetError
 from minibp.initializers import Normal, Zeros
 from minibp.schedules import Cosine
@@ -169,7 +169,7 @@ def test_the_largest_slope_of_each_activation_is_known(make):
 
 
 def test_every_activation_that_may_be_hidden_may_be_an_output():
-    assert ENDS.items() >= SLOPES.items()
+    assert OUTPUT_SLOPES.items() >= SLOPES.items()
 
 
 def test_of_an_activation_that_is_not_known_nothing_is_said():

@@ -146,12 +146,12 @@ def refusal(capsys):
     (["--lr", "nan"], "lr must be a finite number"),
     (["--weight-decay", -1], "weight_decay must be a finite number"),
     (["--seed", -1], "--seed must be at least 0, received -1"),
-    (["--model", "softmax", "--hidden", 5], "--hidden goes with --model mlp or small, not with softmax"),
+    (["--model", "softmax", "--hidden", 5], "--hidden needs --model mlp or small, received softmax"),
     (["--data", "."], "the digits are part of minibp"),
     (["--save", "nowhere/net.safetensors"], "the folder nowhere does not exist; create it first"),
     (["--log", "nowhere/log.csv"], "the folder nowhere does not exist; create it first"),
     (["--plot", "nowhere/curves.png"], "the folder nowhere does not exist; create it first"),
-    (["--plot", "curves.txt"], "curves.txt: plots are drawn as .png, .svg, .pdf files"),
+    (["--plot", "curves.txt"], "curves.txt: plots are saved as .png, .svg, .pdf"),
     (["--hidden", 5, "--optimizer", "sgd", "--lr", 1e30], "the loss became NaN or infinite in epoch"),
 ])  # fmt: skip
 def test_what_is_wrong_is_said_on_stderr(refusal, arguments, message):

@@ -1,7 +1,6 @@
-"""The peers: which there are, what each needs, and what the harness asks of one.
+"""The peers: their names, the packages they need, and their common interface.
 
-A peer is called by its name in `PEERS`. `minibp@FOLDER` and `minibp-core@FOLDER` are those of another checkout of the
-project, which runs its own code.
+`PEERS` lists their names. `minibp@FOLDER` and `minibp-core@FOLDER` run the code of another checkout of the project.
 """
 
 from __future__ import annotations
@@ -23,31 +22,31 @@ from ..nets import Task
 
 
 class Peer:
-    """One framework at work on one task, written as its users would write it for speed.
+    """One framework with one task, written as its users would write it for speed.
 
     Parameters
     ----------
     task : Task
-        The net, its starting weights, the images and labels. A peer holds the images as uint8 and scales the rows of a
+        The network, its initial weights, images and labels. A peer holds the images as uint8 and scales the rows of a
         batch by 1/255 as part of each step.
     device : {"cpu", "cuda"}
         Where it computes.
     """
 
-    settle = 1  # steps until it runs at its full speed
+    settle = 1  # steps until it runs at full speed
 
     def __init__(self, task: Task, device: str = "cpu"):
         self.task, self.net, self.device = task, task.net, device
 
     def restart(self) -> None:
-        """Put the starting weights back, and make the optimizer's moments zero."""
+        """Restore the initial weights and set the moments of the optimizer to zero."""
 
     def losses(self, order: np.ndarray) -> list[float]:
-        """Loss of each step from the start, on batches of these rows in this order."""
+        """Train on batches of these rows in this order, and return the loss of each step."""
         raise NotImplementedError
 
     def run(self, passes: int) -> None:
-        """Train for so many passes over the images, each in a new random order; return when the work is done."""
+        """Train for some passes over the images, each in a new random order. Returns when the work is done."""
         raise NotImplementedError
 
     def predict(self, x: np.ndarray) -> np.ndarray:
@@ -56,7 +55,7 @@ class Peer:
 
 
 class Spec(NamedTuple):
-    """What a peer is called in tables, where it stands, the packages it needs, and what it is built with."""
+    """The label of a peer in tables, its module and class, the packages it needs, and its arguments."""
 
     label: str
     module: str
@@ -85,7 +84,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def kind(name: str) -> str:
-    """The name in `PEERS`: that of minibp@FOLDER is minibp."""
+    """The name in `PEERS`: minibp for minibp@FOLDER."""
     return name.partition("@")[0]
 
 
@@ -95,13 +94,13 @@ def folder(name: str) -> Path:
 
 
 def label(name: str, labels: Mapping[str, str] = MappingProxyType({})) -> str:
-    """What a peer is called in tables, with its folder if it has one."""
+    """The label of a peer in tables, with its folder if it has one."""
     _, at, place = name.partition("@")
     return labels.get(kind(name), PEERS[kind(name)].label) + (f" {at}{place}" if at else "")
 
 
 def peer_name(text: str, known: Sequence[str]) -> str:
-    """The name of a peer, for argparse, which shows why another is refused."""
+    """Check the name of a peer, for argparse."""
     if kind(text) not in known or ("@" in text and kind(text) not in MINIBP):
         names = ", ".join([*known, *(f"{name}@FOLDER" for name in MINIBP if name in known)])
         raise argparse.ArgumentTypeError(f"{text!r} is not a peer: choose from {names}")
@@ -116,7 +115,7 @@ def peer_name(text: str, known: Sequence[str]) -> str:
 
 
 def imported_from(place: Path) -> Path:
-    """The folder of the minibp that a process started in this folder imports."""
+    """The folder of the minibp that a process in this folder imports."""
     code = "import importlib.util; print(importlib.util.find_spec('minibp').origin)"
     env = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     done = subprocess.run([sys.executable, "-c", code], cwd=place, env=env, capture_output=True, text=True, check=True)
@@ -124,21 +123,21 @@ def imported_from(place: Path) -> Path:
 
 
 def revision(name: str) -> str:
-    """The git revision of a peer's folder, as far as git tells it."""
+    """The git revision of the folder of a peer, if git knows it."""
     command = ["git", "-C", str(folder(name)), "describe", "--always", "--dirty"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
-        return "of no known revision"
+        return "of unknown revision"
     return done.stdout.strip()
 
 
 def missing(name: str) -> list[str]:
-    """The packages that a peer needs and that are not installed."""
+    """The packages that a peer needs but that are not installed."""
     return [package for package in PEERS[kind(name)].needs if importlib.util.find_spec(package) is None]
 
 
 def build(name: str, task: Task, device: str = "cpu") -> Any:
-    """A peer, ready to start; its framework is imported by this."""
+    """Import the framework of a peer and build the peer."""
     spec = PEERS[name]
     return getattr(importlib.import_module(f".{spec.module}", __name__), spec.cls)(task, device, **spec.options)

@@ -1,4 +1,4 @@
-"""Two peers in bare NumPy: a training loop as a textbook would write it, and only the matrix products of a step."""
+"""Two peers in bare NumPy: a textbook training loop, and the matrix products of a step alone."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from . import Peer
 
 
 class Naive(Peer):
-    """Each formula is an expression that makes a new array."""
+    """A textbook loop: each formula is an expression that allocates a new array."""
 
     def __init__(self, task: Task, device: str = "cpu", dtype: str = "float32"):
         if device != "cpu":
-            raise RuntimeError("NumPy runs on the CPU alone")
+            raise RuntimeError("NumPy runs on the CPU only")
         super().__init__(task, device)
         self.dtype = np.dtype(dtype)
         self.rng = np.random.default_rng(0)
@@ -40,7 +40,7 @@ class Naive(Peer):
         return inputs
 
     def step(self, x: np.ndarray, t: np.ndarray) -> float:
-        """One step; returns the loss."""
+        """Make one step and return the loss."""
         *inputs, y = self.forward(x)
         each = np.arange(len(t))
         loss = -np.log(y[each, t]).mean()
@@ -56,7 +56,7 @@ class Naive(Peer):
         return float(loss)
 
     def update(self, grads: list[np.ndarray]) -> None:
-        """One step of the optimizer."""
+        """Make one step of the optimizer."""
         self.steps += 1
         for i, g in enumerate(grads):
             if self.net.optimizer == "adam":
@@ -82,14 +82,14 @@ class Naive(Peer):
 
 
 class Floor(Peer):
-    """The products of a step, written into arrays that are there: what no step on NumPy can be faster than.
+    """The matrix products of a step, written to existing arrays. No step on NumPy can be faster.
 
-    x W of each layer, xᵀ dy of each, and dy Wᵀ of each but the first.
+    These are x W and xᵀ dy of each layer, and dy Wᵀ of each but the first.
     """
 
     def __init__(self, task: Task, device: str = "cpu"):
         if device != "cpu":
-            raise RuntimeError("NumPy runs on the CPU alone")
+            raise RuntimeError("NumPy runs on the CPU only")
         super().__init__(task, device)
         *inputs, _ = Naive(task).forward(task.x[: self.net.batch])
         rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""minibp, through its public names."""
+"""minibp, by its public names."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from . import Peer
 
 
 class Minibp(Peer):
-    """minibp as its README uses it; with `core`, as it is without any extra."""
+    """minibp as its README uses it. With `core`, without any extra."""
 
     def __init__(self, task: Task, device: str = "cpu", core: bool = False):
         super().__init__(task, device)
         if core:
-            sys.modules["numba"] = None  # type: ignore[assignment]  # importing it now fails, as if it were not there
+            sys.modules["numba"] = None  # type: ignore[assignment]  # makes its import fail, as if it were not installed
         import minibp
 
         activation = {"sigmoid": minibp.Sigmoid, "relu": minibp.ReLU}[self.net.activation]
@@ -32,12 +32,12 @@ class Minibp(Peer):
             self.optimizer: minibp.Optimizer = minibp.Adam(self.network, lr=self.net.rate)
         else:
             self.optimizer = minibp.SGD(self.network, lr=self.net.rate, momentum=self.net.momentum)
-        self.settle = self.optimizer.compile_at + 50  # then compiled loops come in
+        self.settle = self.optimizer.compile_at + 50  # until it runs compiled loops
         self.first = self.network.params.copy()
         self.epochs = self.train(task.x, task.t)
 
     def train(self, x: np.ndarray, t: np.ndarray) -> Iterator[Any]:
-        """minibp.train on these, for ever."""
+        """An endless minibp.train on these data."""
         dataset = self.minibp.data.Dataset(x, t)
         return self.minibp.train(self.network, self.optimizer, dataset, epochs=10**9, batch_size=self.net.batch)
 
@@ -48,13 +48,13 @@ class Minibp(Peer):
             moment[...] = 0
 
     def losses(self, order: np.ndarray) -> list[float]:
-        self.optimizer.compile_at, self.optimizer.pieces = 0, None  # now, so that what is timed is what is compared
+        self.optimizer.compile_at, self.optimizer.pieces = 0, None  # at once, to compare the timed code
         batches = order.reshape(-1, self.net.batch)
         return [next(self.train(self.task.x[rows], self.task.t[rows])).loss for rows in batches]
 
     def run(self, passes: int) -> None:
         for _ in range(passes):
-            next(self.epochs)  # reads its mean loss, and so waits for a GPU
+            next(self.epochs)  # reads the mean loss, and so waits for the GPU
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         return self.network.predict(x)

@@ -1,4 +1,4 @@
-"""PyTorch: eager, with a fused optimizer, compiled."""
+"""PyTorch: eager, with a fused optimizer, or compiled."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from . import Peer
 
 
 class PyTorch(Peer):
-    """An nn.Sequential and torch.optim. The images are one tensor on the device, for a DataLoader would cost more.
+    """nn.Sequential and torch.optim. The images are one tensor on the device, because a DataLoader would be slower.
 
-    `compiled` compiles all from the rows of a batch to their loss; on a GPU it captures CUDA graphs as well.
+    `compiled` compiles everything from the rows of a batch to their loss. On a GPU it also captures CUDA graphs.
     """
 
     def __init__(self, task: Task, device: str = "cpu", fused: bool = False, compiled: bool = False):
@@ -51,11 +51,11 @@ class PyTorch(Peer):
         return self.model(x.float() * (1 / 255))
 
     def loss_of(self, x: torch.Tensor, t: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """The loss of the batch of these rows."""
+        """The loss of the batch with these rows."""
         return F.cross_entropy(self.logits_of(x[rows]), t[rows])
 
     def step(self, rows: torch.Tensor) -> torch.Tensor:
-        """One step; returns the loss."""
+        """Make one step and return the loss."""
         self.optimizer.zero_grad()
         loss = self.loss(self.x, self.t, rows)
         loss.backward()

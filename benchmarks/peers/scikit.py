@@ -1,4 +1,4 @@
-"""scikit-learn's MLPClassifier."""
+"""MLPClassifier of scikit-learn."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from . import Peer
 
 
 class ScikitLearn(Peer):
-    """It takes floats, so it alone holds the images as float32; it gathers batches by itself."""
+    """MLPClassifier. It needs floats, so this peer holds the images as float32. It gathers batches itself."""
 
     def __init__(self, task: Task, device: str = "cpu"):
         if device != "cpu":
-            raise RuntimeError("scikit-learn runs on the CPU alone")
+            raise RuntimeError("scikit-learn runs on the CPU only")
         super().__init__(task, device)
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a pass is not meant to converge
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a pass need not converge
         self.x = task.x.astype("float32") * np.float32(1 / 255)
         self.model = MLPClassifier(
             hidden_layer_sizes=self.net.sizes[1:-1],
@@ -34,13 +34,13 @@ class ScikitLearn(Peer):
             random_state=0,
         )
         first = slice(self.net.batch)
-        self.model.partial_fit(self.x[first], task.t[first], classes=np.arange(CLASSES))  # makes its arrays
+        self.model.partial_fit(self.x[first], task.t[first], classes=np.arange(CLASSES))  # creates its arrays
         self.restart()
 
     def restart(self) -> None:
         self.model.coefs_ = [W.copy() for W, _ in self.task.start]
         self.model.intercepts_ = [b.copy() for _, b in self.task.start]
-        if hasattr(self.model, "_optimizer"):  # `partial_fit` goes on with its moments, `fit` starts anew
+        if hasattr(self.model, "_optimizer"):  # `partial_fit` continues with its moments, `fit` creates new ones
             del self.model._optimizer
 
     def losses(self, order: np.ndarray) -> list[float]:

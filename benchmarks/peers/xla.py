@@ -1,4 +1,4 @@
-"""JAX: a jitted step, and a whole epoch as one lax.scan."""
+"""JAX: a jitted step, or a whole epoch as one lax.scan."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ State = tuple[Any, Any, Any, Any]  # parameters, two moments, steps
 
 
 class Jax(Peer):
-    """Parameters as a tree; the formulas of the optimizer in jax.numpy, as XLA fuses them into one pass."""
+    """Parameters as a tree, and the optimizer as formulas in jax.numpy, which XLA fuses into one pass."""
 
     def __init__(self, task: Task, device: str = "cpu"):
         super().__init__(task, device)
-        if device == "cuda":  # else matrix products are rounded to TF32, and other peers' are not
+        if device == "cuda":  # else matrix products use TF32, unlike those of the other peers
             jax.config.update("jax_default_matmul_precision", "highest")
         jax.config.update("jax_default_device", jax.devices(device)[0])
         self.x, self.t = jnp.asarray(task.x), jnp.asarray(task.t, jnp.int32)
@@ -34,11 +34,11 @@ class Jax(Peer):
         self.state: State = (params, m, v, jnp.zeros((), jnp.int32))
 
     def batches(self, order: np.ndarray) -> np.ndarray:
-        """The rows of each batch, one batch a row."""
+        """The rows of the data, one batch per row."""
         return order.astype("int32").reshape(-1, self.net.batch)
 
     def epoch(self, order: np.ndarray) -> Any:
-        """Train on these rows in this order; returns the loss of each step, on the device."""
+        """Train on these rows in this order, and return the loss of each step, on the device."""
         raise NotImplementedError
 
     def losses(self, order: np.ndarray) -> list[float]:
@@ -55,7 +55,7 @@ class Jax(Peer):
 
 
 class JaxJit(Jax):
-    """One call of a compiled function a step; the state is donated, so that it is updated in place."""
+    """One call of a compiled function per step. The state is donated, so that it is updated in place."""
 
     def epoch(self, order: np.ndarray) -> Any:
         losses = []
@@ -66,7 +66,7 @@ class JaxJit(Jax):
 
 
 class JaxScan(Jax):
-    """One call of a compiled function an epoch."""
+    """One call of a compiled function per epoch."""
 
     def epoch(self, order: np.ndarray) -> Any:
         self.state, losses = scan(self.net, self.state, self.x, self.t, self.batches(order))
@@ -84,12 +84,12 @@ def forward(net: Net, params: Any, x: Any) -> Any:
 
 
 def probabilities(net: Net, params: Any, x: Any) -> Any:
-    """What the network makes of uint8 images."""
+    """The outputs of the network for uint8 images."""
     return jax.nn.softmax(forward(net, params, x))
 
 
 def step(net: Net, state: State, x: Any, t: Any, rows: Any) -> tuple[State, Any]:
-    """One step on these rows."""
+    """Make one step on these rows."""
     params, m, v, steps = state
     x, t = x[rows], jax.nn.one_hot(t[rows], net.sizes[-1])
 
@@ -116,5 +116,5 @@ jitted_step = jax.jit(step, static_argnums=0, donate_argnums=1)
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)
 def scan(net: Net, state: State, x: Any, t: Any, order: Any) -> tuple[State, Any]:
-    """An epoch: one step for each row of `order`."""
+    """Train for an epoch: one step for each row of `order`."""
     return jax.lax.scan(lambda state, rows: step(net, state, x, t, rows), state, order)

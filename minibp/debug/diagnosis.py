@@ -161,7 +161,7 @@ def _describe_shape(name: str, received: tuple[int, ...], expected: tuple[int, .
         hint = "the product is transposed; swap its factors and transpose both"
     else:
         hint = "a gradient has the shape of its array"
-    return f"d{name} has shape {received}, expected {expected}: {hint}"
+    return f"the computed d{name} has shape {received}, expected {expected}: {hint}"
 
 
 def _mistakes(case: Evidence) -> Iterator[Mistake]:
@@ -181,7 +181,7 @@ def _factor_mistakes(case: Evidence) -> Iterator[Mistake]:
     known: list[list[tuple[float, str, str]]] = [
         [(-1, "-1", "the sign is wrong")],
         [
-            (2, "2", "the ½ of the formula is missing, which cancels the 2 of the square"),
+            (2, "2", "the ½ that cancels the 2 of a square is missing"),
             (0.5, "½", "½ is applied once too often, or the 2 of a square is missing"),
         ],
         [
@@ -221,10 +221,10 @@ def _parameter_mistakes(case: Evidence) -> Iterator[Mistake]:
         yield numerical.T, "the product is transposed: dW = xᵀ dy, not dyᵀ x"
     if dy is not None and numerical.shape == dy.shape[1:]:
         cure = f"write self.d{name} = dy.sum(axis=0)"
-        if numerical.shape == dy.shape[:1]:  # else the shape is wrong, too
-            yield dy.sum(axis=1), f"it is summed over the outputs instead of the batch: {cure}"
+        if numerical.shape == dy.shape[:1]:
+            yield dy.sum(axis=1), f"it is the sum over the outputs, not over the batch: {cure}"
         for row in dy:
-            yield row, f"it is the dy of one sample instead of the sum over the batch: {cure}"
+            yield row, f"it is dy of one sample, not the sum over the batch: {cure}"
 
 
 def _loss_mistakes(case: Evidence) -> Iterator[Mistake]:
@@ -233,16 +233,15 @@ def _loss_mistakes(case: Evidence) -> Iterator[Mistake]:
     y = np.exp(x - x.max(axis=-1, keepdims=True))
     y /= y.sum(axis=-1, keepdims=True)
     sigmoid = 1 / (1 + np.exp(-x))
-    twice = "a - t already is the gradient of the logits, but is multiplied by {} again: return (a - t) / N"
+    twice = "a - t is multiplied by {}, which it contains already: return (a - t) / N"
     softmax, logistic = ", where a = softmax(x)", ", where a = σ(x)"
     elementwise = "only the diagonal a (1 - a) of the softmax Jacobian is used, but each output depends on all logits: "
     # If such a loss is fed probabilities, the layer before applies its Jacobian as well.
     fed = "a - t is the gradient of the logits, but this loss is fed the probabilities a: "
     for factor, also in ((1, ""), (n, "; the 1/N is missing, too")):
-        product_ = y * (numerical - (numerical * y).sum(axis=-1, keepdims=True))
-        yield factor * product_, twice.format("the softmax Jacobian") + softmax + also
-        diagonal = twice.format("the diagonal a (1 - a) of the softmax Jacobian")
-        yield factor * numerical * y * (1 - y), diagonal + softmax + also
+        by_jacobian = y * (numerical - (numerical * y).sum(axis=-1, keepdims=True))
+        yield factor * by_jacobian, twice.format("the softmax Jacobian") + softmax + also
+        yield factor * numerical * y * (1 - y), twice.format("the diagonal of the softmax Jacobian") + softmax + also
         yield factor * numerical * sigmoid * (1 - sigmoid), twice.format("the derivative of σ") + logistic + also
         yield -factor / n * t * (1 - y), elementwise + "return (a - t) / N" + softmax
         yield factor / n * (x - t), fed + "return ∂L/∂a, and the layer before multiplies it by its Jacobian" + also
@@ -260,10 +259,10 @@ def _input_mistakes(case: Evidence) -> Iterator[Mistake]:
     slope = _slope(case, x)
     if matches(slope * dy, numerical):  # an elementwise layer
         yield slope, "the factor dy is missing: dx is dy times the derivative"
-        yield dy * _slope(case, y), "the derivative is computed from the output y, but needs the input x: use self.x"
+        yield dy * _slope(case, y), "the derivative is computed from the output y: use the input, self.x"
         for formula, derivative in DERIVATIVES_BY_OUTPUT.items():
             if matches(dy * derivative(y), numerical):
-                words = f"the derivative {formula} is computed from the input x, but needs the output y: use self.y"
+                words = f"the derivative {formula} is computed from the input x: use the output, self.y"
                 yield dy * derivative(x), words
     else:
         words = "only the diagonal y (1 - y) of the Jacobian is used, but each output depends on all inputs of its row"
@@ -278,10 +277,9 @@ def _slope(case: Evidence, x: np.ndarray) -> np.ndarray:
 
 def _describe_factor(case: Evidence) -> str:
     """The diagnosis of a gradient that is zero or off by another constant factor, or "" if it is neither."""
-    computed, numerical = case.computed, case.numerical
-    if not computed.any():
+    if not case.computed.any():
         return "it is zero"
-    factor = float((computed * numerical).sum() / max((numerical**2).sum(), 1e-300))
-    if computed.size > 1 and matches(computed, factor * numerical):  # a single number always is
+    factor = float((case.computed * case.numerical).sum() / max((case.numerical**2).sum(), 1e-300))
+    if case.computed.size > 1 and matches(case.computed, factor * case.numerical):  # a single number always does
         return f"it is {factor:.4g} times the right gradient: a constant factor is wrong"
     return ""

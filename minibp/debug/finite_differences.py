@@ -1,4 +1,4 @@
-"""One layer or one loss alone: its gradients, as it computes them, against central differences of its formula."""
+"""Check the gradients of one layer or loss alone: compare them with central differences of its formula."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import numpy as np
 
 from ..base import Module
 from ..errors import ArgumentError, MinibpError
-from .diagnosis import UNSET, Evidence, diagnose, failure, unfit, varies
+from .diagnosis import UNSET, Evidence, describe_failure, diagnose, formula_problem, randomness_problem
 
-STEP = 1e-6  # of the central difference: small, against curvature and kinks; rounding then costs 1e-10 of the loss
-SMALLER = (1e-9, 1e-12)  # tried where that disagrees: the logarithm of a small probability is curved within 1e-6
-TOLERANCE = 1e-6  # relative error that a right gradient stays under; wrong ones are off by 1e-2 and more
-LARGEST = 1e50  # number that can be checked: the squares of gradients, products of two such, must not overflow
-NOTHING = np.empty(0)
+STEP = 1e-6  # of the central difference: small enough for curvature and kinks; rounding then costs 1e-10 of the loss
+SMALLER = (1e-9, 1e-12)  # tried next: the logarithm of a small probability is curved within 1e-6
+TOLERANCE = 1e-6  # of the relative error: right gradients stay below it, wrong ones are usually off by more than 1e-2
+LARGEST = 1e50  # values beyond it cannot be checked: the squares of products of two of them must not overflow
+EMPTY = np.empty(0)
 
 
 class Gradient(NamedTuple):
-    """A gradient as backward computed it, as central differences do, and what is likely wrong with it.
+    """A gradient, its numerical counterpart, their relative error, and the diagnosis if it is wrong.
 
-    `got` and `true` are empty where they could not be computed: the gradient fails, or differences mean nothing.
+    `computed` is empty if `gradient` failed. Both arrays are empty if the formula cannot be checked by differences.
     """
 
-    got: np.ndarray
-    true: np.ndarray
+    computed: np.ndarray
+    numerical: np.ndarray
     error: float
     diagnosis: str
 
@@ -36,21 +36,21 @@ class Gradient(NamedTuple):
 
     @property
     def compared(self) -> bool:
-        return self.got.size > 0 and self.got.shape == self.true.shape
+        return self.computed.size > 0 and self.computed.shape == self.numerical.shape
 
 
-def relative_error(got: np.ndarray, true: np.ndarray, least: float) -> float:
-    """|a - b| / max(|a|, |b|), by norms, the divisor being at least `least`."""
-    if got.shape != true.shape:
+def relative_error(computed: np.ndarray, numerical: np.ndarray, least: float) -> float:
+    """‖a - b‖ / max(‖a‖, ‖b‖), with a divisor of at least `least`."""
+    if computed.shape != numerical.shape:
         return float("inf")
     norm = np.linalg.norm
     with np.errstate(invalid="ignore", over="ignore"):
-        error = float(norm(got - true) / max(norm(got), norm(true), least, 1e-100))
+        error = float(norm(computed - numerical) / max(norm(computed), norm(numerical), least, 1e-100))
     return error if np.isfinite(error) else float("inf")
 
 
 def numerical_gradient(f: Callable[[], float], array: np.ndarray, step: float = STEP) -> np.ndarray:
-    """∂f/∂array by central differences, one element at a time; the array is changed in place and put back."""
+    """∂f/∂array by central differences, one element at a time. The array is changed in place and restored."""
     gradient = np.empty_like(array)
     for i in np.ndindex(array.shape):
         kept = array[i]
@@ -62,26 +62,26 @@ def numerical_gradient(f: Callable[[], float], array: np.ndarray, step: float = 
     return gradient
 
 
-def draw(shape: tuple[int, ...]) -> np.ndarray:
-    """A dy where there is no true one; of a seed that x was hardly drawn by."""
+def random_dy(shape: tuple[int, ...]) -> np.ndarray:
+    """A dy for a layer without a loss, from a seed that a user is unlikely to draw x from."""
     return np.random.default_rng(1847).normal(size=shape)
 
 
 @contextmanager
-def undone(part: Module) -> Iterator[None]:
-    """Afterwards a part is as it was, its parameters too, and dropout's step: the same mask each time."""
-    start, held = vars(part).copy(), {name: array.copy() for name, array in part._arrays.items()}
+def restored(module: Module) -> Iterator[None]:
+    """Restore the attributes, parameters and buffers of a module at the end, so that dropout repeats its mask."""
+    attributes, arrays = vars(module).copy(), {name: array.copy() for name, array in module._arrays.items()}
     try:
         yield
     finally:
-        vars(part).update(start)
-        for name, values in held.items():
-            part._arrays[name][...] = values
+        vars(module).update(attributes)
+        for name, values in arrays.items():
+            module._arrays[name][...] = values
 
 
 @contextmanager
-def named(place: str) -> Iterator[None]:
-    """Say, by an ArgumentError, whose formula it is that fails: nothing can be compared then, so it is not reported."""
+def formula_errors(place: str) -> Iterator[None]:
+    """Turn the error of a formula into an ArgumentError that names its layer. Nothing can be compared then."""
     try:
         yield
     except MinibpError:
@@ -90,131 +90,128 @@ def named(place: str) -> Iterator[None]:
         raise ArgumentError(f"{place}: formula fails: {type(error).__name__}: {error}") from error
 
 
-def bounded(place: str, values: np.ndarray, how: str = "formula gives") -> np.ndarray:
-    """Refuse, by an ArgumentError, numbers from which no gradient can be told: NaN, and whose squares overflow."""
+def check_size(place: str, values: np.ndarray, verb: str = "formula returns") -> np.ndarray:
+    """Refuse, by an ArgumentError, NaN and numbers whose squares overflow. Differences cannot check them."""
     if not (abs(values.astype(float)) < LARGEST).all():
-        raise ArgumentError(f"{place}: {how} NaN or numbers of {LARGEST:g} and more: check with some of about -1..1")
+        raise ArgumentError(f"{place}: {verb} NaN or numbers of {LARGEST:g} and more; check with inputs of about -1..1")
     return values
 
 
-def _runner(part: Any, place: str, t: np.ndarray | None) -> Callable[[np.ndarray], np.ndarray]:
-    """y, or the losses, as a function of x."""
+def _function_of_x(module: Any, place: str, t: np.ndarray | None) -> Callable[[np.ndarray], np.ndarray]:
+    """The function from x to y, or to the losses for t, that leaves the module as it was."""
 
     def run(x: np.ndarray) -> np.ndarray:
-        with undone(part), named(place):
-            x = x.copy()  # which it may change in place
-            return np.array(part.forward(x) if t is None else part.unchecked_losses(x, t.copy()))
+        with restored(module), formula_errors(place):
+            x = x.copy()  # the formula may change it in place
+            return np.array(module.forward(x) if t is None else module.unchecked_losses(x, t.copy()))
 
     return run
 
 
-def check_constant(part: Any, place: str, x: np.ndarray) -> dict[str, Gradient]:
-    """Of a layer that is never run backward, all that matters is that it gives the same y each time.
-
-    A formula that fails is an ArgumentError.
-    """
-    run = _runner(part, place, None)
-    said = varies(lambda: run(x))
-    return {"x": Gradient(NOTHING, NOTHING, float("inf"), said)} if said else {}
+def check_fixed(layer: Any, place: str, x: np.ndarray) -> dict[str, Gradient]:
+    """Check a layer before all parameters, which is never run backward: only a random formula does harm there."""
+    run = _function_of_x(layer, place, None)
+    problem = randomness_problem(lambda: run(x))
+    return {"x": Gradient(EMPTY, EMPTY, float("inf"), problem)} if problem else {}
 
 
-def check_part(
-    part: Any, place: str, x: np.ndarray, dy: np.ndarray | None = None, t: np.ndarray | None = None
+def check_module(
+    module: Any, place: str, x: np.ndarray, dy: np.ndarray | None = None, t: np.ndarray | None = None
 ) -> dict[str, Gradient]:
-    """The gradients of one layer, for this dy, or of one loss, for these targets: by parameter, and last of x.
+    """Check the gradients of a layer for this dy, or of a loss for these targets: the parameters first, then x.
 
-    A formula that fails is an ArgumentError.
+    An ArgumentError if the formula fails.
     """
-    run = _runner(part, place, t)
+    run = _function_of_x(module, place, t)
 
-    def push(dy: np.ndarray | None) -> np.ndarray:
+    def numerical_dx(dy: np.ndarray | None) -> np.ndarray:
         return numerical_gradient(lambda: total(dy), x)
 
     def total(dy: np.ndarray | None) -> float:
         return float(run(x).mean(dtype=float) if dy is None else (run(x) * dy).sum())
 
-    got, rows, failed, changed = _backward(part, place, x, dy, t)
-    y = bounded(place, run(bounded(place, x, "it is fed")))
-    arrays = {**part.params, "x": x}
-    true = {name: numerical_gradient(lambda: total(dy), array) for name, array in arrays.items()}
-    # A gradient that is zero, but for rounding, agrees: hence at least a hundredth of the largest, and of dy.
-    norms = [float(np.linalg.norm(each)) for each in (*true.values(), *([] if dy is None else [dy]))]
+    computed, rows, failed, changed = _run_backward(module, place, x, dy, t)
+    y = check_size(place, run(check_size(place, x, "it is fed")))
+    arrays = {**module.params, "x": x}
+    numerical = {name: numerical_gradient(lambda: total(dy), array) for name, array in arrays.items()}
+    # Divide by at least a hundredth of the largest norm, so that a gradient that is zero but for rounding passes.
+    norms = [float(np.linalg.norm(each)) for each in (*numerical.values(), *([] if dy is None else [dy]))]
     least = 0.01 * max(norms)
-    errors = {name: relative_error(got.get(name, NOTHING), true[name], least) for name in arrays}
+    errors = {name: relative_error(computed.get(name, EMPTY), numerical[name], least) for name in arrays}
     for name, array in arrays.items():
-        others = (*SMALLER, STEP * max(1.0, float(abs(array).max())))  # the last, as large numbers swallow a small step
-        for step in others if TOLERANCE < errors[name] < float("inf") else ():
+        # The last step is relative, because large numbers swallow a small one.
+        steps = (*SMALLER, STEP * max(1.0, float(abs(array).max())))
+        for step in steps if TOLERANCE < errors[name] < float("inf") else ():
             finer = numerical_gradient(lambda: total(dy), array, step)
-            if relative_error(got[name], finer, least) <= TOLERANCE:
-                true[name], errors[name] = finer, relative_error(got[name], finer, least)
+            if relative_error(computed[name], finer, least) <= TOLERANCE:
+                numerical[name], errors[name] = finer, relative_error(computed[name], finer, least)
                 break
-    # Only where something is wrong: what differences confirm is right.
-    said = unfit(lambda: run(x), arrays) if any(errors[name] > TOLERANCE for name in got) else ""
-    if said:
-        return {name: Gradient(NOTHING, NOTHING, float("inf"), said) for name in arrays}
+    # Gradients that the differences confirm are right, whatever the formula does.
+    wrong = any(errors[name] > TOLERANCE for name in computed)
+    problem = formula_problem(lambda: run(x), arrays) if wrong else ""
+    if problem:
+        return {name: Gradient(EMPTY, EMPTY, float("inf"), problem) for name in arrays}
 
     gradients = {}
     for name, error in errors.items():
-        if name not in got:
-            gradients[name] = Gradient(NOTHING, true[name], error, failed)
+        if name not in computed:
+            gradients[name] = Gradient(EMPTY, numerical[name], error, failed)
             continue
-        said = changed.get(name, "")
-        if error > TOLERANCE and not said:
-            case = Evidence(name, got[name], true[name], x, y, dy, rows, part.params, run, push)
-            said = next(iter(changed.values()), "") or diagnose(case)
-        gradients[name] = Gradient(got[name], true[name], error, said)
+        diagnosis = changed.get(name, "")
+        if error > TOLERANCE and not diagnosis:
+            case = Evidence(name, computed[name], numerical[name], x, y, dy, rows, module.params, run, numerical_dx)
+            diagnosis = next(iter(changed.values()), "") or diagnose(case)
+        gradients[name] = Gradient(computed[name], numerical[name], error, diagnosis)
     return gradients
 
 
-def _backward(
-    part: Any, place: str, x: np.ndarray, dy: Any, t: Any
+def _run_backward(
+    module: Any, place: str, x: np.ndarray, dy: Any, t: Any
 ) -> tuple[dict[str, np.ndarray], np.ndarray | None, str, dict[str, str]]:
-    """What a part computes.
+    """Run the module forward and backward.
 
-    Returns
-    -------
-    Copies of the gradients; the rows of targets of a loss; why a gradient is missing; and what to say, by parameter
-    and x, of arrays that the part changes in place.
+    Returns the gradients by name, the target rows of a loss, why a gradient is missing, and, by parameter or "x", the
+    diagnoses of arrays that the module changes in place.
     """
     given = {name: each.copy() for name, each in (("x", x), ("t", t), ("dy", dy)) if each is not None}
-    kept = {name: each.copy() for name, each in {**given, **part.params}.items()}
-    got: dict[str, np.ndarray] = {}
+    kept = {name: each.copy() for name, each in {**given, **module.params}.items()}
+    computed: dict[str, np.ndarray] = {}
     failed, changed, rows = "", dict[str, str](), None
 
-    def note(method: str) -> None:
-        for name, array in {**given, **part.params}.items():
+    def find_changes(method: str) -> None:
+        for name, array in {**given, **module.params}.items():
             if np.array_equal(array, kept[name], equal_nan=True):
                 continue
-            why = "which is for the optimizer to do" if name in part.params else "an array that others use"
+            why = "which only the optimizer may do" if name in module.params else "an array that others use"
             changed.setdefault(
-                name if name in part.params else "x",
+                name if name in module.params else "x",
                 f"{method} changes {name} in place, {why}: compute with a copy, {name}.copy(), "
                 "or write into a workspace with out=",
             )
 
-    with undone(part):
-        for gradient in part.grads.values():
+    with restored(module):
+        for gradient in module.grads.values():
             gradient[...] = UNSET
-        with named(place):
+        with formula_errors(place):
             if dy is None:
-                if part.unchecked_losses(given["x"], given["t"]) is None:
-                    raise TypeError("it returns None, expected the losses (N,)")
-                rows = np.array(part.t)
+                if module.unchecked_losses(given["x"], given["t"]) is None:
+                    raise TypeError("it returned None, expected the losses (N,)")
+                rows = np.array(module.t)
             else:
-                part.forward(given["x"])
-        note("formula")
+                module.forward(given["x"])
+        find_changes("formula")
         call = "gradient()" if dy is None else "gradient(dy)"
         try:
-            dx = part.backward() if dy is None else part.backward(given["dy"])
-            got = {name: np.array(gradient) for name, gradient in part.grads.items()}
+            dx = module.backward() if dy is None else module.backward(given["dy"])
+            computed = {name: np.array(gradient) for name, gradient in module.grads.items()}
             if dx is None:
                 failed = f"it is missing: {call} must return dx"
             elif isinstance(dx, (tuple, list)):
                 kind = type(dx).__name__
-                failed = f"{call} must return dx alone, it returns a {kind}; the parameters' are set, self.dW = ..."
+                failed = f"{call} must return dx alone, received a {kind}; assign the other gradients, self.dW = ..."
             else:
-                got["x"] = np.array(dx, float)
-        except Exception as error:  # whatever is wrong there, the report shall say where
-            failed = failure(error, part.params, len(x))
-        note("gradient")
-    return got, rows, failed, changed
+                computed["x"] = np.array(dx, float)
+        except Exception as error:  # of any kind: the report tells where it was raised
+            failed = describe_failure(error, module.params, len(x))
+        find_changes("gradient")
+    return computed, rows, failed, changed

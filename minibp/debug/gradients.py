@@ -1,4 +1,4 @@
-"""check_gradients(): are the gradients that backward computes those of the formulas? Where not, what is wrong?"""
+"""check_gradients(): compare the gradients of `backward` with central differences, and diagnose wrong ones."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from ..backend import to_host
 from ..base import Layer, Loss, Module
 from ..errors import ArgumentError, InputError
 from ..network import Network
-from .diagnosis import UNSET, failure
+from .diagnosis import UNSET, describe_failure
 from .finite_differences import (
     TOLERANCE,
     Gradient,
-    bounded,
-    check_constant,
-    check_part,
-    draw,
-    named,
+    check_fixed,
+    check_module,
+    check_size,
+    formula_errors,
     numerical_gradient,
+    random_dy,
     relative_error,
-    undone,
+    restored,
 )
 
 
 class GradientError(NamedTuple):
-    """One line of a report: the relative error of one gradient, and what is likely wrong ("" where nothing is)."""
+    """One line of a report: the name of a gradient, its relative error, and the likely mistake ("" if it is right)."""
 
     name: str
     error: float
@@ -39,7 +39,7 @@ class GradientError(NamedTuple):
 
 
 class GradientReport(list[GradientError]):
-    """What `check_gradients` returns: a list of `GradientError`; ``print(report)`` is a table."""
+    """The result of `check_gradients`: a list of `GradientError`. ``print(report)`` shows it as a table."""
 
     @property
     def ok(self) -> bool:
@@ -57,35 +57,35 @@ class GradientReport(list[GradientError]):
 
 
 def check_gradients(net: Network | Layer | Loss, x: Any, t: Any = None) -> GradientReport:
-    """Compare the gradients of `backward` with central differences, in float64, and say what is wrong with wrong ones.
+    """Compare the gradients of `backward` with central differences, in float64, and diagnose wrong ones.
 
-    A network, or a layer alone, is left as it was: a copy of it in float64 is what is checked. Every element is tried,
-    a few forwards for each, so keep the network and the batch small. Of a network, the gradients of the parameters are
-    those of the whole; besides, each layer from the first that has parameters, and the loss, is checked alone, on what
-    it is fed there. So a diagnosis names the layer whose own `backward` is wrong, and not those that it reaches. Where
-    one cannot be compared, as its gradient fails or its formula is random, all others are judged alone.
+    The check runs on a float64 copy and changes nothing. It calls `forward` several times for each element, so keep the
+    network and the batch small. The gradients of the parameters of a network are checked in the whole network. Each
+    layer from the first with parameters, and the loss, is also checked alone, on the input that it receives there. So
+    the diagnosis names the layer whose own `gradient` is wrong, and not the layers that the error reaches. If one of
+    them cannot be compared, because its `gradient` fails or its formula is random, all others are checked alone.
 
     Parameters
     ----------
     net : Network, Layer or Loss
-        What to check. A layer is checked under a random sum of its outputs.
+        The object to check. For a layer, the gradients are those of a random weighted sum of its outputs.
     x : array (N, ...)
-        Inputs, away from kinks (as ReLU's at 0). Mistakes are best told apart where N, K, 1 and 2 all differ.
+        Inputs, away from kinks such as that of ReLU at 0. Mistakes are told apart best if N, K, 1 and 2 all differ.
     t : array (N,) or (N, K)
         Targets, for a network or a loss.
 
     Returns
     -------
     GradientReport
-        A line for each parameter ("layer 0: Dense(4, 3).W") and for the input of each layer ("layer 0: Dense(4, 3): x")
-        and of the loss: relative errors, and under wrong ones the likely mistake. ``report.ok`` says whether all errors
-        lie under 1e-6 and nothing is changed in place that must not be.
+        The relative error of each parameter ("layer 0: Dense(4, 3).W"), of the input of each layer ("layer 0:
+        Dense(4, 3): x") and of the input of the loss, with the likely mistake below each wrong one. ``report.ok`` is
+        True if all errors are at most 1e-6 and no method changes an array of others in place.
 
     Raises
     ------
     ArgumentError
-        If net is none of the three; if a loss is given no targets, or a layer some; or if a formula fails, or gives
-        NaN or numbers of 1e50 and more: the message names the layer.
+        If net is none of the three, if targets are missing for a loss or given for a layer, or if a formula fails or
+        returns NaN or numbers of 1e50 and more. The message names the layer.
     InputError, ShapeError, TargetError
         If x or t do not fit, or a parameter of a layer alone is NaN or infinite.
     DivergenceError
@@ -93,37 +93,38 @@ def check_gradients(net: Network | Layer | Loss, x: Any, t: Any = None) -> Gradi
     """
     if not isinstance(net, (Network, Module)):
         raise ArgumentError(
-            f"net must be a Network, a layer or a loss, received {type(net).__name__}; give it before x"
+            f"net must be a Network, a layer or a loss, received {type(net).__name__}; call check_gradients(net, x, t)"
         )
     x, t = (to_host(given) if isinstance(given, net.xp.ndarray) else given for given in (x, t))
     if isinstance(net, Network):
         return _check_network(net, x, t)
     if isinstance(net, Loss) != (t is not None):
-        raise ArgumentError(f"{net} is checked with {'targets t' if t is None else 'x alone, no targets'}")
+        expected = "a loss needs targets; call check_gradients(loss, x, t)"
+        raise ArgumentError(f"{net}: {expected if t is None else 'a layer needs no targets; leave t out'}")
     return _check_alone(net, x, t)
 
 
 def _check_network(net: Network, x: Any, t: Any) -> GradientReport:
     net.check_weights()
     twin = copy.deepcopy(net).to("numpy", "float64")
-    x = twin.prepare_inputs(copy.deepcopy(x))  # a layer may change it in place, and it is the user's
+    x = twin.prepare_inputs(copy.deepcopy(x))  # a layer may change the user's x in place
     t = twin.prepare_targets(copy.deepcopy(t), len(x), twin.output_size(x.shape))
-    alone, loss = _check_links(twin, x, t)
-    together = all(gradient.compared for gradients in [*alone, {"x": loss}] for gradient in gradients.values())
-    whole = _check_whole(twin, x, t) if together else {}
+    alone, loss = _check_each_alone(twin, x, t)
+    comparable = all(gradient.compared for gradients in [*alone, {"x": loss}] for gradient in gradients.values())
+    whole = _check_whole(twin, x, t) if comparable else {}
 
     report = GradientReport()
     for i, gradients in enumerate(alone):
         for name, gradient in gradients.items():
-            error, inside = whole.get((i, name), (gradient.error, ""))
-            diagnosis = gradient.diagnosis or inside
+            error, failed = whole.get((i, name), (gradient.error, ""))
+            diagnosis = gradient.diagnosis or failed
             if error > TOLERANCE and not diagnosis:
-                later = [_place(twin, j) for j in range(i + 1, len(alone)) if _spreads(alone[j])]
-                later += [_place(twin)] if not loss.ok else []
+                sources = [_place(twin, j) for j in range(i + 1, len(alone)) if _passes_error(alone[j])]
+                sources += [_place(twin)] if not loss.ok else []
                 diagnosis = (
-                    f"right in itself, the error comes from {' and '.join(later)}"
-                    if later
-                    else "each layer is right alone, but not together: does one change or keep an array of another's?"
+                    f"right for its dy; the error comes from {' and '.join(sources)}"
+                    if sources
+                    else "each layer is right alone, but not in the network: does one change or keep another's array?"
                 )
             report.append(GradientError(_line(_place(twin, i), name), error, diagnosis))
     report.append(GradientError(_line(_place(twin), "x"), loss.error, loss.diagnosis))
@@ -138,16 +139,17 @@ def _line(place: str, name: str) -> str:
     return f"{place}{': ' if name == 'x' else '.'}{name}"
 
 
-def _spreads(gradients: dict[str, Gradient]) -> bool:
+def _passes_error(gradients: dict[str, Gradient]) -> bool:
+    """Whether a layer passes a wrong dx to the layers before it."""
     return "x" in gradients and not gradients["x"].ok
 
 
 def _check_whole(twin: Network, x: np.ndarray, t: np.ndarray) -> dict[tuple[int, str], tuple[float, str]]:
-    """Errors of the gradients of the parameters, by layer and name, as the network computes them, and who fails."""
+    """Check the parameters in the whole network: by layer and name, the error and why `gradient` fails, or ""."""
 
     def loss() -> float:
         kept = twin.params.copy()  # a layer may change them
-        with twin.preserved(training=True):  # afterwards dropout is where it was: the same mask each time
+        with twin.preserved(training=True):  # resets dropout, so that it uses the same mask each time
             mean = float(twin.unchecked_losses(x.copy(), t.copy()).mean())
         twin.params[...] = kept
         return mean
@@ -162,65 +164,65 @@ def _check_whole(twin: Network, x: np.ndarray, t: np.ndarray) -> dict[tuple[int,
             try:
                 dy = layer.backward(dy)
             except Exception as error:
-                said = failure(error, layer.params, len(x))
+                text = describe_failure(error, layer.params, len(x))
                 if not layer.needs_dx:
-                    said += "; in this layer self.needs_dx is False, and super().gradient(dy) may return None"
-                return {(i, name): (float("inf"), said) for name in (*layer.params, "x")}
+                    text += "; self.needs_dx is False in this layer, so super().gradient(dy) may return None"
+                return {(i, name): (float("inf"), text) for name in (*layer.params, "x")}
     twin.params[...] = kept
     pairs = {
         (i, name): (gradient.copy(), numerical_gradient(loss, layer.params[name]))
         for i, layer in enumerate(twin.chain)
         for name, gradient in layer.grads.items()
     }
-    # At least a hundredth of the largest of all: a gradient that is zero, but for rounding, agrees.
-    least = max((0.01 * float(np.linalg.norm(true)) for _, true in pairs.values()), default=0.0)
-    return {key: (relative_error(got, true, least), "") for key, (got, true) in pairs.items()}
+    # Divide by at least a hundredth of the largest norm, so that a gradient that is zero but for rounding passes.
+    least = max((0.01 * float(np.linalg.norm(numerical)) for _, numerical in pairs.values()), default=0.0)
+    return {key: (relative_error(*pair, least), "") for key, pair in pairs.items()}
 
 
-def _check_links(twin: Network, x: np.ndarray, t: np.ndarray) -> tuple[list[dict[str, Gradient]], Gradient]:
-    """Each layer alone, fed what it is fed in the network, with the true dy: the mistakes of others do not reach it."""
-    first = twin.first_trainable if twin.first_trainable < len(twin.chain) else 0  # those before are never run backward
-    fed = []
+def _check_each_alone(twin: Network, x: np.ndarray, t: np.ndarray) -> tuple[list[dict[str, Gradient]], Gradient]:
+    """Check each layer alone, with its input in the network and the numerical dy, so that no mistake reaches others."""
+    first = twin.first_trainable if twin.first_trainable < len(twin.chain) else 0  # the ones before never run backward
+    inputs = []
     with twin.preserved(training=True):
         for i, layer in enumerate(twin.chain):
-            fed.append(x.copy())
-            with undone(layer), named(_place(twin, i)):
-                x = np.array(layer.forward(x), float)  # a float32 array would be too coarse for the next
-            bounded(_place(twin, i), x)
+            inputs.append(x.copy())
+            with restored(layer), formula_errors(_place(twin, i)):
+                x = np.array(layer.forward(x), float)  # a float32 array would be too coarse for the next layer
+            check_size(_place(twin, i), x)
     with twin.preserved(training=True):
-        loss = check_part(twin.fused_loss, _place(twin), x, t=t)["x"]
+        loss = check_module(twin.fused_loss, _place(twin), x, t=t)["x"]
         alone: list[dict[str, Gradient]] = []
-        true = loss.true
+        dy = loss.numerical
         for i in range(len(twin.chain) - 1, -1, -1):
             layer = twin.chain[i]
             layer.needs_dx = True
             if i >= first:
-                shape = (fed[i + 1] if i + 1 < len(fed) else x).shape
-                gradients = check_part(layer, _place(twin, i), fed[i], dy=true if true.size else draw(shape))
-                true = gradients["x"].true
+                shape = (inputs[i + 1] if i + 1 < len(inputs) else x).shape
+                gradients = check_module(layer, _place(twin, i), inputs[i], dy=dy if dy.size else random_dy(shape))
+                dy = gradients["x"].numerical
             else:
-                gradients = check_constant(layer, _place(twin, i), fed[i])
+                gradients = check_fixed(layer, _place(twin, i), inputs[i])
             alone.append(gradients)
     return alone[::-1], loss
 
 
-def _check_alone(part: Any, x: Any, t: Any) -> GradientReport:
-    twin = copy.deepcopy(part)
+def _check_alone(module: Any, x: Any, t: Any) -> GradientReport:
+    twin = copy.deepcopy(module)
     twin.initialize(np.random.default_rng(0))
     twin.attach(np, np.dtype("float64"), {name: to_host(value).astype(float) for name, value in twin._arrays.items()})
-    x, place = np.array(x, float), str(part)
+    x, place = np.array(x, float), str(module)
     for name, values in {"x": x, **twin.params, **twin.buffers}.items():
         if not np.isfinite(values).all():
-            raise InputError(f"{place}: {name} holds NaN or infinity, with which nothing can be compared")
+            raise InputError(f"{place}: {name} contains NaN or infinity, so nothing can be compared")
     if t is None:
-        with undone(twin), named(place):
+        with restored(twin), formula_errors(place):
             shape = np.shape(twin.forward(x.copy()))
-        gradients = check_part(twin, place, x, dy=draw(shape))  # the random sum
+        gradients = check_module(twin, place, x, dy=random_dy(shape))
     else:
-        t = copy.deepcopy(t)  # the loss may change it in place, and it is the user's
-        with undone(twin), named(place):
-            twin.losses(x.copy(), copy.deepcopy(t))  # refuses what does not fit
-        gradients = check_part(twin, place, x, t=twin.check_targets(t, *x.shape))
+        t = copy.deepcopy(t)  # the loss may change the user's t in place
+        with restored(twin), formula_errors(place):
+            twin.losses(x.copy(), copy.deepcopy(t))  # for its checks
+        gradients = check_module(twin, place, x, t=twin.check_targets(t, *x.shape))
     return GradientReport(
         GradientError(_line(place, name), gradient.error, gradient.diagnosis) for name, gradient in gradients.items()
     )

@@ -1,4 +1,4 @@
-"""probe(): why is it slow to learn? What reaches each layer, what is saturated, how far a step moves the weights."""
+"""probe(): show why a network learns slowly: deltas, saturated units, and the size of the updates."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from ..normalization import BatchNorm, LayerNorm
 from ..optimizer import Optimizer
 from ..training import SHOWN_BY_THE_LOSS, check_fit
 
-FLAT = 0.1  # of its largest: a smaller slope counts as saturated
-OFF = 0.5  # an output farther than this from its target counts as wrong
+FLAT = 0.1  # a slope below this share of the largest slope counts as saturated
+WRONG = 0.5  # an output farther than this from its target counts as wrong
 
-SLOPES: dict[type[Layer], Callable[[Any], float]] = {  # the largest f'(z), by class: a subclass may have another
+SLOPES: dict[type[Layer], Callable[[Any], float]] = {  # the largest f'(z) of each class; a subclass may have another
     Sigmoid: lambda layer: 0.25,
     Tanh: lambda layer: 1.0,
     ReLU: lambda layer: 1.0,
@@ -32,33 +32,33 @@ SLOPES: dict[type[Layer], Callable[[Any], float]] = {  # the largest f'(z), by c
     GELU: lambda layer: 1.12899,  # of the tanh form, at z = 1.4185
     Softplus: lambda layer: 1.0,
 }
-ENDS = SLOPES | {Softmax: lambda layer: 0.25}  # of an output: a (1 - a), the slope of aₖ along zₖ
-NO_ACTIVATION = (Dropout, Flatten, BatchNorm, LayerNorm)  # what may stand between the weights and the activation
+OUTPUT_SLOPES = SLOPES | {Softmax: lambda layer: 0.25}  # of softmax: a (1 - a), the slope of aₖ along zₖ
+NOT_ACTIVATIONS = (Dropout, Flatten, BatchNorm, LayerNorm)  # may stand between the weights and the activation
 
-HEAD = ("delta", "saturated", "dead", "update")
+COLUMNS = ("delta", "saturated", "dead", "update")
 
 
 class LayerProbe(NamedTuple):
-    """What `probe` found in one layer of units: a layer with weights, with all that follows up to the next such layer.
+    """Result of `probe` for a layer with weights and output z, and the layers up to the next one with weights.
 
     Attributes
     ----------
     name : str
-        The layer with the weights, as "layer 1: Dense(784, 30)".
+        The layer with weights, such as "layer 1: Dense(784, 30)".
     delta : float
-        Root mean square, over samples and units, of ∂ℓ/∂z: ℓ is the loss of one sample, z what the layer gives. All
-        that the layer learns is proportional to it.
+        Root mean square of ∂ℓ/∂z over samples and units, where ℓ is the loss of one sample. Everything that the layer
+        learns is proportional to it.
     saturated : float
-        A share, 0..1. Of a hidden layer: of the values of all units for all samples, those at which the activation's
-        slope is under a tenth of its largest; for ReLU, those that are off. Of the output layer: of the outputs that
-        are off by more than 1/2, those whose error hardly reaches z, |∂ℓ/∂z| < |a - t| f′/10 with the largest slope f′
-        of the output's activation (1 where it has none, or the loss has it merged in: then ∂ℓ/∂z = a - t). Right
-        outputs do not count, for they lie where sigmoid is flat and should stay there. NaN where no output is off by so
-        much, and where the slope of an activation is not known.
+        A share, 0..1. In a hidden layer, the share of values (over units and samples) at which the slope of the
+        activation is below a tenth of its largest, which for ReLU are the zeros. In the output layer, the share of
+        wrong outputs, |a - t| > 1/2, whose error hardly reaches z: |∂ℓ/∂z| < |a - t| f′/10, where f′ is the largest
+        slope of the output activation (1 if there is none or the loss is fused with it, so that ∂ℓ/∂z = a - t). Right
+        outputs do not count: they lie where sigmoid is flat, and should. NaN if no output is wrong, or the slopes of
+        the activation are not known.
     dead : float
-        Share, 0..1, of the hidden units that are saturated for every sample; NaN for the output layer.
+        Share, 0..1, of the hidden units that are saturated for every sample. NaN for the output layer.
     update : float
-        ‖ΔW‖ / ‖W‖ of one step; NaN where W = 0. About 1e-3 is healthy: much less is slow, much more is not stable
+        ‖ΔW‖ / ‖W‖ of one step, NaN if W = 0. About 1e-3 is healthy; much less is slow, much more is unstable
         (Karpathy, CS231n notes, "Babysitting the learning process", 2015).
     """
 
@@ -69,18 +69,18 @@ class LayerProbe(NamedTuple):
     update: float
 
     def cells(self) -> list[str]:
-        """Its figures as text: shares in percent, "-" for NaN."""
+        """The numbers as strings: shares in percent, "-" for NaN."""
         forms = (f"{self.delta:.1e}", f"{self.saturated:.1%}", f"{self.dead:.1%}", f"{self.update:.1e}")
         return ["-" if math.isnan(figure) else text for figure, text in zip(self[1:], forms, strict=True)]
 
 
 class ProbeReport(list[LayerProbe]):
-    """What `probe` returns: a list of `LayerProbe`, from the input to the output; ``print(report)`` is a table."""
+    """The result of `probe`: a list of `LayerProbe`, from input to output. ``print(report)`` shows it as a table."""
 
     def lines(self) -> list[str]:
-        """The table: a line that names the columns, and one for each layer."""
+        """The lines of the table: the names of the columns, then one line for each layer."""
         width = max((len(row.name) for row in self), default=0)
-        rows = [("layer", HEAD), *((row.name, row.cells()) for row in self)]
+        rows = [("layer", COLUMNS), *((row.name, row.cells()) for row in self)]
         return [f"{name:<{width}}" + "".join(f"  {cell:>9}" for cell in cells) for name, cells in rows]
 
     def __str__(self) -> str:
@@ -88,37 +88,37 @@ class ProbeReport(list[LayerProbe]):
 
 
 def probe(net: Network, optimizer: Optimizer, dataset: Dataset, batch_size: int = 32) -> ProbeReport:
-    """Look why a network learns slowly: for each layer the size of delta, the saturated units, the size of a step.
+    """Show why a network learns slowly: for each layer the size of delta, the saturated units, the size of a step.
 
-    A copy of the network and the optimizer does all of it and is thrown away, so the training that goes on afterwards
-    is the same to the bit. It runs as in training: with dropout, and with the statistics of this batch.
+    A copy of the network and the optimizer does the work, so the training continues afterwards with exactly the same
+    numbers. The copy runs in training mode, with dropout and with the statistics of this batch.
 
     Parameters
     ----------
     net : Network
-        The network, at any moment of its training.
+        The network, at any point of its training.
     optimizer : Optimizer
-        Made for this network.
+        Its optimizer.
     dataset : Dataset
-        The samples to look at, all in one batch: about 1000 of the training set, ``dataset[:1000]``.
+        The samples to look at, all in one batch. About 1000 of the training set will do, ``dataset[:1000]``.
     batch_size : int, default 32
-        `update` is that of a step on the first so many samples.
+        Number of samples, the first ones, for the step that `update` measures.
 
     Returns
     -------
     ProbeReport
-        A `LayerProbe` for each layer with a weight matrix (a parameter of two and more dimensions); empty for a
-        network without any.
+        A `LayerProbe` for each layer with a weight matrix (a parameter of two or more dimensions). Empty if the
+        network has none.
 
     Raises
     ------
     ArgumentError
-        If the optimizer is another network's, dataset is no Dataset, or batch_size no integer of at least 1; if the
-        optimizer's schedule gives a rate that is negative or NaN.
+        If the optimizer belongs to another network, dataset is not a Dataset, batch_size is not an integer of at
+        least 1, or the schedule of the optimizer gives a rate that is negative or NaN.
     InputError, ShapeError, TargetError
         If the data do not fit the network.
     DivergenceError
-        If the loss of these samples is NaN or infinite: then there is nothing to see any more.
+        If the loss of these samples is NaN or infinite.
     """
     check_fit(net, optimizer, dataset)
     batch_size = at_least_one("batch_size", batch_size)
@@ -126,53 +126,54 @@ def probe(net: Network, optimizer: Optimizer, dataset: Dataset, batch_size: int 
     twin = optimizer.net
     x = twin.prepare_inputs(dataset.x)
     t = twin.prepare_targets(dataset.t, len(x), twin.output_size(x.shape))
-    starts = [i for i, layer in enumerate(twin.chain) if _matrices(layer)]
+    starts = [i for i, layer in enumerate(twin.chain) if _weights(layer)]
     with np.errstate(**SHOWN_BY_THE_LOSS):
-        with twin.preserved(training=True):  # dropout goes back: the step below has the mask of the next step
-            loss, figures = _look(twin, starts, x, t)
-        updates = _step(optimizer, starts, x[:batch_size], t[:batch_size])
-        found = [loss, *(each for row in zip(figures, updates, strict=True) for each in (*row[0], row[1]))]
-        table = to_host(twin.xp.stack([twin.xp.asarray(each, "float64") for each in found]))
+        with twin.preserved(training=True):  # resets dropout, so that the step below uses the mask of the next step
+            loss, backward_figures = _run_backward(twin, starts, x, t)
+        updates = _update_sizes(optimizer, starts, x[:batch_size], t[:batch_size])
+        rows = zip(backward_figures, updates, strict=True)
+        figures = [loss, *(figure for row, update in rows for figure in (*row, update))]
+        table = to_host(twin.xp.stack([twin.xp.asarray(figure, "float64") for figure in figures]))
     if not np.isfinite(table[0]):
         raise DivergenceError(
-            "the loss of these samples is NaN or infinite, so there is nothing to probe: start the network anew, "
-            "with a smaller learning rate or inputs of about -1..1"
+            "the loss of these samples is NaN or infinite, so there is nothing to probe; train a new network with a "
+            "smaller learning rate or inputs of about -1..1"
         )
     names = [f"layer {i}: {twin.chain[i]}" for i in starts]
-    rows = table[1:].reshape(len(starts), len(HEAD)).tolist()
-    return ProbeReport(LayerProbe(name, *row) for name, row in zip(names, rows, strict=True))
+    cells = table[1:].reshape(len(starts), len(COLUMNS)).tolist()
+    return ProbeReport(LayerProbe(name, *row) for name, row in zip(names, cells, strict=True))
 
 
-def _matrices(layer: Layer) -> list[Array]:
+def _weights(layer: Layer) -> list[Array]:
     return [value for value in layer.params.values() if value.ndim >= 2]
 
 
 def _activation(layers: Sequence[Layer]) -> Layer | None:
-    """The last of the layers that follow some weights that may be an activation."""
-    return next((layer for layer in reversed(layers) if type(layer) not in NO_ACTIVATION), None)
+    """The last of these layers that may be an activation, or None."""
+    return next((layer for layer in reversed(layers) if type(layer) not in NOT_ACTIVATIONS), None)
 
 
-def _look(net: Network, starts: list[int], x: Array, t: Array) -> tuple[Any, list[tuple[Any, Any, Any]]]:
-    """The mean loss, and delta, saturated and dead of each layer of units; walks back as `Network.backward` does."""
+def _run_backward(net: Network, starts: list[int], x: Array, t: Array) -> tuple[Any, list[tuple[Any, Any, Any]]]:
+    """The mean loss, and (delta, saturated, dead) of each layer with weights."""
     xp, n, figures = net.xp, len(x), []
     loss = net.unchecked_losses(x, t).mean()
     if not starts:
         return loss, []
     y, rows = net.fused_loss.x, net.fused_loss.t
     error = xp.abs((net.output_activation.forward(y) if net.output_activation else y) - rows)
-    dy = net.fused_loss.gradient()  # of the mean loss: n times as much is that of one sample's
+    dy = net.fused_loss.gradient()  # of the mean loss: 1/n of that of one sample
     stop = len(net.chain)
     for start in reversed(starts):
         following = net.chain[start + 1 : stop]
         activation = _activation(following)
-        saturated, dead = (math.nan, math.nan) if stop == len(net.chain) else _flat(xp, activation)
-        felt = dy  # where the activation is fed; here, if the loss has it merged in
+        saturated, dead = (math.nan, math.nan) if stop == len(net.chain) else _hidden_shares(xp, activation)
+        reaching = dy  # ∂L/∂z at the input of the activation, or here if the loss is fused with it
         for layer in reversed(following):
             dy = layer.backward(dy)
-            felt = dy if layer is activation else felt
+            reaching = dy if layer is activation else reaching
         if stop == len(net.chain):
-            saturated = _stuck(xp, felt * n, error, _largest(ENDS, activation))
-        squares = xp.square(dy.astype("float64"))  # those of a small delta would underflow in float32
+            saturated = _output_share(xp, reaching * n, error, _largest_slope(OUTPUT_SLOPES, activation))
+        squares = xp.square(dy.astype("float64"))  # the squares of a small delta would underflow in float32
         figures.append((n * xp.sqrt(squares.mean()), saturated, dead))
         if start > starts[0]:
             dy = net.chain[start].backward(dy)
@@ -180,14 +181,14 @@ def _look(net: Network, starts: list[int], x: Array, t: Array) -> tuple[Any, lis
     return loss, figures[::-1]
 
 
-def _largest(known: dict[type[Layer], Callable[[Any], float]], activation: Layer | None) -> float:
-    """The largest slope of an activation, 1 where there is none, NaN where it is not known."""
+def _largest_slope(known: dict[type[Layer], Callable[[Any], float]], activation: Layer | None) -> float:
+    """The largest slope of an activation: 1 if there is none, NaN if it is not known."""
     return 1.0 if activation is None else known.get(type(activation), lambda _: math.nan)(activation)
 
 
-def _flat(xp: Any, activation: Layer | None) -> tuple[Any, Any]:
-    """Of a hidden layer, the share of values at which the activation is flat, and of units that are so for all."""
-    largest = _largest(SLOPES, activation)
+def _hidden_shares(xp: Any, activation: Layer | None) -> tuple[Any, Any]:
+    """The share of values at which the activation is flat, and the share of units that are flat for all samples."""
+    largest = _largest_slope(SLOPES, activation)
     if activation is None:
         return 0.0, 0.0
     if math.isnan(largest):
@@ -196,25 +197,25 @@ def _flat(xp: Any, activation: Layer | None) -> tuple[Any, Any]:
     return flat.mean(), flat.all(axis=0).mean()
 
 
-def _stuck(xp: Any, felt: Array, error: Array, largest: float) -> Any:
-    """Of the outputs that are wrong, the share whose error hardly reaches z; `felt` is ∂ℓ/∂z."""
+def _output_share(xp: Any, dz: Array, error: Array, largest: float) -> Any:
+    """The share of the wrong outputs whose error hardly reaches z. dz is ∂ℓ/∂z."""
     if math.isnan(largest):
         return math.nan
-    wrong = error > OFF
-    stuck = wrong & (xp.abs(felt).reshape(error.shape) < FLAT * largest * error)
+    wrong = error > WRONG
+    stuck = wrong & (xp.abs(dz).reshape(error.shape) < FLAT * largest * error)
     return stuck.sum() / wrong.sum()  # 0/0 is NaN
 
 
-def _step(optimizer: Optimizer, starts: list[int], x: Array, t: Array) -> list[Any]:
-    """‖ΔW‖ / ‖W‖ of each layer with weights, in one step."""
+def _update_sizes(optimizer: Optimizer, starts: list[int], x: Array, t: Array) -> list[Any]:
+    """‖ΔW‖ / ‖W‖ of each layer with weights, for one step."""
     net = optimizer.net
-    before = [[W.copy() for W in _matrices(net.chain[i])] for i in starts]
+    before = [[W.copy() for W in _weights(net.chain[i])] for i in starts]
     net.unchecked_losses(x, t)
     net.backward()
     optimizer.step()
     updates = []
     for i, olds in zip(starts, before, strict=True):
-        moved = [new - old for new, old in zip(_matrices(net.chain[i]), olds, strict=True)]
+        moved = [new - old for new, old in zip(_weights(net.chain[i]), olds, strict=True)]
         size = _norm(net.xp, olds)
         updates.append(net.xp.where(size > 0, _norm(net.xp, moved) / size, math.nan))
     return updates
