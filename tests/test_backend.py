@@ -59,7 +59,7 @@ OTHER = "for an older GPU install the CuPy for an older CUDA, for a newer one th
 
 CASES = {  # the messages are CuPy's
     "not installed": (None, "CuPy is not installed", INSTALL),
-    "no driver": (cupy(driver=lambda: 0), "finds no NVIDIA driver", "install the driver"),
+    "no driver": (cupy(driver=lambda: 0), "finds no NVIDIA driver", "install the GPU's driver"),
     "driver too old": (
         cupy(count=OLD_DRIVER),
         "CUDA 13.0, driver for CUDA 12.2. needs a newer NVIDIA driver",

@@ -140,7 +140,7 @@ def small():
     (lambda: minibp.train(small(), 0.1, SAMPLES, 1), "optimizer must be an Optimizer, received float; create one"),
     (lambda: minibp.probe(small(), SAMPLES, SAMPLES), "optimizer must be an Optimizer, received Dataset"),
     (lambda: minibp.check_gradients(SAMPLES.x, small()), "net must be a Network, a layer or a loss, received ndarray"),
-    (lambda: minibp.Checkpoint("a.ckpt", stopping=5), "stopping must be an EarlyStopping, received int; make one"),
+    (lambda: minibp.Checkpoint("a.ckpt", stopping=5), "stopping must be an EarlyStopping, received int; create one"),
 ])  # fmt: skip
 def test_what_is_of_another_class_is_refused(call, message):
     with pytest.raises(ArgumentError, match=message):

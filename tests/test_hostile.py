@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets import moons
-from datasets.script import main, shown
+from datasets.script import main, printable
 from minibp import SGD, Dense, Network, QuadraticLoss, Tanh, load, train
 from minibp.base.shapes import refuse_unusable
 from minibp.data import Dataset
@@ -188,7 +188,7 @@ def test_a_description_that_is_nested_deeply_is_damaged(tmp_path, depth):
 
 def test_a_name_that_is_no_text_is_shown_in_escapes(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii"))
-    assert shown("a\udcff") == r"a\udcff" and shown("é") == r"\xe9"
+    assert printable("a\udcff") == r"a\udcff" and printable("é") == r"\xe9"
 
 
 @pytest.mark.parametrize("units", [[2**44], [2**40, 2**40], [2**60], [10**30]])

@@ -209,11 +209,11 @@ def test_large_outputs_are_given_as_they_are():
 
 @not_finite
 def test_a_layer_alone_is_not_checked_with_numbers_that_are_not_finite(bad):
-    with pytest.raises(InputError, match=r"Tanh\(\): x holds NaN or infinity"):
+    with pytest.raises(InputError, match=r"Tanh\(\): x contains NaN or infinity"):
         check_gradients(Tanh(), [[1.0, bad]])
     layer = Dense(2, 3, seed=0)
     layer.W[0, 0] = bad
-    with pytest.raises(InputError, match=r"Dense\(2, 3\): W holds NaN or infinity"):
+    with pytest.raises(InputError, match=r"Dense\(2, 3\): W contains NaN or infinity"):
         check_gradients(layer, np.ones((2, 2)))
 
 
@@ -311,7 +311,7 @@ def test_wrong_gradients_at_large_inputs_are():
 
 @pytest.mark.parametrize("scale", [1e60, 1e200])
 def test_gradients_whose_squares_overflow_are_not_judged(scale):
-    with pytest.raises(ArgumentError, match=r"layer 0: Dense\(4, 5\): formula gives NaN or numbers of 1e\+50 and"):
+    with pytest.raises(ArgumentError, match=r"layer 0: Dense\(4, 5\): formula returns NaN or numbers of 1e\+50 and"):
         large(scale=scale)
     with pytest.raises(ArgumentError, match=r"Tanh\(\): it is fed NaN or numbers of 1e\+50 and more"):
         check_gradients(Tanh(), scale * samples().x)
