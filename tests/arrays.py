@@ -1,4 +1,6 @@
-"""Arrays of any library, looked at and compared on the host."""
+"""Arrays of any library, looked at and compared on the host; and as the contents of IDX files."""
+
+import struct
 
 import numpy as np
 
@@ -28,3 +30,12 @@ def assert_equal(got, expected):
 def assert_close(got, expected, **tolerances):
     """All elements are as close as `numpy.testing.assert_allclose` asks for."""
     np.testing.assert_allclose(host(got), host(expected), **tolerances)
+
+
+IDX_TYPES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
+
+
+def idx_bytes(array):
+    """The contents of an IDX file, not gzipped, that holds this array."""
+    header = bytes([0, 0, IDX_TYPES[array.dtype.str[1:]], array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    return header + array.astype(array.dtype.newbyteorder(">")).tobytes()

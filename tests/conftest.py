@@ -37,6 +37,36 @@ def doctor(capsys):
     return run
 
 
+@pytest.fixture
+def path(tmp_path):
+    """A file for a checkpoint."""
+    return tmp_path / "run.ckpt"
+
+
+@pytest.fixture
+def printed_lines(capsys):
+    """Gives the lines that a program printed, whose exit status must be 0."""
+
+    def printed(status):
+        assert status == 0
+        return capsys.readouterr().out.splitlines()
+
+    return printed
+
+
+@pytest.fixture
+def error_line(capsys):
+    """Gives the error of a program, whose exit status must be 2, and which must print nothing else."""
+
+    def printed(status):
+        assert status == 2
+        out, error = capsys.readouterr()
+        assert out == "" and error.startswith("error: ")
+        return error
+
+    return printed
+
+
 def pytest_generate_tests(metafunc):
     """What uses `library` runs once for each; tests marked `host`, on NumPy alone."""
     if "library" in metafunc.fixturenames:

@@ -34,11 +34,6 @@ from minibp.files import tensorfile
 on_every_library = pytest.mark.usefixtures("library")
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "run.ckpt"
-
-
 OPTIMIZERS = {
     "sgd": lambda net: SGD(net, lr=0.1),
     "momentum": lambda net: SGD(net, lr=schedules.Warmup(schedules.Step(0.1, 9), 3), momentum=0.9, clip_norm=1),

@@ -27,27 +27,15 @@ def path(net, tmp_path):
 
 
 @pytest.fixture
-def command(capsys):
-    """Run a command with these arguments: the lines that it prints, when all went well."""
-
-    def run(*arguments):
-        assert main([str(argument) for argument in arguments]) == 0
-        return capsys.readouterr().out.splitlines()
-
-    return run
+def command(printed_lines):
+    """Run a command with these arguments: the lines that it prints."""
+    return lambda *arguments: printed_lines(main([str(argument) for argument in arguments]))
 
 
 @pytest.fixture
-def refusal(capsys):
-    """Run a command with these arguments: its error, when it prints that and nothing else."""
-
-    def run(*arguments):
-        assert main([str(argument) for argument in arguments]) == 2
-        out, error = capsys.readouterr()
-        assert out == "" and error.startswith("error: ")
-        return error
-
-    return run
+def refusal(error_line):
+    """Run a command with these arguments: its error."""
+    return lambda *arguments: error_line(main([str(argument) for argument in arguments]))
 
 
 @pytest.mark.parametrize("seed", [0, 3])

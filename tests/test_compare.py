@@ -26,15 +26,10 @@ def curves(splits):
 
 
 @pytest.fixture
-def script(capsys):
-    """Run the comparison on the digits with these arguments: the lines it prints, when all went well."""
-
-    def run(*arguments):
-        start = ["--compare-losses", "--epochs", "2", "--hidden", "8"]
-        assert main("digits", data.digits, [*start, *map(str, arguments)]) == 0
-        return capsys.readouterr().out.splitlines()
-
-    return run
+def script(printed_lines):
+    """Run the comparison on the digits with these arguments: the lines it prints."""
+    start = ["--compare-losses", "--epochs", "2", "--hidden", "8"]
+    return lambda *arguments: printed_lines(main("digits", data.digits, [*start, *map(str, arguments)]))
 
 
 # --- the comparison ------------------------------------------------------------------------------------------------

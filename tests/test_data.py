@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from arrays import idx_bytes
 
 from minibp import data
 from minibp.base import validation
@@ -262,10 +263,6 @@ SHAPES = {
 }
 NAMES = list(SHAPES)
 STARTS = {"mnist": 1, "fashion_mnist": 2, "kmnist": 3}  # what their contents start with
-
-
-def idx_bytes(array):
-    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 
 
 def contents(name, start):

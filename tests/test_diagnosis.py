@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from mistakes import LABELS, D, K, N, NotANumber, WrongSign, X, network, wrong
 from strategies import normals
 
 import minibp
@@ -21,20 +22,6 @@ from minibp import (
     Tanh,
     check_gradients,
 )
-
-N, D, K = 7, 5, 3  # all different, and neither 1 nor 2: so that factors are told apart
-X = normals((N, D))
-LABELS = np.array([0, 2, 1, 1, 0, 2, 2])
-
-
-def network(*between, loss=QuadraticLoss):
-    return Network([Dense(D, D), *between, Dense(D, K)], loss(), dtype="float64")
-
-
-def wrong(report):
-    """Name -> diagnosis of the wrong lines."""
-    return {line.name: line.diagnosis for line in report if not line.ok}
-
 
 # --- factors and signs ---------------------------------------------------------------------------------------------
 
@@ -76,11 +63,6 @@ def test_factors_that_cannot_be_told_apart_are_both_named():
     (line,) = check_gradients(scaled(2)(), normals((2, 3)), [0, 1])
     first, second = line.diagnosis.split("; or ")
     assert first.startswith("it is N times the right") and second.startswith("it is 2 times the right")
-
-
-class WrongSign(Dense):
-    def gradient(self, dy):
-        return -super().gradient(dy)
 
 
 def test_a_wrong_sign_is_named_where_it_is_and_not_where_it_reaches():
@@ -143,13 +125,6 @@ class Forgetful(Dense):
         kept = self.db.copy()
         dx = super().gradient(dy)
         self.db = kept
-        return dx
-
-
-class NotANumber(Dense):
-    def gradient(self, dy):
-        dx = super().gradient(dy)
-        self.dW = np.full(self.W.shape, np.nan)
         return dx
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from mistakes import LABELS, D, K, N, X, network, wrong
 from strategies import normals
 
 from minibp import (
@@ -20,20 +21,7 @@ from minibp.errors import ArgumentError, ShapeError
 
 pytestmark = pytest.mark.usefixtures("library")
 
-N, D, K = 7, 5, 3
-X = normals((N, D))
-LABELS = np.array([0, 2, 1, 1, 0, 2, 2])
 ROWS = normals((N, K), seed=1)
-
-
-def network(*between, loss=QuadraticLoss):
-    return Network([Dense(D, D), *between, Dense(D, K)], loss(), dtype="float64")
-
-
-def wrong(report):
-    """Name -> diagnosis of the wrong lines."""
-    return {line.name: line.diagnosis for line in report if not line.ok}
-
 
 # --- too coarse ----------------------------------------------------------------------------------------------------
 

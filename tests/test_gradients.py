@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from arrays import assert_equal
+from mistakes import NotANumber, WrongSign
 from strategies import normals
 
 from minibp import (
@@ -123,18 +124,6 @@ class MissingBiasSum(Dense):
 class ForgottenGradient(Dense):
     def gradient(self, dy):
         return dy @ self.W.T
-
-
-class WrongSign(Dense):
-    def gradient(self, dy):
-        return -super().gradient(dy)
-
-
-class NotANumber(Dense):
-    def gradient(self, dy):
-        dx = super().gradient(dy)
-        self.dW = np.full(self.W.shape, np.nan)
-        return dx
 
 
 @pytest.mark.parametrize(

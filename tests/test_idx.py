@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
+from arrays import IDX_TYPES, idx_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -17,16 +18,9 @@ from hypothesis.extra import numpy as hnp
 from minibp.data.idx import contents_sha256, parse_idx, read_idx
 from minibp.errors import FileFormatError
 
-TYPES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
-
-arrays = st.sampled_from(sorted(TYPES)).flatmap(
+arrays = st.sampled_from(sorted(IDX_TYPES)).flatmap(
     lambda name: hnp.arrays(name, hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=5))
 )
-
-
-def idx_bytes(array: np.ndarray) -> bytes:
-    header = bytes([0, 0, TYPES[array.dtype.str[1:]], array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
-    return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
 
 
 def write(folder, contents: bytes, name="some-idx-file"):

@@ -42,11 +42,6 @@ from minibp.schedules import Schedule
 on_every_library = pytest.mark.usefixtures("library")
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "run.ckpt"
-
-
 class Phase(enum.Enum):
     EARLY, LATE = 0.9, 0.8
 

@@ -11,6 +11,7 @@ import standin
 from arrays import assert_close, assert_equal, host, is_array, shares_memory
 from hypothesis import given
 from hypothesis import strategies as st
+from networks import every_layer
 
 from minibp import (
     ELU,
@@ -51,13 +52,6 @@ SEEDS = st.integers(0, 2**32 - 1)
 def small(**options):
     """4 inputs, 3 classes."""
     return Network([Dense(4, 5), Tanh(), Dense(5, 3), Softmax()], CrossEntropy(), **options)
-
-
-def with_every_part(**options):
-    """4 inputs, 3 classes; running statistics, dropout, and every activation."""
-    layers = [Dense(4, 8), BatchNorm(8), LeakyReLU(), Dropout(0.5), Dense(8, 8), LayerNorm(8), ELU(), Dense(8, 8)]
-    layers += [GELU(), Dense(8, 8), Softplus(), Dense(8, 8), ReLU(), Dense(8, 8), Sigmoid(), Dense(8, 3), Softmax()]
-    return Network(layers, CrossEntropy(), **options)
 
 
 def batch(n=6, seed=0):
@@ -205,7 +199,7 @@ def trained_and_moved(net):
     ids=["built", "trained", "moved", "copied", "unpickled"],
 )
 def test_parameters_of_the_layers_are_views_of_the_vectors(change):
-    net = change(with_every_part())
+    net = change(every_layer())
     for vector, name in ((net.params, "params"), (net.grads, "grads"), (net.buffers, "buffers")):
         arrays = [array for layer in net.layers for array in getattr(layer, name).values()]
         assert sum(array.size for array in arrays) == vector.size > 0
@@ -213,7 +207,7 @@ def test_parameters_of_the_layers_are_views_of_the_vectors(change):
 
 
 def test_vectors_and_results_are_arrays_of_the_library(library):
-    net = run_some_epochs(with_every_part())
+    net = run_some_epochs(every_layer())
     arrays = [net.params, net.grads, net.buffers, *net.weights, net.layers[0].forward(net.prepare_inputs(batch()[0]))]
     assert all(isinstance(array, library.ndarray) for array in arrays)
     assert isinstance(net.predict(batch()[0]), np.ndarray)
@@ -233,7 +227,7 @@ def test_vectors_that_are_assigned_are_written_into():
 
 
 def test_weights_lie_before_biases():
-    net = with_every_part()
+    net = every_layer()
     dense = [layer for layer in net.layers if isinstance(layer, Dense)]
     assert net.weight_count == sum(layer.W.size for layer in dense)
     assert_equal(net.params[: net.weight_count], np.concatenate([layer.W.ravel() for layer in dense]))
@@ -255,13 +249,13 @@ def test_a_copy_shares_nothing_with_the_original(copied):
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
 def test_a_copy_goes_on_as_the_original_would(copied):
-    net = run_some_epochs(with_every_part())
+    net = run_some_epochs(every_layer())
     twin = copied(net)
     assert_equal(run_some_epochs(net).params, run_some_epochs(twin).params)
 
 
 def test_moving_to_another_dtype_keeps_the_weights():
-    net = run_some_epochs(with_every_part())
+    net = run_some_epochs(every_layer())
     params, state = net.params.copy(), net.buffers.copy()
     net.to("numpy", "float64")
     assert net.params.dtype == net.buffers.dtype == net.predict(batch()[0]).dtype == np.float64
@@ -288,7 +282,7 @@ def float_arrays(thing, seen):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_array_stays_in_the_dtype_of_the_network(dtype):
-    net = with_every_part(dtype=dtype)
+    net = every_layer(dtype=dtype)
     optimizer = Adam(net, weight_decay=0.1, clip_norm=1, max_norm=1)
     data = Dataset(*batch(10))
     for _ in train(net, optimizer, data, epochs=1, batch_size=4, validation=data):
@@ -347,7 +341,7 @@ def test_weights_learnt_by_a_layer_alone_are_kept():
 
 
 def test_same_seed_same_run():
-    assert_equal(run_some_epochs(with_every_part()).params, run_some_epochs(with_every_part()).params)
+    assert_equal(run_some_epochs(every_layer()).params, run_some_epochs(every_layer()).params)
 
 
 def test_the_generator_goes_on_from_call_to_call():
@@ -474,7 +468,7 @@ def test_backward_before_forward_is_refused():
 
 
 def test_backward_overwrites():
-    net = with_every_part()
+    net = every_layer()
     net.forward(*batch())
     net.backward()
     once = net.grads.copy()
@@ -493,7 +487,7 @@ def test_inputs_and_targets_are_left_as_they_are(library):
         x = batch()[0].astype("float32")
         before = x.copy(), t.copy()
         x, t = library.asarray(x), library.asarray(t)  # in the network's dtype and library: taken without a copy
-        net = with_every_part()
+        net = every_layer()
         gradients(net, x, t)
         net.predict(x)
         assert_equal(x, before[0])
@@ -537,7 +531,7 @@ def test_predictions_are_kept_when_more_are_made():
 
 @pytest.mark.parametrize("batch_size", [1, 3, 1000])
 def test_predictions_do_not_depend_on_the_batch_size(batch_size):
-    net = run_some_epochs(with_every_part(dtype="float64"))
+    net = run_some_epochs(every_layer(dtype="float64"))
     x, _ = batch(10)
     assert_close(net.predict(x, batch_size=batch_size), net.predict(x), rtol=1e-9)
 
@@ -555,7 +549,7 @@ def test_batch_sizes_that_are_no_count_are_refused(batch_size):
     lambda net: evaluate(net, Dataset(*batch(99, seed=1)), batch_size=10),
 ])  # fmt: skip
 def test_predict_and_evaluate_leave_a_waiting_backward_alone(between):
-    net, undisturbed = with_every_part(), with_every_part()
+    net, undisturbed = every_layer(), every_layer()
     for one in (net, undisturbed):
         one.forward(*batch())
     between(net)
@@ -567,7 +561,7 @@ def test_predict_and_evaluate_leave_a_waiting_backward_alone(between):
 
 
 def test_a_refused_prediction_leaves_a_waiting_backward_alone():
-    net, undisturbed = with_every_part(), with_every_part()
+    net, undisturbed = every_layer(), every_layer()
     for one in (net, undisturbed):
         one.forward(*batch())
     with pytest.raises(InputError):

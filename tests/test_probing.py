@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 from arrays import assert_close, assert_equal, host
+from networks import every_layer, samples
 
 from minibp import (
     ELU,
@@ -19,7 +20,6 @@ from minibp import (
     CrossEntropy,
     Dense,
     Dropout,
-    Flatten,
     Layer,
     LayerNorm,
     LeakyReLU,
@@ -46,22 +46,10 @@ pytestmark = pytest.mark.usefixtures("library")
 WIDE = Normal(4)  # weights that saturate many units
 
 
-def samples(n=40, seed=0, k=3):
-    rng = np.random.default_rng(seed)
-    return Dataset(rng.normal(size=(n, 4)), rng.integers(k, size=n))
-
-
 def quadratic(hidden=None, last=None, loss=None, **options):
     """4 inputs, 5 hidden units, 3 outputs; as the text begins."""
     layers = [Dense(4, 5, W=WIDE), hidden or Sigmoid(), Dense(5, 3, W=WIDE), last or Sigmoid()]
     return Network(layers, loss or QuadraticLoss(), **{"dtype": "float64", **options})
-
-
-def with_every_part(**options):
-    """4 inputs, 3 classes; running statistics, dropout, and every activation."""
-    layers = [Dense(4, 8), BatchNorm(8), LeakyReLU(), Dropout(0.5), Dense(8, 8), LayerNorm(8), ELU(), Dense(8, 8)]
-    layers += [GELU(), Dense(8, 8), Softplus(), Dense(8, 8), ReLU(), Dense(8, 8), Tanh(), Dropout(0.2), Flatten()]
-    return Network([Flatten(), *layers, Dense(8, 8), Sigmoid(), Dense(8, 3), Softmax()], CrossEntropy(), **options)
 
 
 def look(net, dataset=None, batch_size=32):
@@ -202,7 +190,7 @@ def test_without_wrong_outputs_their_share_is_not_a_number():
     lambda net: SGD(net, lr=Cosine(0.5, steps=9), momentum=0.9, weight_decay=0.1, clip_norm=0.5, max_norm=1.0),
 ])  # fmt: skip
 def test_update_is_that_of_the_very_next_step(make):
-    net, dataset = with_every_part(dtype="float64"), samples()
+    net, dataset = every_layer(dtype="float64"), samples()
     optimizer = make(net)
     list(train(net, optimizer, dataset, epochs=2))
     report = probe(net, optimizer, dataset, batch_size=8)
@@ -231,7 +219,7 @@ def test_a_small_delta_does_not_vanish_in_float32():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_each_layer_with_weights_has_a_row(dtype):
-    net = with_every_part(dtype=dtype)
+    net = every_layer(dtype=dtype)
     report = look(net)
     dense = [(i, layer) for i, layer in enumerate(net.layers) if isinstance(layer, Dense)]
     assert [row.name for row in report] == [f"layer {i}: {layer}" for i, layer in dense]
@@ -291,7 +279,7 @@ def everything(net, optimizer):
 
 @pytest.mark.parametrize("make", [SGD, AdaGrad, RMSProp, Adam, AdamW, lambda net: SGD(net, momentum=0.9)])
 def test_probing_leaves_network_and_optimizer_as_they_were(make):
-    net = with_every_part()
+    net = every_layer()
     optimizer = make(net)
     list(train(net, optimizer, samples(), epochs=1))
     before = everything(net, optimizer)
@@ -300,7 +288,7 @@ def test_probing_leaves_network_and_optimizer_as_they_were(make):
 
 
 def test_a_backward_that_waits_is_not_disturbed():
-    net, dataset = with_every_part(), samples()
+    net, dataset = every_layer(), samples()
     other = copy.deepcopy(net)
     for each in (net, other):
         each.forward(dataset.x[:8], dataset.t[:8])
@@ -313,7 +301,7 @@ def test_a_backward_that_waits_is_not_disturbed():
 def test_training_goes_on_as_if_nobody_had_looked():
     ends = []
     for looks in (False, True):
-        net = with_every_part()
+        net = every_layer()
         optimizer = Adam(net)
         for _ in train(net, optimizer, samples(), epochs=3, batch_size=8):
             if looks:
@@ -323,7 +311,7 @@ def test_training_goes_on_as_if_nobody_had_looked():
 
 
 def test_the_same_moment_is_seen_alike_again():
-    net = with_every_part()
+    net = every_layer()
     assert repr(look(net)) == repr(look(net))
 
 

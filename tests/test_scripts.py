@@ -20,14 +20,10 @@ EPOCH_LINE = r"epoch +\d+  loss \d+\.\d{4}  test loss \d+\.\d{4}  test accuracy 
 
 
 @pytest.fixture
-def digits(capsys):
-    """Run the script of the digits with these arguments: the lines it prints, when all went well."""
-
-    def run(*arguments):
-        assert main("digits", data.digits, ["--model", "softmax", "--epochs", "2", *map(str, arguments)]) == 0
-        return capsys.readouterr().out.splitlines()
-
-    return run
+def digits(printed_lines):
+    """Run the script of the digits with these arguments: the lines it prints."""
+    start = ["--model", "softmax", "--epochs", "2"]
+    return lambda *arguments: printed_lines(main("digits", data.digits, [*start, *map(str, arguments)]))
 
 
 # --- what is printed -----------------------------------------------------------------------------------------------
@@ -124,14 +120,11 @@ def test_the_curves_are_drawn(digits, tmp_path, name, start):
 
 
 @pytest.fixture
-def refusal(capsys):
-    """Run a script with these arguments: its error, when it prints that and nothing else."""
+def refusal(error_line):
+    """Run a script with these arguments: its error."""
 
     def run(*arguments, dataset="digits"):
-        assert main(dataset, getattr(data, dataset), ["--quiet", *map(str, arguments)]) == 2
-        out, error = capsys.readouterr()
-        assert out == "" and error.startswith("error: ")
-        return error
+        return error_line(main(dataset, getattr(data, dataset), ["--quiet", *map(str, arguments)]))
 
     return run
 

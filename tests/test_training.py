@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 from arrays import assert_close, assert_equal, shares_memory
+from networks import samples
 
 from minibp import (
     SGD,
@@ -44,11 +45,6 @@ def small(**options):
 def linear(**options):
     """4 inputs, 3 numbers."""
     return Network([Dense(4, 3)], QuadraticLoss(), **options)
-
-
-def samples(n=10, seed=0):
-    rng = np.random.default_rng(seed)
-    return Dataset(rng.normal(size=(n, 4)), rng.integers(3, size=n))
 
 
 def run(net, dataset, epochs=2, batch_size=4, lr=0.1, **options):
@@ -133,8 +129,8 @@ def test_validation_is_evaluated_after_each_epoch():
 
 def test_validation_does_not_change_the_training():
     with_validation, without = small(), small()
-    losses = [e.loss for e in run(with_validation, samples(), validation=samples(seed=1))]
-    assert losses == [e.loss for e in run(without, samples())]
+    losses = [e.loss for e in run(with_validation, samples(10), validation=samples(10, seed=1))]
+    assert losses == [e.loss for e in run(without, samples(10))]
     assert_equal(with_validation.params, without.params)
 
 
@@ -157,7 +153,7 @@ def test_bytes_are_learnt_from_as_their_values_over_255(rng):
 
 
 def test_labels_and_rows_are_learnt_alike():
-    dataset = samples()
+    dataset = samples(10)
     labels, rows = small(), small()
     run(labels, dataset, validation=dataset)
     epochs = run(rows, Dataset(dataset.x, np.eye(3)[dataset.t]), validation=dataset)
@@ -166,7 +162,7 @@ def test_labels_and_rows_are_learnt_alike():
 
 
 def test_a_memory_map_is_learnt_from_as_its_array(tmp_path):
-    dataset = samples()
+    dataset = samples(10)
     np.save(tmp_path / "x.npy", dataset.x)
     from_file, from_array = small(), small()
     run(from_file, Dataset(np.load(tmp_path / "x.npy", mmap_mode="r"), dataset.t))
@@ -179,7 +175,7 @@ def test_a_memory_map_is_learnt_from_as_its_array(tmp_path):
 
 @pytest.mark.parametrize("batch_size", [1, 3, 1000])
 def test_evaluation_is_of_the_predictions_whatever_the_batch_size(batch_size):
-    net, dataset = small(dtype="float64"), samples()
+    net, dataset = small(dtype="float64"), samples(10)
     y = net.predict(dataset.x)
     loss, accuracy = evaluate(net, dataset, batch_size=batch_size)
     assert loss == pytest.approx(-np.log(y[np.arange(10), dataset.t]).mean(), rel=1e-12)
@@ -228,7 +224,7 @@ def test_best_weights_and_statistics_are_given_back():
     best = EarlyStopping(net)
     kept = {}
     for value in (3, 1, 2):
-        run(net, samples(), epochs=1)
+        run(net, samples(10), epochs=1)
         kept[value] = net.params.copy(), net.buffers.copy()
         best.should_stop(value)
     best.restore()
@@ -265,18 +261,18 @@ def test_a_rate_that_is_too_high_is_named_at_the_end_of_the_epoch():
 
 def test_a_first_step_that_fails_in_a_later_epoch_is_the_fault_of_the_rate():
     with pytest.raises(DivergenceError, match=r"in epoch 2, at step 1 of 1\. .* learning rate 1e\+30 is too high"):
-        run(linear(), samples(), batch_size=10, lr=1e30)
+        run(linear(), samples(10), batch_size=10, lr=1e30)
 
 
 def test_inputs_that_are_too_large_are_named():
-    dataset = samples()
+    dataset = samples(10)
     with pytest.raises(DivergenceError, match=r"in epoch 1, at step 1 of 3\. .*inputs .* too large"):
         run(linear(), Dataset(1e30 * dataset.x, dataset.t))
 
 
 def test_weights_that_overflow_in_the_last_step_are_named():
     with pytest.raises(DivergenceError, match=r"the weights became NaN or infinite in epoch 1, at step 1 of 1"):
-        run(linear(), samples(), epochs=1, batch_size=10, lr=1e39)
+        run(linear(), samples(10), epochs=1, batch_size=10, lr=1e39)
 
 
 # --- what is refused, by the call itself ---------------------------------------------------------------------------
@@ -284,7 +280,7 @@ def test_weights_that_overflow_in_the_last_step_are_named():
 
 def bad(x=None, t=None):
     """Samples, with other inputs or targets."""
-    good = samples()
+    good = samples(10)
     return Dataset(good.x if x is None else x, good.t if t is None else t)
 
 
@@ -301,20 +297,20 @@ def bad(x=None, t=None):
 ])  # fmt: skip
 def test_what_does_not_fit_is_refused_before_the_first_epoch(changed, error, message):
     net = small()
-    options = {"dataset": samples(), "epochs": 1} | changed
+    options = {"dataset": samples(10), "epochs": 1} | changed
     with pytest.raises(error, match=message):
         train(net, SGD(net), **options)
 
 
 def test_an_optimizer_of_another_network_is_refused():
     with pytest.raises(ArgumentError, match="optimizer belongs to another network"):
-        train(small(), SGD(small()), samples(), epochs=1)
+        train(small(), SGD(small()), samples(10), epochs=1)
 
 
 def test_nothing_is_learnt_before_the_first_epoch_is_asked_for():
     net = small()
     before = net.params.copy()
-    train(net, SGD(net), samples(), epochs=1)
+    train(net, SGD(net), samples(10), epochs=1)
     assert_equal(net.params, before)
 
 

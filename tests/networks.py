@@ -1,0 +1,35 @@
+"""Networks and data that several test files use: 4 inputs, 3 classes."""
+
+import numpy as np
+
+from minibp import (
+    ELU,
+    GELU,
+    BatchNorm,
+    CrossEntropy,
+    Dense,
+    Dropout,
+    Flatten,
+    LayerNorm,
+    LeakyReLU,
+    Network,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Softplus,
+    Tanh,
+)
+from minibp.data import Dataset
+
+
+def samples(n=40, seed=0, k=3):
+    """Normal numbers, and labels at random."""
+    rng = np.random.default_rng(seed)
+    return Dataset(rng.normal(size=(n, 4)), rng.integers(k, size=n))
+
+
+def every_layer(**options):
+    """A network with running statistics, dropout, and every activation."""
+    layers = [Dense(4, 8), BatchNorm(8), LeakyReLU(), Dropout(0.5), Dense(8, 8), LayerNorm(8), ELU(), Dense(8, 8)]
+    layers += [GELU(), Dense(8, 8), Softplus(), Dense(8, 8), ReLU(), Dense(8, 8), Tanh(), Dropout(0.2), Flatten()]
+    return Network([Flatten(), *layers, Dense(8, 8), Sigmoid(), Dense(8, 3), Softmax()], CrossEntropy(), **options)
