@@ -56,14 +56,14 @@ def test_lines_of_the_notebook_are_short(source):
 
 
 @both
-def test_what_the_notebook_links_to_is_there(source):
+def test_links_of_the_notebook_lead_to_files(source):
     links = re.findall(r"\]\(([^)#]+)", words(source))
     assert links
     assert [link for link in links if not (DOCS / link).exists()] == []
 
 
 @both
-def test_the_answer_is_checked_where_it_is_given(source):
+def test_the_answer_is_checked(source):
     code = "\n".join(cells(source))
     assert "assert abs(dC_dz - (a - y)).max() < 1e-15" in code
     assert "assert abs(N * by_links - dC_dz).max() < 1e-15" in code

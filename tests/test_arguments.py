@@ -17,7 +17,7 @@ def test_numbers_of_every_kind_become_floats(check, value):
     assert check("it", value) == 0.5 and type(check("it", value)) is float
 
 
-def test_a_number_may_be_of_any_sign_where_nothing_bounds_it():
+def test_a_number_may_have_any_sign_if_unbounded():
     assert number("it", -3, -math.inf) == -3
     with pytest.raises(ArgumentError, match="it must be a finite number, received -inf"):
         number("it", -math.inf, -math.inf)

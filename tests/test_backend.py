@@ -145,13 +145,13 @@ def test_the_doctor_says_the_same_and_exits_with_0(monkeypatch, doctor, module, 
 
 
 @every_case
-def test_auto_takes_numpy_where_cupy_does_not_work(monkeypatch, module, why, cure):
+def test_auto_takes_numpy_if_cupy_does_not_work(monkeypatch, module, why, cure):
     monkeypatch.setitem(sys.modules, "cupy", module)
     assert resolve("auto") is np
 
 
 @pytest.mark.parametrize("error", [ImportError("libcublas.so.12: no such file"), AttributeError("broken")])
-def test_a_cupy_that_cannot_be_imported_is_told_from_one_that_is_not_there(monkeypatch, error):
+def test_a_broken_cupy_is_distinguished_from_a_missing_one(monkeypatch, error):
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
     monkeypatch.setattr(sys, "meta_path", [importing_fails(error), *sys.meta_path])
     found = available()["cupy"]
@@ -159,7 +159,7 @@ def test_a_cupy_that_cannot_be_imported_is_told_from_one_that_is_not_there(monke
     assert found.cure.startswith("reinstall it")
 
 
-def test_of_an_import_error_that_cupy_wraps_in_advice_the_cause_is_told(monkeypatch):
+def test_the_cause_of_an_import_error_that_cupy_wraps_is_reported(monkeypatch):
     error = ImportError("Failed to import CuPy. " + "Check the Installation Guide. " * 20)
     error.__cause__ = ImportError("libcudart.so.12: no such file")
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
@@ -168,7 +168,7 @@ def test_of_an_import_error_that_cupy_wraps_in_advice_the_cause_is_told(monkeypa
 
 
 @pytest.mark.parametrize("make", [lambda path: path.mkdir(), lambda path: path.with_suffix(".py").touch()])
-def test_an_empty_folder_or_file_called_cupy_is_not_taken_for_cupy(monkeypatch, tmp_path, make):
+def test_an_empty_folder_or_file_called_cupy_is_not_mistaken_for_cupy(monkeypatch, tmp_path, make):
     make(tmp_path / "cupy")
     monkeypatch.setattr(sys, "path", [str(tmp_path)])  # on the whole path a real CuPy would come before a folder
     monkeypatch.setitem(sys.modules, "cupy", None)  # so that what is imported is taken away afterwards
@@ -182,7 +182,7 @@ def test_a_long_message_is_cut():
     assert len(backend.short_message(RuntimeError("word " * 1000))) <= 200
 
 
-def test_where_cupy_works_it_is_named_with_its_device_and_auto_takes_it(monkeypatch, doctor):
+def test_a_working_cupy_is_reported_with_its_device_and_auto_takes_it(monkeypatch, doctor):
     monkeypatch.setitem(sys.modules, "cupy", standin)
     detail, device = f"CuPy {standin.__version__} (CUDA 12.9, driver for CUDA 12.9)", "stand-in, 8.0 of 16.0 GiB free"
     assert available()["cupy"] == ("cupy", True, detail, "", device)
@@ -192,7 +192,7 @@ def test_where_cupy_works_it_is_named_with_its_device_and_auto_takes_it(monkeypa
     assert (rows["cupy"], rows["GPU"]) == (f"works: {detail}", device)
 
 
-def test_a_gpu_that_is_seen_is_named_even_where_cupy_does_not_work(monkeypatch, doctor):
+def test_a_gpu_is_reported_even_if_cupy_does_not_work(monkeypatch, doctor):
     monkeypatch.setitem(sys.modules, "cupy", cupy(ones=fails("libnvrtc.so.12: cannot open shared object file")))
     assert available()["cupy"].device == doctor()["GPU"] == "GPU, 2.0 of 4.0 GiB free"
 
@@ -201,7 +201,7 @@ def test_numpy_always_works():
     assert available()["numpy"] == ("numpy", True, f"NumPy {np.__version__}", "", "")
 
 
-def test_an_unknown_backend_is_told_which_there_are():
+def test_an_error_about_an_unknown_backend_lists_those_that_exist():
     with pytest.raises(UnknownNameError, match="unknown backend 'torch': choose one of numpy, cupy, auto"):
         resolve("torch")
 

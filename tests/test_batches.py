@@ -46,7 +46,7 @@ def test_each_sample_of_a_map_comes_once_an_epoch_in_full_batches(mapped):
     assert sorted(np.concatenate(seen)) == list(range(SAMPLES))
 
 
-def test_a_map_is_mixed_over_its_blocks_and_anew_each_epoch(mapped):
+def test_a_map_is_mixed_over_its_blocks_differently_each_epoch(mapped):
     cut = Batches(network(), mapped, 7)
     first, second = (np.concatenate(epoch(cut, seed)) for seed in (0, 1))
     assert (first != second).mean() > 0.9
@@ -67,7 +67,7 @@ def test_a_map_is_trained_and_validated(mapped):
     assert np.isfinite(losses).all()
 
 
-def test_what_is_read_at_a_time_holds_at_least_a_batch(mapped):
+def test_a_block_holds_at_least_a_batch(mapped):
     cut = Batches(network(), mapped, 60)
     assert cut.read_block == 60 and cut.mapped
     assert [len(numbers) for numbers in epoch(cut, 0)] == [60] * 16 + [SAMPLES - 960]

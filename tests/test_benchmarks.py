@@ -73,11 +73,11 @@ def test_the_fastest_is_that_of_the_smallest_median():
 @pytest.mark.parametrize(("found", "expected"), [
     ([1.0, 2.2], 0.1), ([1.0, float("nan")], float("inf")), ([1.0], float("inf")), ([], float("inf")),
 ])  # fmt: skip
-def test_deviation_is_the_largest_relative_difference_and_infinite_where_there_is_none(found, expected):
+def test_deviation_is_the_largest_relative_difference_or_infinite(found, expected):
     assert deviation(found, [1.0, 2.0]) == pytest.approx(expected)
 
 
-def test_what_others_took_is_a_share_of_all_processors(monkeypatch):
+def test_the_load_of_others_is_a_share_of_all_processors(monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 4)
     assert others(10.0, 13.0, own=1.0, wall=5.0) == pytest.approx(0.1)
     assert others(10.0, 10.0, own=1.0, wall=5.0) == 0.0  # ticks of /proc/stat are coarse
@@ -108,7 +108,7 @@ def test_a_disturbed_turn_is_dropped_and_taken_again():
     ]  # fmt: skip
 
 
-def test_turns_are_kept_where_the_system_does_not_tell_what_others_take():
+def test_turns_are_kept_if_the_load_of_others_is_unknown():
     turns, _ = take_turns({"A": lambda: {"seconds": 1.0, "others": None}}, rounds=1, pause=0)
     assert [each["kept"] for each in turns["A"]] == [True]
 
@@ -125,18 +125,18 @@ def test_a_peer_that_fails_takes_no_more_turns():
 # --- processes -----------------------------------------------------------------------------------------------------
 
 
-def test_what_forces_kernels_is_removed_unless_asked_for(monkeypatch):
+def test_variables_that_force_kernels_are_removed_unless_asked_for(monkeypatch):
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     assert "OPENBLAS_CORETYPE" not in environment(own_settings=False)
     assert environment(own_settings=True)["OPENBLAS_CORETYPE"] == "Haswell"
 
 
-def test_an_error_in_a_peers_process_is_told(worker):
+def test_an_error_in_a_peers_process_is_reported(worker):
     with pytest.raises(PeerError, match="KeyError: 'nobody'"):
         worker.ask("build", peer="nobody", net="a", rows=64, device="cpu")
 
 
-def test_the_end_of_a_peers_process_is_told(worker):
+def test_the_end_of_a_peers_process_is_reported(worker):
     worker.process.kill()
     with pytest.raises(PeerError, match="ended with status"):
         worker.ask("turn")
@@ -150,7 +150,7 @@ def test_every_step_is_a_whole_batch(name):
     assert nets.ROWS % nets.NETS[name].batch == 0
 
 
-def test_no_moment_is_subnormal_before_peers_start_anew():
+def test_no_moment_is_subnormal_before_peers_restart():
     peer = Naive(nets.task(nets.NETS["c"]))
     peer.run(nets.FRESH * 128 // nets.ROWS)
     values = np.concatenate([moment.ravel() for moment in (*peer.m, *peer.v)])
@@ -158,7 +158,7 @@ def test_no_moment_is_subnormal_before_peers_start_anew():
 
 
 @pytest.mark.parametrize("peer", ["naive", "minibp-core"])
-def test_peers_start_anew_from_the_same_weights(peer):
+def test_peers_restart_from_the_same_weights(peer):
     task = nets.task(nets.NETS["e"], 256)
     built = build(peer, task)
     rows = np.arange(256)

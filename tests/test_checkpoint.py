@@ -62,7 +62,7 @@ def test_a_training_that_was_interrupted_ends_with_the_same_bits(path, optimizer
 
 @on_every_library
 @pytest.mark.parametrize("every", [1, 3, "1steps", "5steps", "700steps"])
-def test_what_a_checkpoint_costs_is_time_alone(path, every):
+def test_a_checkpoint_costs_only_time(path, every):
     assert_same(Run().go(path, every), Run().go())
 
 
@@ -87,7 +87,7 @@ def test_a_training_that_lost_what_came_after_the_checkpoint_makes_it_again(path
 
 
 @on_every_library
-def test_early_stopping_goes_on_with_its_best_weights(path):
+def test_early_stopping_resumes_with_its_best_weights(path):
     def fast(net):
         return Adam(net, lr=0.1)
 
@@ -103,7 +103,7 @@ def test_early_stopping_goes_on_with_its_best_weights(path):
 
 @on_every_library
 @pytest.mark.host
-def test_a_memory_map_that_is_read_in_blocks_goes_on(path, tmp_path, monkeypatch):
+def test_a_training_on_a_memory_map_read_in_blocks_resumes(path, tmp_path, monkeypatch):
     monkeypatch.setattr("minibp.data.batches.READ_BLOCK", 400)
     monkeypatch.setattr("minibp.data.batches.SHUFFLE_WINDOW", 800)
     np.save(tmp_path / "x.npy", samples().x)
@@ -113,14 +113,14 @@ def test_a_memory_map_that_is_read_in_blocks_goes_on(path, tmp_path, monkeypatch
     assert_same(Run().go(path, dataset=mapped), Run().go(dataset=mapped))
 
 
-def test_a_training_that_is_over_is_not_made_again(path):
+def test_a_finished_training_is_not_repeated(path):
     first = Run().go(path)
     again = Run().go(path)
     assert again.epochs == [] and again.checkpoint.history == first.epochs
     assert_same(again, first)
 
 
-def test_more_epochs_can_be_asked_for_where_the_learning_rate_allows_it(path):
+def test_more_epochs_are_allowed_unless_the_learning_rate_depends_on_them(path):
     Run().go(path, epochs=2)
     assert_same(Run().go(path), Run().go())
 
@@ -190,7 +190,7 @@ def test_a_damaged_checkpoint_never_takes_the_place_of_the_whole_one_before(path
     tensorfile.read(path, "checkpoint")
 
 
-def test_without_a_whole_checkpoint_nothing_is_begun_anew_in_silence(path):
+def test_without_an_intact_checkpoint_a_training_is_not_silently_started_over(path):
     Run().go(path)
     for name in ("run.ckpt", "run.ckpt.previous"):
         (path.parent / name).write_bytes(b"damaged")
@@ -199,7 +199,7 @@ def test_without_a_whole_checkpoint_nothing_is_begun_anew_in_silence(path):
     assert path.read_bytes() == b"damaged"
 
 
-def test_a_saved_network_is_no_checkpoint_and_is_left_alone(path):
+def test_a_saved_network_is_not_used_as_a_checkpoint_and_not_changed(path):
     save(Run().net, path)
     before = path.read_bytes()
     with pytest.raises(FileFormatError, match="holds 'network', expected 'checkpoint'"):
@@ -278,7 +278,7 @@ def test_only_what_differs_is_listed(path):
     lambda contents, arrays: contents["training"].update({"\x1b[2J": "\x1b[31m"}),
     lambda contents, arrays: contents["objects"].update({"\x1b[2J": 1}),
 ])  # fmt: skip
-def test_what_a_file_says_is_no_command_to_a_terminal(path, change):
+def test_texts_from_a_file_cannot_control_a_terminal(path, change):
     Run().interrupted(path, 3)
     contents, arrays = tensorfile.read(path, "checkpoint")
     change(contents, arrays)
@@ -350,7 +350,7 @@ def test_a_memory_map_is_not_gone_on_with_as_an_array(path, tmp_path, monkeypatc
         Run().go(path)
 
 
-def test_what_could_not_be_given_back_is_refused_at_the_start(path):
+def test_attributes_that_cannot_be_restored_are_refused_at_the_start(path):
     run = Run()
     run.stopping = EarlyStopping(Run().net)
     with pytest.raises(ArgumentError, match="belongs to another network"):
@@ -373,7 +373,7 @@ def test_an_interval_that_is_none_is_refused(path, every):
         Checkpoint(path, every)
 
 
-def test_what_is_no_checkpoint_is_refused():
+def test_anything_but_a_checkpoint_is_refused():
     run = Run()
     run.checkpoint = "run.ckpt"
     with pytest.raises(ArgumentError, match=r"create one: Checkpoint\('run\.ckpt'\)"):
@@ -394,7 +394,7 @@ def test_a_script_that_is_killed_again_and_again_ends_with_the_same_weights(tmp_
     assert kills.survive(tmp_path, mode, 3, random.Random(0), training).kills == 3
 
 
-def test_ctrl_c_saves_and_exits_with_130_and_the_same_command_line_goes_on(tmp_path):
+def test_ctrl_c_saves_and_exits_with_130_and_the_same_command_line_resumes(tmp_path):
     arguments = ["--epochs", "300", "--log", str(tmp_path / "log.csv"), "--checkpoint", str(tmp_path / "run.ckpt")]
     arguments += ["--checkpoint-every", "300"]
     command = [sys.executable, "-m", "datasets.digits", *arguments]
@@ -410,7 +410,7 @@ def test_ctrl_c_saves_and_exits_with_130_and_the_same_command_line_goes_on(tmp_p
     assert tensorfile.read(tmp_path / "run.ckpt", "checkpoint")[0]["objects"]["optimizer"][3]["steps"] > 3 * 45
 
 
-def test_a_script_goes_on_with_its_log_and_reports_the_same(tmp_path, capsys):
+def test_a_resumed_script_continues_its_log_and_reports_the_same(tmp_path, capsys):
     arguments = ["--epochs", "3", "--log", str(tmp_path / "log.csv"), "--checkpoint", str(tmp_path / "run.ckpt")]
     outs, logs = [], []
     for _ in range(2):
@@ -448,7 +448,7 @@ def test_an_interrupt_that_is_ignored_stays_so(tmp_path):
         signal.signal(signal.SIGINT, before)
 
 
-def test_without_a_file_none_is_said_to_go_on_from(tmp_path, capsys, monkeypatch):
+def test_without_a_checkpoint_a_script_mentions_none(tmp_path, capsys, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
@@ -458,7 +458,7 @@ def test_without_a_file_none_is_said_to_go_on_from(tmp_path, capsys, monkeypatch
 
 
 @pytest.mark.parametrize("option", ["--save", "--checkpoint", "--checkpoint-every", "--log", "--plot", "--data"])
-def test_an_empty_name_is_not_taken_for_none(capsys, option):
+def test_an_empty_file_name_is_refused(capsys, option):
     with pytest.raises(SystemExit) as end:
         main("digits", data.digits, [option, ""])
     assert end.value.code == 2 and f"argument {option}: it is empty" in capsys.readouterr().err

@@ -39,7 +39,7 @@ def refusal(error_line):
 
 
 @pytest.mark.parametrize("seed", [0, 3])
-def test_evaluate_prints_what_evaluate_gives(command, path, net, seed):
+def test_evaluate_prints_the_result_of_evaluate(command, path, net, seed):
     loss, accuracy = evaluate(net, data.digits(seed=seed).test)
     expected = f"test accuracy {accuracy:.4f}  loss {loss:.4f}  samples 360"
     assert command("evaluate", path, "--dataset", "digits", "--seed", seed) == [expected]
@@ -84,14 +84,14 @@ def test_predict_divides_one_output_at_a_half(command, tmp_path):
     assert [line.split(",")[1] for line in lines] == [str(int(row > 0.5)) for row in rows]
 
 
-def test_a_reader_that_has_enough_is_no_error(path, tmp_path):
+def test_a_reader_that_closes_the_pipe_is_not_an_error(path, tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((10_000, 64), "uint8"))  # 800 kB of lines: more than a pipe holds
     run = f"{sys.executable} -m minibp predict {path} --images {tmp_path / 'x.npy'} --outputs | head -n 1"
     done = subprocess.run(["bash", "-c", f"set -o pipefail; {run}"], capture_output=True, text=True, check=True)
     assert done.stdout == "sample,0,1,2,3,4,5,6,7,8,9\n" and done.stderr == ""
 
 
-def test_an_output_that_is_closed_is_no_error(path):
+def test_a_closed_output_is_not_an_error(path):
     run = f"{sys.executable} -m minibp evaluate {path} {' '.join(DIGITS)} >&-"
     assert subprocess.run(["bash", "-c", run], capture_output=True, text=True, check=True).stderr == ""
 
@@ -114,7 +114,7 @@ def test_an_output_that_is_closed_is_no_error(path):
     (["predict", "{}", "--images", "nowhere"], "No such file or directory: 'nowhere'"),
     (["predict", "{}", "--images", "{}"], "not a usable IDX file"),
 ])  # fmt: skip
-def test_what_is_wrong_is_said_on_stderr(refusal, path, arguments, message):
+def test_errors_are_printed_on_stderr(refusal, path, arguments, message):
     assert message in refusal(*(argument.format(path) for argument in arguments))
 
 
@@ -124,7 +124,7 @@ def test_images_that_do_not_fit_the_network_are_refused(refusal, path, tmp_path)
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (0, 64)])
-def test_what_holds_no_images_is_refused(refusal, path, tmp_path, shape):
+def test_files_without_images_are_refused(refusal, path, tmp_path, shape):
     np.save(tmp_path / "x.npy", np.zeros(shape, "uint8"))
     assert "expected images (N, ...)" in refusal("predict", path, "--images", tmp_path / "x.npy")
 
@@ -159,7 +159,7 @@ def test_a_pipe_is_not_waited_for(refusal, path, tmp_path):
     assert "a pipe or a device" in refusal("predict", path, "--images", tmp_path / "pipe")
 
 
-def test_too_little_memory_is_said(refusal, path, monkeypatch):
+def test_too_little_memory_is_reported(refusal, path, monkeypatch):
     def exhausted(*arguments):
         raise MemoryError("Unable to allocate 8.00 EiB")
 

@@ -86,7 +86,7 @@ def test_the_choice_is_the_same_whatever_the_test_set(splits, curves):
     assert [curve.accuracies for curve in again] != [curve.accuracies for curve in curves]
 
 
-def test_the_whole_training_set_is_learnt_again_at_the_rate_chosen(splits, curves):
+def test_the_whole_training_set_is_trained_on_at_the_chosen_rate(splits, curves):
     for curve in curves:
         net = build(splits.train, curve.output, SMALL)
         epochs = train(net, SGD(net, lr=curve.choice.rate), splits.train, epochs=2, validation=splits.test)
@@ -156,13 +156,13 @@ def test_the_three_curves_are_drawn(script, tmp_path):
     (["--data", "."], "the digits are part of minibp"),
     (["--plot", "curves.txt"], "curves.txt: plots are saved as .png, .svg, .pdf"),
 ])  # fmt: skip
-def test_what_does_not_go_with_the_comparison_is_said_on_stderr(capsys, arguments, message):
+def test_options_that_contradict_the_comparison_are_refused(capsys, arguments, message):
     assert main("digits", data.digits, ["--compare-losses", "--quiet", *map(str, arguments)]) == 2
     out, error = capsys.readouterr()
     assert out == "" and error.startswith("error: ") and message in error
 
 
-def test_missing_matplotlib_is_said_before_the_comparison(capsys, monkeypatch):
+def test_missing_matplotlib_is_reported_before_the_comparison(capsys, monkeypatch):
     monkeypatch.delitem(sys.modules, "datasets.plot", raising=False)
     for name in ("matplotlib", "matplotlib.figure"):
         monkeypatch.setitem(sys.modules, name, None)

@@ -122,7 +122,7 @@ def test_compiled_layers_give_the_bits_of_their_formulas(make, dtype, n, k, seed
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("make", [lambda: Dense(40, 40, seed=1), ReLU, Sigmoid, Tanh, SoftmaxCrossEntropy,
                                   SigmoidCrossEntropy])  # fmt: skip
-def test_what_is_not_finite_goes_through_the_loops_as_through_the_formulas(make, bad):
+def test_loops_pass_on_nan_and_infinity_as_the_formulas_do(make, bad):
     compiled = pytest.importorskip("minibp.compiled")
     rng, parts = np.random.default_rng(0), [make().astype("float32") for _ in range(2)]
     compiled.use(parts[:1])
@@ -186,7 +186,7 @@ def test_a_divergence_stays_one(monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int64", "uint64", ">i4", ">i8"])
-def test_labels_of_any_integer_type_are_learnt_from(dtype, rng):
+def test_labels_of_any_integer_type_are_trained_on(dtype, rng):
     pytest.importorskip("numba")
     x, labels = rng.normal(size=(40, 30)), np.arange(40) % 2
     losses = []
@@ -238,7 +238,7 @@ class Doubled(ReLU):
         return 2 * super().formula(x)
 
 
-def test_a_layer_of_ones_own_is_never_replaced():
+def test_a_users_layer_is_never_replaced():
     compiled = pytest.importorskip("minibp.compiled")
     layer = Doubled()
     compiled.use([layer])
@@ -265,7 +265,7 @@ def test_an_optimizer_of_long_training_compiles_again_after_a_move():
     assert made.compiled is not None and made.net.loops is not None
 
 
-def test_a_formula_of_ones_own_is_never_replaced():
+def test_a_users_formula_is_never_replaced():
     start = Network([Dense(30, 20)], QuadraticLoss()).params
     made = stepped(Halving)
     assert made.compiled is None

@@ -368,7 +368,7 @@ NO_FOLDERS = ["nowhere", "~no such user/data", "a" * 5000]
 
 
 @pytest.mark.parametrize("root", NO_FOLDERS)
-def test_minibp_data_that_is_no_folder_is_named(monkeypatch, root):
+def test_minibp_data_that_is_not_a_folder_is_reported(monkeypatch, root):
     monkeypatch.setenv("MINIBP_DATA", root)
     with pytest.raises(DataError, match=f"mnist: MINIBP_DATA is {root}, which is not a folder; expected one with a"):
         data.mnist()
@@ -485,7 +485,7 @@ def test_file_larger_than_the_data_set_is_not_read_to_its_end(small, tmp_path):
 
 
 @pytest.mark.parametrize("unpack", [False, True])
-def test_what_is_used_is_what_was_checked_whatever_happens_to_the_file(small, monkeypatch, tmp_path, unpack):
+def test_the_checked_bytes_are_used_whatever_happens_to_the_file(small, monkeypatch, tmp_path, unpack):
     folder = fill(tmp_path / "mine", "mnist")
     if unpack:
         for name in NAMES:

@@ -50,7 +50,7 @@ FACTORS = [
 
 
 @pytest.mark.parametrize(("factor", "words"), FACTORS)
-def test_a_loss_that_is_off_by_a_factor_is_told_which(factor, words):
+def test_a_wrong_factor_of_a_loss_is_named(factor, words):
     loss = scaled(factor)
     said = wrong(check_gradients(network(Tanh(), loss=loss), X, LABELS))
     assert said.pop("loss: Scaled(): x").startswith(words)
@@ -65,7 +65,7 @@ def test_factors_that_cannot_be_told_apart_are_both_named():
     assert first.startswith("it is N times the right") and second.startswith("it is 2 times the right")
 
 
-def test_a_wrong_sign_is_named_where_it_is_and_not_where_it_reaches():
+def test_a_wrong_sign_is_reported_for_its_own_layer_only():
     said = wrong(check_gradients(network(WrongSign(D, D), Tanh()), X, LABELS))
     assert said == {
         "layer 0: Dense(5, 5).W": "right for its dy; the error comes from layer 1: WrongSign(5, 5)",
@@ -387,7 +387,7 @@ class ChangesItsTargets(Loss):
         (ChangesItsInputBackward, "gradient changes x in place"),
     ],
 )
-def test_what_a_layer_changes_in_place_is_named_even_where_its_numbers_are_right(kind, words):
+def test_a_change_in_place_is_reported_even_if_the_gradients_are_right(kind, words):
     report = check_gradients(kind(), X)
     assert not report.ok and report[0].error < 1e-6 and report[0].diagnosis.startswith(words)
     said = wrong(check_gradients(network(Tanh(), kind()), X, LABELS))

@@ -73,18 +73,18 @@ def test_without_threadpoolctl_it_says_what_to_do_to_see_the_kernels(doctor, mon
 
 
 @pytest.mark.parametrize("config", [{}, {"Build Dependencies": {}}, {"Build Dependencies": {"blas": {"found": False}}}])
-def test_a_numpy_that_does_not_tell_its_blas_is_no_error(doctor, monkeypatch, config):
+def test_a_numpy_that_does_not_name_its_blas_is_not_an_error(doctor, monkeypatch, config):
     monkeypatch.setitem(sys.modules, "threadpoolctl", None)
     monkeypatch.setattr(np, "show_config", show_config(**config))
     assert doctor()["BLAS"].startswith("unknown")
 
 
-def test_a_blas_that_threadpoolctl_does_not_know_is_no_error(doctor, monkeypatch):
+def test_a_blas_that_threadpoolctl_does_not_know_is_not_an_error(doctor, monkeypatch):
     monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: [{"user_api": "openmp"}])
     assert doctor()["kernels"] == "unknown to threadpoolctl"
 
 
-def test_what_cannot_be_told_does_not_hide_the_rest(doctor, monkeypatch):
+def test_an_unknown_fact_does_not_hide_the_others(doctor, monkeypatch):
     def threadpool_info():
         raise OSError("broken")
 
@@ -159,7 +159,7 @@ def test_without_threadpoolctl_the_kernels_are_those_that_the_environment_names(
         (SINCE, "haswell", "blis"),
     ],
 )
-def test_it_does_not_warn_of_kernels_that_are_no_slower_or_not_known(monkeypatch, warned, features, kernels, api):
+def test_it_does_not_warn_of_kernels_that_are_not_slower_or_unknown(monkeypatch, warned, features, kernels, api):
     monkeypatch.setenv("OPENBLAS_CORETYPE", "x")
     assert warned(features, kernels, api) == []
 

@@ -103,7 +103,7 @@ def section_before(nodes, epochs):
 
 
 @pytest.mark.parametrize("nodes", [[2, 2], [2, 3, 2], [2, 4, 3, 2]])
-def test_other_nodes_give_what_the_section_before_gives(nodes):
+def test_other_nodes_reproduce_the_previous_section(nodes):
     assert [f"{L:.6f}" for L in moons.learn(nodes=nodes).squares] == section_before(nodes, 2000)
 
 
@@ -119,11 +119,11 @@ def test_softmax_and_binary_cross_entropy_are_there_sooner(capsys):
     assert [len(re.findall(r"epoch \[", part)) for part in out.split("output: ")[1:]] == [20, 20, 20]
 
 
-def test_what_was_not_reached_is_said():
+def test_an_accuracy_that_was_not_reached_is_reported():
     assert "not reached" in moons.table([moons.learn(epochs=150)])
 
 
-def test_circles_are_learnt_too():
+def test_circles_are_learned_too():
     assert moons.learn("circles", output="softmax").accuracies[-1] > 0.95
 
 
@@ -148,7 +148,7 @@ def test_plots_are_drawn(run, tmp_path, capsys):
     (moons.main, ["--epochs", "0"], "--epochs must be an integer of at least 1, received 0"),
     (moons.main, ["--plot", "nowhere/plot.png"], "the folder nowhere does not exist"),
 ])  # fmt: skip
-def test_what_is_wrong_is_said_before_the_training(main, arguments, message, capsys):
+def test_errors_are_reported_before_the_training(main, arguments, message, capsys):
     assert main(arguments) == 2
     out, err = capsys.readouterr()
     assert not out and err.startswith("error: ") and message in err

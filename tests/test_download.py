@@ -399,7 +399,7 @@ def test_redirect_from_https_to_http_is_not_followed(server, secure_server, tmp_
     assert not any(path.startswith("/good") for path in server.asked)
 
 
-def test_server_of_https_with_a_certificate_of_its_own_is_not_believed(secure_server, tmp_path, monkeypatch):
+def test_an_untrusted_certificate_is_refused(secure_server, tmp_path, monkeypatch):
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
     monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
     with pytest.raises(DownloadError, match="CERTIFICATE_VERIFY_FAILED"):
@@ -409,7 +409,7 @@ def test_server_of_https_with_a_certificate_of_its_own_is_not_believed(secure_se
 
 @pytest.mark.parametrize("scheme", ["ftp://127.0.0.1", "file://", "data:,", "javascript:", "gopher://127.0.0.1", "x:"])
 @pytest.mark.parametrize("where", ["mirror", "http", "https"])
-def test_what_is_neither_http_nor_https_is_refused(request, tmp_path, scheme, where):
+def test_addresses_other_than_http_and_https_are_refused(request, tmp_path, scheme, where):
     (tmp_path / FILE.name).write_bytes(GOOD)  # which file:// would give
     mirror = f"{scheme}{tmp_path}/"
     if where != "mirror":
@@ -421,7 +421,7 @@ def test_what_is_neither_http_nor_https_is_refused(request, tmp_path, scheme, wh
 
 
 @pytest.mark.parametrize("mirror", ["", "/etc/", "http:", "https://", "http://[/", "http://a b/", "http://\0/", "//x/"])
-def test_mirror_that_is_no_address_is_an_error_of_downloads(tmp_path, mirror):
+def test_a_mirror_that_is_not_an_address_is_a_download_error(tmp_path, mirror):
     with pytest.raises(DownloadError, match=r"values\.gz could not be fetched"):
         fetch(FILE, [mirror], tmp_path)
 
@@ -547,7 +547,7 @@ disk.open = partial(HalfWritten, wait)
 """
 
 
-def test_what_a_process_killed_while_it_writes_leaves_is_never_used_and_later_removed(server, tmp_path):
+def test_a_partial_file_of_a_killed_process_is_never_used_and_later_removed(server, tmp_path):
     process = start([server.mirror("good")], tmp_path, WAIT_WHEN_HALF_WRITTEN)
     assert process.stdout.readline() == b"now" + os.linesep.encode()
     process.kill()

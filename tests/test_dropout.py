@@ -80,7 +80,7 @@ def test_masks_of_different_seeds_and_steps_are_uncorrelated():
     assert all(abs(correlation(a, b)) < bound for i, a in enumerate(masks) for b in masks[:i])
 
 
-def test_masks_of_two_steps_are_no_shifted_copies():
+def test_masks_of_two_steps_are_not_shifted_copies():
     keys = np.array([key(0, 0, 0, step) for step in range(2000)])
     order = np.argsort(keys)
     nearest = np.argmin(np.diff(keys[order]))  # the two steps whose first keys differ least, by about a thousand

@@ -142,6 +142,6 @@ def small():
     (lambda: minibp.check_gradients(SAMPLES.x, small()), "net must be a Network, a layer or a loss, received ndarray"),
     (lambda: minibp.Checkpoint("a.ckpt", stopping=5), "stopping must be an EarlyStopping, received int; create one"),
 ])  # fmt: skip
-def test_what_is_of_another_class_is_refused(call, message):
+def test_arguments_of_the_wrong_class_are_refused(call, message):
     with pytest.raises(ArgumentError, match=message):
         call()

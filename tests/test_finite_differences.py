@@ -64,7 +64,7 @@ class Float16Output(Float32Output):
 
 
 @pytest.mark.parametrize("kind", [Float32Output, Float32Array, Float32Within, Float32Weights, Float16Output])
-def test_a_layer_that_computes_in_float32_by_itself_is_told_so_and_no_other_is_blamed(kind):
+def test_a_layer_that_computes_in_float32_is_reported_and_no_other(kind):
     layer = kind(D, D) if issubclass(kind, Dense) else kind()
     words = f"formula computes in {'float16' if kind is Float16Output else 'float32'}, which is too coarse"
     for report in (check_gradients(layer, X), check_gradients(network(Tanh(), layer, Sigmoid()), X, LABELS)):
@@ -78,7 +78,7 @@ def test_a_layer_in_float32_before_the_first_parameters_does_no_harm():
     assert report.ok, report
 
 
-def test_a_loss_that_computes_in_float32_by_itself_is_told_so_and_no_layer_is_blamed():
+def test_a_loss_that_computes_in_float32_is_reported_and_no_layer():
     class Float32Loss(QuadraticLoss):
         def formula(self, x, t):
             return super().formula(x, t).astype(np.float32)
@@ -100,7 +100,7 @@ def test_a_mistake_after_a_layer_in_float32_is_found_all_the_same():
 
 
 @pytest.mark.parametrize("x", [40 * X, 1e6 + X, 1e-6 * X, np.round(X)], ids=["flat", "far", "small", "whole"])
-def test_a_wrong_layer_in_float64_is_not_taken_for_float32(x):
+def test_a_wrong_layer_in_float64_is_not_mistaken_for_float32(x):
     class Twice(Sigmoid):
         def gradient(self, dy):
             return 2 * super().gradient(dy)
@@ -144,7 +144,7 @@ class OwnNoise(OwnDropout):
 
 @pytest.mark.parametrize("kind", [GlobalDropout, OwnDropout, OwnNoise])
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_layer_that_is_random_is_told_so_and_no_other_is_blamed(kind, place):
+def test_a_random_layer_is_reported_and_no_other(kind, place):
     words = "formula returns a different y on each call: for this check, "
     layers = [Dense(D, D), Dense(D, K)]
     layers.insert(place, kind())
@@ -233,13 +233,13 @@ def test_a_shape_that_does_not_fit_is_explained(kind, words):
     assert kind is TransposedProduct or not any("product" in text for text in said.values())
 
 
-def test_a_sum_over_the_wrong_axis_is_told_where_its_shape_fits():
+def test_a_sum_over_the_wrong_axis_is_reported_even_if_its_shape_fits():
     said = wrong(check_gradients(WrongAxis(D, N, seed=0), X))
     words = "it is the sum over the outputs, not over the batch: write self.db = dy.sum(axis=0)"
     assert said == {"WrongAxis(5, 7).b": words}
 
 
-def test_a_gradient_that_returns_a_tuple_is_told_to_return_dx_alone():
+def test_a_gradient_that_returns_a_tuple_is_reported():
     class Tuple(Dense):
         def gradient(self, dy):
             return dy @ self.W.T, self.x.T @ dy, dy.sum(axis=0)
@@ -306,7 +306,7 @@ def test_a_formula_that_returns_nothing_is_raised_with_its_place():
         check_gradients(network(loss=NoLoss), X, LABELS)
 
 
-def test_what_minibp_says_of_a_shape_in_a_formula_is_left_as_it_is():
+def test_an_error_of_minibp_in_a_formula_is_passed_on():
     class OtherShape(Tanh):
         def formula(self, x):
             return x[:, :2]

@@ -41,7 +41,7 @@ def within_memory(target, data):
 
 
 @pytest.mark.parametrize("target", list(TARGETS))
-def test_any_bytes_give_the_right_object_or_an_error_of_the_project(target):
+def test_any_bytes_give_the_right_object_or_an_error_of_minibp(target):
     for data in SEEDS[target]:  # those that fuzzing starts from; what all inputs share is made here
         within_memory(target, data)
 
@@ -186,7 +186,7 @@ def test_a_description_that_is_nested_deeply_is_damaged(tmp_path, depth):
 # --- command lines -------------------------------------------------------------------------------------------------
 
 
-def test_a_name_that_is_no_text_is_shown_in_escapes(monkeypatch):
+def test_a_file_name_that_is_not_text_is_printed_with_escapes(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii"))
     assert printable("a\udcff") == r"a\udcff" and printable("é") == r"\xe9"
 

@@ -125,7 +125,7 @@ def test_pipe_and_device_are_refused_and_not_waited_for(tmp_path):
         (gzip.compress(idx_bytes(np.zeros(9, "u1"))) + b"more", "gzip is damaged or cut off"),
     ],
 )
-def test_what_is_not_an_idx_file_is_refused_with_the_reason(folder, contents, message):
+def test_other_files_than_idx_are_refused_with_the_reason(folder, contents, message):
     path = write(folder, contents, "train-images-idx3-ubyte.gz")
     with pytest.raises(FileFormatError, match=message) as caught:
         read_idx(path)

@@ -77,6 +77,6 @@ def test_spreads_that_are_none_are_refused(std):
 
 
 @pytest.mark.parametrize("value", [-math.inf, math.nan, "1", None])
-def test_constants_that_are_no_numbers_are_refused_when_they_are_made(value):
+def test_constants_that_are_not_numbers_are_refused_at_once(value):
     with pytest.raises(ArgumentError, match="Constant: value must be a finite number, received"):
         Constant(value)

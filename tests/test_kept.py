@@ -168,13 +168,13 @@ def move(run, epoch):
     {"on_the_way": move},
     {"on_the_way": lambda run, epoch: run.net.rng.random()},
 ], ids=["layer", "loss", "schedule", "optimizer", "alias", "stopping", "annealed", "moved", "drawn"])  # fmt: skip
-def test_what_classes_of_ones_own_and_the_loop_change_is_kept(path, options, stop):
+def test_changes_by_users_classes_and_the_loop_are_kept(path, options, stop):
     Run(**options).interrupted(path, stop, every="2steps")
     assert_same(Run(**options).go(path), Run(**options).go())
 
 
 @on_every_library
-def test_what_a_program_draws_before_the_first_epoch_is_part_of_it(path):
+def test_numbers_drawn_before_the_first_epoch_count(path):
     def drawing(file=None, stop=None):
         run = Run()
         epochs = train(run.net, run.optimizer, samples(), 3, 8, checkpoint=Checkpoint(path) if file else None)
@@ -188,7 +188,7 @@ def test_what_a_program_draws_before_the_first_epoch_is_part_of_it(path):
     assert_same(drawing(path), drawing())
 
 
-def test_what_the_program_holds_is_changed_in_place(path):
+def test_objects_that_the_program_holds_are_changed_in_place(path):
     Run(lambda net: SGD(net, Chain()), on_the_way=note).go(path)
     chain = Chain()
     plateau = chain.parts[1]
@@ -255,7 +255,7 @@ def ring():
     (onto("more", lambda: Path("a")), r"cannot keep layer 4\.more, now .*Path\('a'\), which it was not"),
     (onto("teacher", lambda: Network([Dense(1, 1)], QuadraticLoss(), seed=1)), "another network, has changed"),
 ], ids=str)  # fmt: skip
-def test_what_could_not_be_given_back_is_refused_when_it_is_written(path, change, message):
+def test_attributes_that_cannot_be_restored_are_refused_when_written(path, change, message):
     run = Run(more=[Noise], on_the_way=lambda run, epoch: change(run))
     with pytest.raises(ArgumentError, match=message):
         run.go(path)
@@ -280,7 +280,7 @@ def test_what_could_not_be_given_back_is_refused_when_it_is_written(path, change
     (lambda run: 10**5000, "an integer of 16610 bits"),
     (lambda run: [run.net.params[:2]], "in it lies a view of the network's vectors; copy it"),
 ])  # fmt: skip
-def test_what_no_checkpoint_can_keep_is_refused_at_the_start(path, value, message):
+def test_attributes_that_cannot_be_kept_are_refused_at_the_start(path, value, message):
     run = Run(more=[Noise])
     run.net.layers[4].more = value(run)
     with pytest.raises(ArgumentError, match=message):
@@ -289,7 +289,7 @@ def test_what_no_checkpoint_can_keep_is_refused_at_the_start(path, value, messag
 
 
 @pytest.mark.parametrize("nest", [lambda inner: [inner], lambda inner: {"a": inner}, lambda inner: Stat.of(inner)])
-def test_what_lies_as_deep_as_may_be_can_be_read(path, nest):
+def test_the_deepest_allowed_nesting_can_be_read(path, nest):
     def build(path=None, **options):
         run, value = Run(more=[Noise]), 1
         for _ in range(10):
@@ -314,7 +314,7 @@ def test_a_ring_of_objects_is_kept(path):
     assert layer.ring.of[0] is layer.ring
 
 
-def test_what_draws_from_the_networks_generator_in_each_step_is_noticed(path):
+def test_drawing_from_the_networks_generator_in_each_step_is_refused(path):
     class Noisy(SGD):
         def step(self):
             self.net.rng.random()
@@ -366,7 +366,7 @@ def test_collections_come_back_as_they_were(value):
 
 
 @pytest.mark.parametrize("value", [[1, 2], {"a": 1}, {1}, collections.deque([1]), np.arange(3)], ids=repr)
-def test_what_a_program_holds_stays_with_other_things_in_it(value):
+def test_lists_that_the_program_holds_get_the_restored_contents(value):
     here = copy.deepcopy(value)
     here.fill(0) if isinstance(here, np.ndarray) else here.clear()
     again = back(value, here)
@@ -374,7 +374,7 @@ def test_what_a_program_holds_stays_with_other_things_in_it(value):
 
 
 @pytest.mark.parametrize("kind", [np.random.PCG64, np.random.MT19937, np.random.Philox, np.random.SFC64])
-def test_a_generator_goes_on_where_it_was(kind):
+def test_a_generator_resumes(kind):
     ours, theirs = np.random.Generator(kind(1)), np.random.Generator(kind(2))
     ours.random(3)
     assert back(ours, theirs) is theirs and theirs.random() == ours.random()
@@ -462,7 +462,7 @@ class Window(Layer):
 @on_every_library
 @pytest.mark.host
 @pytest.mark.parametrize("stop", [1, STEPS - 2, 2 * STEPS])
-def test_what_was_shared_is_shared_again_and_what_is_others_is_left_alone(path, stop):
+def test_shared_objects_are_shared_again_and_others_are_not_changed(path, stop):
     dataset = samples()
     rows, zero = dataset.x[:5, 0], np.zeros(5, "float32")
 
@@ -512,7 +512,7 @@ def test_long_lists_of_numbers_are_arrays_of_the_file(path):
     assert build(path).net.layers[4].log == build().net.layers[4].log
 
 
-def test_attributes_of_a_network_of_ones_own_are_kept(path, monkeypatch):
+def test_attributes_of_a_users_network_are_kept(path, monkeypatch):
     class Counting(Network):
         def unchecked_losses(self, x, t):
             self.calls = getattr(self, "calls", 0) + 1
@@ -542,6 +542,6 @@ class Half(Dropout):
     {"more": [Half]},
     {"optimizer": lambda net: SGD(net, type("Ends", (schedules.Cosine,), {"end": 0.001})(0.1, 40))},
 ], ids=["layer", "schedule"])  # fmt: skip
-def test_a_class_of_ones_own_may_have_a_number_of_its_base_by_other_means(path, options):
+def test_a_users_class_may_replace_a_checked_number_of_its_base(path, options):
     Run(**options).interrupted(path, STEPS + 2)
     assert_same(Run(**options).go(path), Run(**options).go())

@@ -146,7 +146,7 @@ def test_extreme_inputs_give_the_limit(kind, dtype, big):
     assert_close(layer.backward([[1, 1, 1]]), [slope], rtol=1e-6, atol=1e-37)
 
 
-def test_sigmoid_is_exact_to_rounding_where_it_is_small():
+def test_small_values_of_sigmoid_are_exact_to_rounding():
     x = np.linspace(-80, 20, 101)
     y = Sigmoid().astype("float32").forward(x[None])[0]
     assert_close(y, 1 / (1 + np.exp(-x)), rtol=1e-6)
@@ -425,7 +425,7 @@ def test_layer_without_formulas_says_what_it_lacks():
 
 
 @pytest.mark.parametrize("size", [0, -1, True, 3.0, "3", None])
-def test_sizes_that_are_no_counts_are_refused(size):
+def test_sizes_that_are_not_counts_are_refused(size):
     with pytest.raises(ArgumentError, match=r"Dense: n_in must be an integer of at least 1, received"):
         Dense(size, 3)
     with pytest.raises(ArgumentError, match=r"Dense: n_out must be an integer of at least 1, received"):

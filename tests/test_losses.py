@@ -140,7 +140,7 @@ def test_binary_cross_entropy_of_a_wrong_certainty_is_large_and_finite():
     assert np.isfinite(loss.backward()).all()
 
 
-def test_binary_cross_entropy_keeps_its_digits_where_it_is_small():
+def test_small_binary_cross_entropies_keep_their_digits():
     x = 1 - 2.0**-20
     assert_close(BinaryCrossEntropy().astype("float32").losses([[x]], [1]), [-np.log(x)], rtol=1e-6)
 
@@ -299,7 +299,7 @@ def test_targets_that_do_not_fit_are_refused(kind, t, message):
         ([0.333, 0.333, 0.333], "sums to 0.999, expected 1"),
     ],
 )
-def test_rows_that_are_no_probabilities_of_classes_are_refused(kind, row, message):
+def test_rows_that_are_not_probabilities_of_classes_are_refused(kind, row, message):
     with pytest.raises(TargetError, match=f"the target row of sample 1 {message}"):
         kind().forward(predictions(kind, 2, 3, 0), [[1, 0, 0], row])
 
@@ -369,12 +369,12 @@ def test_loss_without_formulas_says_what_it_lacks():
 
 @pytest.mark.parametrize("loss", [CrossEntropy, BinaryCrossEntropy])
 @pytest.mark.parametrize("x", [[[2.0, -1.0]], [[0.5, 1.5]]])
-def test_predictions_that_are_no_probabilities_are_refused(loss, x):
+def test_predictions_that_are_not_probabilities_are_refused(loss, x):
     with pytest.raises(InputError, match=r"received values from .* expected probabilities"):
         loss().losses(x, [0])
 
 
-def test_a_loss_of_ones_own_finds_its_predictions_and_targets():
+def test_a_users_loss_finds_its_predictions_and_targets():
     class Cubic(Loss):
         """ℓ = Σₖ |x - t|³ / 3."""
 

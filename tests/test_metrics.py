@@ -48,7 +48,7 @@ def test_top_k_accuracy_lets_each_sample_answer_k_times(k, share, t):
     assert top_k_accuracy(OUTPUTS, t, k=k) == share
 
 
-def test_lower_classes_come_first_where_outputs_are_equal():
+def test_lower_classes_come_first_if_outputs_are_equal():
     row = np.arange(20) % 2  # the largest are those of 1, 3, ..., 19
     assert [top_k_accuracy([row], [5], k=k) for k in range(1, 6)] == [0, 0, 1, 1, 1]
 
@@ -111,7 +111,7 @@ def test_confusion_matrix_of_very_many_classes_asks_whether_these_are_labels():
         confusion_matrix([0], [10**6])
 
 
-def test_confusion_matrix_has_very_many_classes_where_the_outputs_or_k_say_so(monkeypatch):
+def test_a_confusion_matrix_has_very_many_classes_only_if_confirmed(monkeypatch):
     monkeypatch.setattr("minibp.metrics.MOST", 3)
     assert confusion_matrix([0], [2]).shape == (3, 3)
     assert confusion_matrix([0], [3], k=4).shape == confusion_matrix([[1, 0, 0, 0]], [3]).shape == (4, 4)
@@ -161,6 +161,6 @@ def test_metrics_agree_with_scikit_learn(n, k, seed):
     (OUTPUTS, [0, 1, 2, 3], TargetError, "class 3 is among the targets, but there are 3 outputs"),
     ([["a", "b"]], [0], InputError, "received an array of <U1, expected numbers"),
 ])  # fmt: skip
-def test_what_does_not_fit_together_is_refused(metric, outputs, t, error, message):
+def test_outputs_and_targets_that_do_not_fit_together_are_refused(metric, outputs, t, error, message):
     with pytest.raises(error, match=message):
         metric(outputs, t)

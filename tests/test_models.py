@@ -36,7 +36,7 @@ def test_each_model_trains_on_other_images_too(name):
 
 
 @pytest.mark.parametrize("name", [name for name in models.MODELS if name not in models.SIZED])
-def test_each_published_model_says_where_it_comes_from(name):
+def test_each_published_model_cites_its_source(name):
     assert re.search(r"\b(19|20)\d\d\b", models.MODELS[name].__doc__)
 
 
@@ -47,7 +47,7 @@ def test_each_call_makes_new_layers(name):
 
 
 @pytest.mark.parametrize(("hidden", "sizes"), [([], [(784, 10)]), ([30, 20], [(784, 30), (30, 20), (20, 10)])])
-def test_mlp_has_the_hidden_layers_that_it_is_told_to_have(hidden, sizes):
+def test_mlp_has_the_given_hidden_layers(hidden, sizes):
     net = models.build("mlp", hidden=hidden).network()
     assert [W.shape for W in net.weights] == sizes
 
@@ -71,7 +71,7 @@ def test_schedules_end_with_the_last_epoch():
     assert optimizer.lr > 0
 
 
-def test_unknown_model_is_told_which_there_are():
+def test_an_error_about_an_unknown_model_lists_those_that_exist():
     with pytest.raises(UnknownNameError, match="unknown model 'resnet': choose one of softmax, nielsen30"):
         models.build("resnet")
 

@@ -94,14 +94,14 @@ def test_flatten_takes_images_as_rows(rng):
     assert_equal(flattened.predict(x), rows.predict(x.reshape(2, 12)))
 
 
-def test_images_become_rows_where_the_first_layer_takes_rows():
+def test_images_become_rows_if_the_first_layer_takes_rows():
     images = np.arange(12, dtype="float32").reshape(3, 2, 2) / 12
     rows = images.reshape(3, 4)
     assert_equal(small().predict(images), small().predict(rows))
     assert small().forward(images, [0, 1, 2]) == small().forward(rows, [0, 1, 2])
 
 
-def test_flatten_is_advised_where_it_helps():
+def test_flatten_is_advised_if_it_helps():
     with pytest.raises(ShapeError, match=r"samples of shape \(2, 2\) by the data.*; put Flatten\(\) before it$"):
         Network([Tanh(), Dense(4, 3)], QuadraticLoss()).forward(np.ones((3, 2, 2)), [0, 1, 2])
 
@@ -134,7 +134,7 @@ def test_network_without_parameters_runs():
     ([Dense(4, 3)], QuadraticLoss, ArgumentError, "is not a loss .*brackets"),
     ([Dense(4, 3)], Softmax(), ArgumentError, r"Softmax\(\) is not a loss"),
 ])  # fmt: skip
-def test_what_is_no_layer_or_loss_is_refused(layers, loss, error, message):
+def test_anything_but_layers_and_a_loss_is_refused(layers, loss, error, message):
     with pytest.raises(error, match=message):
         Network(layers, loss)
 
@@ -248,7 +248,7 @@ def test_a_copy_shares_nothing_with_the_original(copied):
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
-def test_a_copy_goes_on_as_the_original_would(copied):
+def test_a_copy_continues_as_the_original_would(copied):
     net = run_some_epochs(every_layer())
     twin = copied(net)
     assert_equal(run_some_epochs(net).params, run_some_epochs(twin).params)
@@ -304,7 +304,7 @@ def test_a_loss_says_how_many_values_it_is_fed(loss, needed):
 
 
 @pytest.mark.parametrize("seed", [-1, 0.5])
-def test_seeds_that_are_no_counts_are_refused(seed):
+def test_seeds_that_are_not_counts_are_refused(seed):
     with pytest.raises(ArgumentError, match=f"seed must be an integer of at least 0, received {seed}"):
         small(seed=seed)
 
@@ -325,13 +325,13 @@ def test_weights_that_a_layer_was_given_are_kept():
     assert_equal(net.layers[0].b, [1, 2, 3])
 
 
-def test_a_layer_with_a_seed_of_its_own_keeps_its_weights():
+def test_a_layer_with_its_own_seed_keeps_its_weights():
     alone = Dense(4, 3, seed=5).W.astype("float32")
     for seed in (0, 1):
         assert_equal(Network([Dense(4, 3, seed=5)], QuadraticLoss(), seed=seed).layers[0].W, alone)
 
 
-def test_weights_learnt_by_a_layer_alone_are_kept():
+def test_weights_that_a_layer_learned_alone_are_kept():
     layer = Dense(4, 3)
     layer.forward(np.ones((2, 4)))
     layer.backward(np.ones((2, 3)))
@@ -344,7 +344,7 @@ def test_same_seed_same_run():
     assert_equal(run_some_epochs(every_layer()).params, run_some_epochs(every_layer()).params)
 
 
-def test_the_generator_goes_on_from_call_to_call():
+def test_the_generator_continues_from_call_to_call():
     once, twice = run_some_epochs(small(), epochs=2), small()
     optimizer = Adam(twice)
     for _ in range(2):
@@ -447,7 +447,7 @@ def test_last_layers_that_a_loss_would_take_for_something_else_are_refused(loss,
             Network([Dense(2, 2), last, Dropout(0.1)], loss())
 
 
-def test_a_layer_that_does_not_say_its_output_shape_is_told_to():
+def test_a_missing_output_shape_is_reported():
     class Twice(Layer):
         def formula(self, x):
             return self.xp.hstack([x, x])
@@ -476,7 +476,7 @@ def test_backward_overwrites():
     assert_equal(net.grads, once)
 
 
-def test_forward_gives_the_mean_of_the_losses():
+def test_forward_returns_the_mean_of_the_losses():
     net = small(dtype="float64")
     x, t = batch()
     assert float(net.forward(x, t)) == pytest.approx(-np.log(net.predict(x)[np.arange(6), t]).mean(), rel=1e-12)
@@ -537,7 +537,7 @@ def test_predictions_do_not_depend_on_the_batch_size(batch_size):
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.0, True])
-def test_batch_sizes_that_are_no_count_are_refused(batch_size):
+def test_batch_sizes_that_are_not_counts_are_refused(batch_size):
     with pytest.raises(ArgumentError, match="batch_size must be an integer of at least 1"):
         small().predict(batch()[0], batch_size=batch_size)
 

@@ -82,7 +82,7 @@ def test_running_statistics_are_state_and_not_trained():
     assert list(layer.buffers) == ["running_mean", "running_var"]
 
 
-def test_batch_of_one_gives_the_shift_and_leaves_the_running_statistics():
+def test_a_batch_of_one_returns_the_shift_and_does_not_change_running_statistics():
     layer = with_parameters(BatchNorm(3))
     before = {name: array.copy() for name, array in layer.buffers.items()}
     assert_equal(layer.forward([[5, -2, 0.1]]), [layer.beta])

@@ -158,14 +158,14 @@ METRICS = pytest.mark.parametrize(
 
 
 @METRICS
-def test_an_answer_that_is_not_a_number_is_no_class(metric):
+def test_outputs_that_are_nan_are_refused_by_metrics(metric):
     outputs = np.array([[0.1, 0.9], [math.nan, 0.5], [0.2, 0.8]])
     with pytest.raises(InputError, match=r"outputs: NaN or infinity, first in sample 1; no class"):
         metric(outputs, [1, 0, 1])
 
 
 @pytest.mark.parametrize("t", [[0.0, math.nan], [[1.0, 0.0], [math.nan, 1.0]]])
-def test_a_target_that_is_not_a_number_is_no_class(t):
+def test_targets_that_are_nan_are_refused_by_metrics(t):
     outputs = [[0.3], [0.7]] if np.ndim(t) == 1 else [[0.3, 0.7], [0.7, 0.3]]
     with pytest.raises(TargetError, match="targets: NaN or infinity, first in sample 1; no class"):
         accuracy(outputs, t)
@@ -178,7 +178,7 @@ def test_a_target_that_is_not_a_number_is_no_class(t):
     lambda x, t: accuracy(x, [0, 0]),
     lambda x, t: accuracy([0, 0], t),
 ])  # fmt: skip
-def test_what_is_masked_is_not_computed_with(masked):
+def test_masked_arrays_are_refused(masked):
     x, t = np.ma.masked_array(np.ones((2, 4)), mask=True), np.ma.masked_array([0, 0], mask=True)
     with pytest.raises((InputError, TargetError), match=r"masked array.*fill it first"):
         masked(x, t)
@@ -280,7 +280,7 @@ def test_normalization_does_not_make_zeros_of_inputs_whose_variance_overflows(ki
         learn(Network([kind(4), Dense(4, 2)], QuadraticLoss()), Dataset(x, np.zeros((6, 2))))
 
 
-def test_a_loss_too_large_for_the_dtype_is_no_loss():
+def test_a_loss_too_large_for_the_dtype_is_reported():
     x = np.full((2, 4), 1e15)
     with np.errstate(over="ignore"):
         assert math.isinf(linear().forward(1e15 * x, [0, 1]))
@@ -461,7 +461,7 @@ def separable(t, k=3):
     return Dataset(np.eye(k, 4)[t], np.array(t))
 
 
-def test_a_class_that_is_never_learnt_is_never_answered_and_counts_as_wrong():
+def test_a_class_missing_in_training_is_never_predicted_and_counts_as_wrong():
     net = Network([Dense(4, 3), Softmax()], CrossEntropy())
     held_out = separable([0, 1, 2, 2])
     *_, last = train(net, SGD(net, lr=1), separable([0, 1] * 6), epochs=50, validation=held_out)
@@ -478,7 +478,7 @@ def test_a_class_that_does_not_occur_has_an_empty_row():
 
 
 @pytest.mark.parametrize("label", [0, 2])
-def test_one_class_is_learnt(label):
+def test_one_class_is_learned(label):
     net, only = small(), Dataset(samples().x, np.full(12, label))
     *_, last = train(net, SGD(net, lr=1), only, epochs=30, validation=only)
     assert last.val_accuracy == 1 and last.loss < 0.1
@@ -486,7 +486,7 @@ def test_one_class_is_learnt(label):
 
 
 @pytest.mark.parametrize("label", [0, 1])
-def test_one_class_is_learnt_by_one_output(label):
+def test_one_class_is_learned_by_one_output(label):
     net, only = Network([Dense(4, 1), Sigmoid()], BinaryCrossEntropy()), Dataset(samples().x, np.full(12, label))
     *_, last = train(net, SGD(net, lr=1), only, epochs=50, validation=only)
     assert last.val_accuracy == 1 and last.loss < 0.1
@@ -502,7 +502,7 @@ def test_softmax_of_one_class_is_refused():
 
 @pytest.mark.parametrize("make", [small, lambda: Network([Dense(4, 5), LayerNorm(5), Dense(5, 3), Softmax()],
                                                          CrossEntropy())])  # fmt: skip
-def test_one_sample_is_learnt(make):
+def test_one_sample_is_learned(make):
     net, one = make(), samples()[1]
     *_, last = train(net, SGD(net, lr=1), one, epochs=50, batch_size=32, validation=one)
     assert last.loss < 0.1 and last.val_accuracy == 1
@@ -557,7 +557,7 @@ def test_small_differences_of_large_values_are_normalized_also_in_float32(kind):
 
 
 @pytest.mark.parametrize("value", [0.1, 1000.1, 2024.7, 1e6 / 7])
-def test_a_constant_is_normalized_to_zero_in_use_after_a_long_training(value):
+def test_a_constant_is_normalized_to_zero_at_inference_after_a_long_training(value):
     layer, x = BatchNorm(2).astype("float32"), np.full((32, 2), value)
     for _ in range(400):
         layer.forward(x)

@@ -193,7 +193,7 @@ def test_an_optimizer_follows_a_network_that_moves(name):
     assert_close(params, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_a_copied_optimizer_goes_on_as_the_original_would():
+def test_a_copied_optimizer_continues_as_the_original_would():
     net = network()
     optimizer = Adam(net)
     first, then = np.split(random_gradients(net), 2)
@@ -292,7 +292,7 @@ def test_numbers_of_numpy_are_numbers():
 
 
 @pytest.mark.parametrize("bad", [-0.1, np.nan, -np.inf, np.float32(-0.1)])
-def test_a_schedule_that_gives_no_rate_is_refused_at_its_step(bad):
+def test_a_schedule_that_returns_an_invalid_rate_is_refused_at_its_step(bad):
     class Falling(Schedule):
         def __call__(self, step):
             return bad if step == 2 else 0.1
@@ -345,7 +345,7 @@ def test_decay_rates_lie_in_0_to_1(cls, name, value):
     (AdamW, "beta1", None, r"beta1 must lie in \[0, 1\)"),
     (AdamW, "weight_decay", None, "weight_decay must be a finite number"),
 ])  # fmt: skip
-def test_what_is_assigned_is_checked_and_then_left_as_it_was(cls, name, value, message):
+def test_a_wrong_assignment_is_refused_and_changes_nothing(cls, name, value, message):
     optimizer = cls(network())
     before = optimizer.config(), optimizer.lr
     with pytest.raises(ArgumentError, match=message):
@@ -360,7 +360,7 @@ def test_nesterov_without_momentum_is_refused():
         SGD(network(), momentum=0.9, nesterov=True).momentum = 0
 
 
-def test_unknown_name_is_told_which_there_are():
+def test_an_error_about_an_unknown_name_lists_those_that_exist():
     with pytest.raises(UnknownNameError, match="unknown optimizer 'sdg': choose one of sgd, rmsprop, adagrad, adam, "):
         by_name("sdg")
 

@@ -227,7 +227,7 @@ def test_evaluation_and_prediction_agree(xp, digits):
 
 
 @pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_a_network_that_moves_goes_on_as_one_that_stays(xp, digits, make):
+def test_a_network_that_moves_trains_as_one_that_stays(xp, digits, make):
     some = digits[:320]
     stays, moves = (Network([Flatten(), Dense(64, 10), Softmax()], CrossEntropy(), seed=2) for _ in range(2))
     optimizers = make(stays), make(moves)
@@ -245,7 +245,7 @@ def test_a_network_that_moves_goes_on_as_one_that_stays(xp, digits, make):
 
 
 @pytest.mark.parametrize(("first", "then"), [("numpy", "cupy"), ("cupy", "numpy")])
-def test_a_training_goes_on_when_the_network_moves_between_epochs(xp, digits, first, then):
+def test_a_training_continues_when_the_network_moves_between_epochs(xp, digits, first, then):
     def run(*libraries):
         net = Network([Flatten(), Dense(64, 10), Softmax()], CrossEntropy(), backend=libraries[0], seed=2)
         optimizer, losses = Adam(net), []
@@ -448,7 +448,7 @@ def test_data_that_do_not_fit_are_streamed_and_trained_the_same(stand_in, digits
 
 
 @pytest.mark.parametrize("free", [6 << 20, 5 << 20])
-def test_a_set_goes_up_where_it_leaves_half_of_the_memory(stand_in, free, monkeypatch):
+def test_a_data_set_goes_to_the_device_if_it_leaves_half_of_the_memory(stand_in, free, monkeypatch):
     monkeypatch.setattr("minibp.data.batches.BYTES_ON_DEVICE", 1 << 20)
     monkeypatch.setattr("minibp.data.batches.free_memory", lambda xp: free)
     wide = data.Dataset(np.zeros((2048, 1024), "uint8"), np.zeros(2048, "uint8"))  # 2 MiB, and 1 for a block

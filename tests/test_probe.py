@@ -81,7 +81,7 @@ def test_a_training_that_is_watched_ends_with_the_same_bits(digits, dtype, n, ba
     assert plain.rng.bit_generator.state == watched.rng.bit_generator.state
 
 
-def test_a_training_is_probed_at_its_moments_and_each_epoch_is_told(digits):
+def test_a_training_is_probed_at_its_steps_and_each_epoch_is_reported(digits):
     net, epochs = network(), []
     points = list(watch(net, SGD(net), digits[:100], 3, 10, lambda: epochs.append(1)))
     assert [point.step for point in points] == probe_steps(30) and len(epochs) == 3
@@ -238,7 +238,7 @@ def test_a_model_that_is_probed_can_be_saved(script, tmp_path):
 @pytest.mark.parametrize("arguments", [
     ["--hidden", 6, 6, 6, 6, 6], ["--model", "softmax"], ["--model", "mlp", "--hidden", *[9] * 7]
 ])  # fmt: skip
-def test_what_was_probed_is_drawn(script, tmp_path, arguments):
+def test_probes_are_drawn(script, tmp_path, arguments):
     script("--quiet", "--epochs", 1, "--plot", tmp_path / "a.png", *arguments)
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
@@ -261,13 +261,13 @@ def test_what_was_probed_is_drawn(script, tmp_path, arguments):
     (["--plot", "curves.txt"], "curves.txt: plots are saved as .png, .svg, .pdf"),
     (["--model", "softmax", "--lr", 1e38], "is too high: try a tenth of it"),
 ])  # fmt: skip
-def test_what_does_not_go_with_a_probe_is_said_on_stderr(capsys, arguments, message):
+def test_options_that_contradict_a_probe_are_refused(capsys, arguments, message):
     assert main("digits", data.digits, ["--probe", "--quiet", *map(str, arguments)]) == 2
     out, error = capsys.readouterr()
     assert out == "" and error.startswith("error: ") and message in error
 
 
-def test_missing_matplotlib_is_said_before_the_training(capsys, monkeypatch):
+def test_missing_matplotlib_is_reported_before_the_training(capsys, monkeypatch):
     monkeypatch.delitem(sys.modules, "datasets.plot", raising=False)
     for name in ("matplotlib", "matplotlib.figure"):
         monkeypatch.setitem(sys.modules, name, None)

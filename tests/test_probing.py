@@ -160,7 +160,7 @@ def test_every_activation_that_may_be_hidden_may_be_an_output():
     assert OUTPUT_SLOPES.items() >= SLOPES.items()
 
 
-def test_of_an_activation_that_is_not_known_nothing_is_said():
+def test_an_unknown_activation_has_no_saturation():
     hidden, output = look(quadratic(hidden=Swish(), last=Swish()))
     assert math.isnan(hidden.saturated) and math.isnan(hidden.dead) and math.isnan(output.saturated)
     assert hidden.delta > 0 and hidden.update > 0
@@ -171,7 +171,7 @@ def test_layers_without_an_activation_do_not_saturate():
     assert (hidden.saturated, hidden.dead, output.saturated) == (0, 0, 0)
 
 
-def test_what_is_normalized_before_the_activation_is_seen_where_it_is_activated():
+def test_saturation_is_measured_after_a_normalization():
     layers = [Dense(4, 5, W=Normal(100)), BatchNorm(5), Tanh(), Dropout(0.5), Dense(5, 3), Softmax()]
     net = Network(layers, CrossEntropy(), dtype="float64")
     z = samples().x @ host(layers[0].W)
@@ -298,7 +298,7 @@ def test_a_backward_that_waits_is_not_disturbed():
     assert_equal(net.grads, other.grads)
 
 
-def test_training_goes_on_as_if_nobody_had_looked():
+def test_a_probe_does_not_change_the_training():
     ends = []
     for looks in (False, True):
         net = every_layer()
@@ -324,7 +324,7 @@ def test_the_optimizer_of_another_network_is_refused():
 
 
 @pytest.mark.parametrize("dataset", [None, np.ones((3, 4))])
-def test_what_is_no_data_set_is_refused(dataset):
+def test_anything_but_a_data_set_is_refused(dataset):
     net = quadratic()
     with pytest.raises(ArgumentError, match="dataset must be a Dataset, received"):
         probe(net, SGD(net), dataset)

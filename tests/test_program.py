@@ -14,7 +14,7 @@ from minibp.errors import ArgumentError
     (MemoryError("8 EiB"), 2, "error: this takes more memory than there is (8 EiB): train less"),
     (KeyboardInterrupt(), 130, "stopped"),
 ])  # fmt: skip
-def test_what_goes_wrong_is_one_line_and_a_status(capsys, error, status, line):
+def test_an_error_is_one_line_and_a_status(capsys, error, status, line):
     def run():
         raise error
 
@@ -22,7 +22,7 @@ def test_what_goes_wrong_is_one_line_and_a_status(capsys, error, status, line):
     assert capsys.readouterr() == ("", f"{line}\n")
 
 
-def test_where_all_goes_well_nothing_is_said(capsys):
+def test_success_prints_nothing(capsys):
     assert exit_status(lambda: "any result") == 0
     assert capsys.readouterr() == ("", "")
 
@@ -45,7 +45,7 @@ def test_command_lines_are_read(parser, monkeypatch):
     assert parse_options(parser, None).lr == 2
 
 
-def test_the_end_of_the_options_is_no_value(parser, capsys):
+def test_the_end_of_the_options_is_not_a_value(parser, capsys):
     with pytest.raises(SystemExit) as end:
         parse_options(parser, ["--lr=--"])
     assert end.value.code == 2 and "--lr=-- has no value" in capsys.readouterr().err

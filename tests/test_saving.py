@@ -170,7 +170,7 @@ class Scale(Layer):
 
 
 @on_every_library
-def test_layers_of_ones_own_come_back_when_their_classes_are_given(tmp_path):
+def test_users_layers_are_loaded_if_their_classes_are_given(tmp_path):
     net = Network([Dense(2, 3), Scale(2)], QuadraticLoss())
     net.layers[1].a = 5
     save(net, tmp_path / "net")
@@ -315,7 +315,7 @@ class Wide(LeakyReLU):
     (own_layer(__init__=with_slope, config=lambda self: {"slope": 0.1}, formula=lambda self, x: x * self.slope)(0.5),
      r"created from its config\(\), it gives other outputs"),
 ])  # fmt: skip
-def test_what_a_file_would_give_back_as_another_layer_is_not_saved(path, layer, message):
+def test_a_layer_that_load_would_change_is_not_saved(path, layer, message):
     before = path.read_bytes()
     with pytest.raises(ArgumentError, match=message):
         save(Network([Dense(3, 3), layer, Dense(3, 3)], QuadraticLoss()), path)
@@ -413,7 +413,7 @@ def test_a_pipe_is_not_replaced_by_a_file(tmp_path):
     assert os.listdir(tmp_path) == ["pipe"]
 
 
-def test_what_is_written_is_on_the_disk_before_it_has_its_name_and_the_name_after(path, monkeypatch):
+def test_contents_reach_the_disk_before_the_name_and_then_the_name(path, monkeypatch):
     calls, fsync, replace = [], os.fsync, os.replace
 
     def synced(file):
@@ -434,7 +434,7 @@ def test_own_layers_are_given_as_classes(path, own):
         load(path, own=own)
 
 
-def test_what_a_file_says_is_no_command_to_a_terminal(path):
+def test_texts_from_a_file_cannot_control_a_terminal(path):
     rewrite(path, lambda arrays, described: arrays.update({"\x1b[2J": np.ones(1, "float32")}))
     with pytest.raises(FileFormatError, match=r"missing or unexpected: \\x1b\[2J"):
         load(path)
@@ -451,13 +451,13 @@ def test_a_negative_variance_is_refused(path):
 
 
 @pytest.mark.parametrize("name", ["Module", "Layer", "Loss", "Normalization"])
-def test_bases_of_layers_are_no_layers(path, name):
+def test_base_classes_are_not_loaded_as_layers(path, name):
     rewrite(path, lambda arrays, described: described["layers"].append([name, {}]))
     with pytest.raises(UnknownNameError, match=f"'{name}'"):
         load(path)
 
 
-def test_a_folder_is_no_saved_network(tmp_path):
+def test_a_folder_is_not_a_saved_network(tmp_path):
     with pytest.raises(FileFormatError, match="is a folder or a device"):
         load(tmp_path)
 

@@ -82,7 +82,7 @@ def test_plateau_cuts_the_rate_after_more_than_patience_epochs_without_improveme
     assert rates(schedule, [5, 4, 4, 4, 4, 4, 4, 4]) == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.25]
 
 
-def test_plateau_starts_to_count_anew_after_an_improvement():
+def test_plateau_restarts_its_count_after_an_improvement():
     schedule = ReduceOnPlateau(1.0, factor=0.5, patience=1)
     assert rates(schedule, [5, 6, 4, 6, 3, 6]) == [1] * 6
 

@@ -75,7 +75,7 @@ def test_the_command_line_overrides_the_recipe(digits, arguments, shown):
 
 @pytest.mark.parametrize("xp", ["standin", pytest.param("cupy", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize("kind", [[], ["--compare-losses"], ["--probe"]], ids=["training", "comparison", "probe"])
-def test_a_script_gives_the_same_with_either_backend(xp, kind, monkeypatch, capsys):
+def test_a_script_prints_the_same_with_either_backend(xp, kind, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "cupy", importlib.import_module(xp))
     standin.traffic.clear()
     printed = []
@@ -147,7 +147,7 @@ def refusal(error_line):
     (["--plot", "curves.txt"], "curves.txt: plots are saved as .png, .svg, .pdf"),
     (["--hidden", 5, "--optimizer", "sgd", "--lr", 1e30], "the loss became NaN or infinite in epoch"),
 ])  # fmt: skip
-def test_what_is_wrong_is_said_on_stderr(refusal, arguments, message):
+def test_errors_are_printed_on_stderr(refusal, arguments, message):
     assert message in refusal(*arguments)
 
 
@@ -155,7 +155,7 @@ def test_a_folder_without_the_files_is_refused(refusal, tmp_path):
     assert str(tmp_path) in refusal("--data", tmp_path, dataset="mnist")
 
 
-def test_missing_matplotlib_is_said_before_the_training(refusal, monkeypatch):
+def test_missing_matplotlib_is_reported_before_the_training(refusal, monkeypatch):
     monkeypatch.delitem(sys.modules, "datasets.plot", raising=False)
     for name in ("matplotlib", "matplotlib.figure"):
         monkeypatch.setitem(sys.modules, name, None)
@@ -174,7 +174,7 @@ def test_interrupted_script_says_so(capsys):
 # --- real data -----------------------------------------------------------------------------------------------------
 
 
-def test_mnist_is_learnt(mnist_directory, capsys):
+def test_mnist_is_learned(mnist_directory, capsys):
     arguments = ["--data", str(mnist_directory), "--model", "softmax", "--epochs", "1", "--quiet"]
     assert main("mnist", data.mnist, arguments) == 0
     assert float(LAST_LINE.fullmatch(capsys.readouterr().out.strip())[1]) > 0.88

@@ -269,7 +269,7 @@ def assert_as_alone(*calls):
             np.testing.assert_array_equal(ours, theirs)
 
 
-def test_two_networks_in_two_threads_give_what_each_gives_alone(worth):
+def test_two_networks_in_two_threads_give_the_results_of_each_alone(worth):
     assert_as_alone((trained, narrow, 1, 20), (trained, deep, 2, 6))
     assert_as_alone((trained, narrow, 1, 20), (trained, narrow, 1, 20))
     assert_as_alone((trained, wide, 3, 10), (predicted, deep, 4, 10))

@@ -101,7 +101,7 @@ def test_indices_outside_wrap_silently(xp, device):
     np.testing.assert_array_equal(device[outside].get(), device.get()[[5, 0, 2]])
 
 
-def test_a_device_array_is_no_view_of_the_host_array_it_came_from(xp, host):
+def test_a_device_array_is_not_a_view_of_its_host_array(xp, host):
     device = xp.asarray(host)
     host[0, 0] = 99
     assert float(device[0, 0]) == 0
@@ -190,7 +190,7 @@ NO_READS = {
 
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
-def test_what_must_know_a_value_counts_as_a_read(host, read):
+def test_operations_that_need_a_value_count_as_reads(host, read):
     device = standin.asarray(host)
     standin.traffic.clear()
     read(standin, device)
@@ -198,7 +198,7 @@ def test_what_must_know_a_value_counts_as_a_read(host, read):
 
 
 @pytest.mark.parametrize("compute", NO_READS.values(), ids=NO_READS)
-def test_what_stays_on_the_device_counts_as_no_read(host, compute):
+def test_operations_on_the_device_do_not_count_as_reads(host, compute):
     device = standin.asarray(host)
     standin.traffic.clear()
     result = compute(standin, device)
@@ -219,7 +219,7 @@ def test_uploads_and_calls_are_counted(host):
 # --- what the stand-in alone refuses: on CuPy undefined, a needless copy, or of no use to minibp ---------------------
 
 
-def test_many_values_are_not_assigned_to_an_index_that_stands_twice(host):
+def test_many_values_are_not_assigned_to_a_repeated_index(host):
     device, rows = standin.asarray(host), standin.asarray(host[:2])
     device[standin.asarray([0, 1])] = rows
     with pytest.raises(IndexError, match="which value wins is undefined"):
@@ -240,7 +240,7 @@ def test_no_memory_of_the_host_is_handed_out(host, name):
 
 
 @pytest.mark.parametrize("name", ["fuse", "RawKernel", "ElementwiseKernel", "ReductionKernel", "linalg", "mgrid"])
-def test_what_numpy_cannot_stand_for_is_not_offered(name):
+def test_features_that_numpy_cannot_imitate_are_not_offered(name):
     assert not hasattr(standin, name)
 
 
@@ -259,7 +259,7 @@ def test_minibp_uses_no_function_whose_parameters_are_not_known():
     assert not [name for name in used if standin.NAMES["cupy"].get(name) == "any"]
 
 
-def test_what_the_stand_in_offers_is_what_this_cupy_offers():
+def test_the_stand_in_offers_what_this_cupy_offers():
     cupy = pytest.importorskip("cupy")
     if cupy.__version__ != standin.__version__:
         pytest.skip(f"CuPy {cupy.__version__} is here, the names are those of {standin.__version__}")

@@ -54,14 +54,14 @@ def run(net, dataset, epochs=2, batch_size=4, lr=0.1, **options):
 # --- what train() does ---------------------------------------------------------------------------------------------
 
 
-def test_xor_is_learnt():
+def test_xor_is_learned():
     xor = Dataset([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [0, 1, 1, 0])
     net = Network([Dense(2, 8), Tanh(), Dense(8, 2), Softmax()], CrossEntropy())
     *_, last = train(net, Adam(net, lr=0.05), xor, epochs=200, validation=xor)
     assert last.loss < 0.1 and last.val_accuracy == 1
 
 
-def test_digits_are_learnt():
+def test_digits_are_learned():
     digits = data.digits()
     net = Network([Flatten(), Dense(64, 32), Sigmoid(), Dense(32, 10), Softmax()], CrossEntropy())
     *_, last = train(net, SGD(net, lr=0.5), digits.train, epochs=10, validation=digits.test)
@@ -144,7 +144,7 @@ def test_an_epoch_prints_as_a_line_of_a_log():
 # --- data ----------------------------------------------------------------------------------------------------------
 
 
-def test_bytes_are_learnt_from_as_their_values_over_255(rng):
+def test_bytes_are_trained_on_as_their_values_over_255(rng):
     x, t = rng.integers(256, size=(10, 4), dtype="uint8"), np.arange(10) % 3
     from_bytes, from_floats = small(dtype="float64"), small(dtype="float64")
     run(from_bytes, Dataset(x, t))
@@ -152,7 +152,7 @@ def test_bytes_are_learnt_from_as_their_values_over_255(rng):
     assert_close(from_bytes.params, from_floats.params, rtol=1e-9, atol=1e-12)
 
 
-def test_labels_and_rows_are_learnt_alike():
+def test_labels_and_rows_train_alike():
     dataset = samples(10)
     labels, rows = small(), small()
     run(labels, dataset, validation=dataset)
@@ -161,7 +161,7 @@ def test_labels_and_rows_are_learnt_alike():
     assert epochs[-1].val_accuracy == evaluate(rows, dataset).accuracy
 
 
-def test_a_memory_map_is_learnt_from_as_its_array(tmp_path):
+def test_a_memory_map_trains_as_its_array(tmp_path):
     dataset = samples(10)
     np.save(tmp_path / "x.npy", dataset.x)
     from_file, from_array = small(), small()
@@ -192,7 +192,7 @@ def test_one_output_answers_class_1_above_one_half(layers, loss):
     run(net, dataset, epochs=1)
 
 
-def test_targets_that_are_no_classes_have_no_accuracy(rng):
+def test_targets_that_are_not_classes_have_no_accuracy(rng):
     net = linear()
     loss, accuracy = evaluate(net, Dataset(rng.normal(size=(5, 4)), rng.normal(size=(5, 3))))
     assert math.isfinite(loss) and math.isnan(accuracy)
@@ -211,11 +211,11 @@ def test_training_stops_after_more_than_patience_epochs_without_improvement():
     assert stopped([3, 2, 4, 4, 4, 1], patience=2) == 5
 
 
-def test_an_improvement_starts_the_count_anew():
+def test_an_improvement_restarts_the_count():
     assert stopped([3, 4, 2, 3, 1, 2], patience=1) is None
 
 
-def test_nan_is_no_improvement():
+def test_nan_is_not_an_improvement():
     assert stopped([3, math.nan, math.nan], patience=1) == 3
 
 
@@ -295,7 +295,7 @@ def bad(x=None, t=None):
     ({"dataset": bad(t=np.full(10, 3))}, TargetError, r"label of sample 0 is 3, expected 0\.\.2"),
     ({"validation": bad(t=np.full(10, -1))}, TargetError, r"label of sample 0 is -1, expected 0\.\.2"),
 ])  # fmt: skip
-def test_what_does_not_fit_is_refused_before_the_first_epoch(changed, error, message):
+def test_data_that_do_not_fit_are_refused_before_the_first_epoch(changed, error, message):
     net = small()
     options = {"dataset": samples(10), "epochs": 1} | changed
     with pytest.raises(error, match=message):
@@ -307,7 +307,7 @@ def test_an_optimizer_of_another_network_is_refused():
         train(small(), SGD(small()), samples(10), epochs=1)
 
 
-def test_nothing_is_learnt_before_the_first_epoch_is_asked_for():
+def test_nothing_is_trained_before_the_first_epoch_is_asked_for():
     net = small()
     before = net.params.copy()
     train(net, SGD(net), samples(10), epochs=1)
@@ -334,6 +334,6 @@ def test_the_contract_of_the_design_works_as_written(library):
 
 
 @pytest.mark.parametrize("rows", [[[1, 1], [0, 0], [1, 0]], [[2, -1], [0.5, 0.5], [1, 0]]])
-def test_accuracy_is_not_a_number_where_targets_name_no_class(rows):
+def test_accuracy_is_nan_if_targets_are_not_classes(rows):
     net = Network([Dense(3, 2)], QuadraticLoss())
     assert math.isnan(evaluate(net, Dataset(np.eye(3), np.array(rows, float))).accuracy)
