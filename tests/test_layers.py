@@ -30,6 +30,7 @@ from minibp import (
     Tanh,
     check_gradients,
 )
+from minibp.base import Workspace
 from minibp.errors import ArgumentError, InputError, ShapeError, StateError
 from minibp.initializers import Ones
 
@@ -500,3 +501,24 @@ def test_dy_of_another_shape_than_y_is_refused(make):
     k = layer.forward(np.ones((4, 3))).shape[1]
     with pytest.raises(ShapeError, match=rf"received dy of shape \(1, {k}\), expected \(4, {k}\), as the last y"):
         layer.backward(np.ones((1, k)))
+
+
+class Filled(Layer):
+    """A layer that needs constants beside its results."""
+
+    def workspaces(self, shape):
+        sevens, numbers = Workspace(shape[:1], "int64", fill=7), Workspace(shape, fill="range")
+        return super().workspaces(shape) | {"sevens": sevens, "numbers": numbers, "flags": Workspace(shape, bool)}
+
+    def formula(self, x):
+        return self.xp.add(x, self.numbers, out=self.y)
+
+
+def test_workspaces_hold_what_they_declare_for_each_batch_shape():
+    layer = Filled()
+    for n in (2, 5, 2):
+        x = np.zeros((n, 3))
+        assert_equal(layer.forward(x), np.arange(3.0 * n).reshape(n, 3))
+        assert_equal(layer.sevens, [7] * n)
+        assert layer.sevens.dtype == "int64" and layer.flags.dtype == bool and layer.numbers.dtype == layer.dtype
+        assert layer.flags.shape == (n, 3)

@@ -645,10 +645,29 @@ def test_summary_is_a_table():
 2  Sigmoid()       (N, 100)           0
 3  Dense(100, 10)  (N, 10)        1,010
 4  Softmax()       (N, 10)            0
-   CrossEntropy()  loss, runs merged with layer 4 as SoftmaxCrossEntropy()
+   CrossEntropy()  loss, fused with layer 4 as SoftmaxCrossEntropy()
 7,510 parameters, 30.0 kB as float32, on """
     assert net.summary() == table + net.backend
 
 
 def test_repr_shows_how_the_network_is_made():
     assert repr(small()) == "Network([Dense(4, 5), Tanh(), Dense(5, 3), Softmax()], CrossEntropy())"
+
+
+def test_in_notebooks_a_network_is_a_table(library):
+    class Tagged(Tanh):
+        def __repr__(self):
+            return "<b>Tanh</b>"
+
+    html = Network([Dense(4, 5), Tagged(), Dense(5, 3), Softmax()], CrossEntropy())._repr_html_()
+    rows = [re.sub("<[^>]*>", "|", row) for row in re.findall("<tr>(.*?)</tr>", html)]
+    cells = [[cell for cell in row.split("|") if cell] for row in rows]
+    assert cells == [
+        ["layer", "output", "parameters"],
+        ["0", "Dense(4, 5)", "(N, 5)", "25"],
+        ["1", "&lt;b&gt;Tanh&lt;/b&gt;", "(N, 5)", "0"],
+        ["2", "Dense(5, 3)", "(N, 3)", "18"],
+        ["3", "Softmax()", "(N, 3)", "0"],
+        ["CrossEntropy()", "loss, fused with layer 3 as SoftmaxCrossEntropy()"],
+    ]
+    assert f"43 parameters, 0.2 kB as float32, on {'numpy' if library is np else 'cupy'}" in html

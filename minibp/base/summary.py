@@ -13,7 +13,7 @@ def summary_text(net: Any) -> str:
     a, b, c, d = (max(len(row[column]) for row in rows) for column in range(4))
     b = max(b, len(str(net.loss)))
     lines = [f"{i:>{a}}  {layer:<{b}}  {output:<{c}}  {count:>{d}}" for i, layer, output, count in rows]
-    lines.append(f"{'':>{a}}  {net.loss!s:<{b}}  loss{_merged(net)}")
+    lines.append(f"{'':>{a}}  {net.loss!s:<{b}}  loss{_fused(net)}")
     return "\n".join([*lines, _total(net)])
 
 
@@ -28,7 +28,7 @@ def summary_html(net: Any) -> str:
         return "<tr>" + "".join(f'<{tag} style="text-align: {side}">{escape(cell)}</{tag}>' for cell, side in styled)
 
     loss = f'<tr><td></td><td style="text-align: left">{escape(str(net.loss))}</td>'
-    loss += f'<td style="text-align: left" colspan="2">loss{escape(_merged(net))}</td>'
+    loss += f'<td style="text-align: left" colspan="2">loss{escape(_fused(net))}</td>'
     body = [line(HEAD, "th"), *map(line, _rows(net)), loss]
     caption = f'<caption style="caption-side: bottom; text-align: left">{escape(_total(net))}</caption>'
     return "\n".join(["<table>", caption, *(f"{each}</tr>" for each in body), "</table>"])
@@ -42,8 +42,8 @@ def _rows(net: Any) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def _merged(net: Any) -> str:
-    return "" if net.fused_loss is net.loss else f", runs merged with layer {len(net.layers) - 1} as {net.fused_loss}"
+def _fused(net: Any) -> str:
+    return "" if net.fused_loss is net.loss else f", fused with layer {len(net.layers) - 1} as {net.fused_loss}"
 
 
 def _total(net: Any) -> str:

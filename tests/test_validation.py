@@ -1,0 +1,78 @@
+"""The checks of arrays that all others use: what is accepted, what is refused, and in which words."""
+
+import numpy as np
+import pytest
+
+from minibp.base import INPUTS, check_array, check_finite, first_not_finite, validation
+from minibp.errors import InputError, TargetError
+
+
+@pytest.mark.parametrize("values", [[[1, 2]], ((True, False),), np.ones((1, 2), "float16"), 3.5])
+def test_numbers_become_an_array(values):
+    found = check_array(values, "x")
+    assert isinstance(found, np.ndarray)
+    np.testing.assert_array_equal(found, values)
+
+
+@pytest.mark.parametrize(("values", "message"), [
+    (np.ma.masked_array([1.0, 2.0], mask=[0, 1]), r"x: received a masked array.* fill it first: \.filled\(value\)"),
+    ([[1.0], [1.0, 2.0]], r"x: cannot be made an array \(.*inhomogeneous.*\); expected numbers"),
+    (["a"], "x: received an array of <U1, expected numbers"),
+    ([None], "x: received an array of object, expected numbers"),
+    (np.ones(2, np.longdouble), "x: received an array of .*, expected numbers"),
+    (np.zeros(2, "datetime64[s]"), r"x: received an array of datetime64\[s\], expected numbers"),
+])  # fmt: skip
+def test_other_values_are_refused_by_the_error_asked_for(values, message):
+    with pytest.raises(InputError, match=message):
+        check_array(values, "x")
+    with pytest.raises(TargetError, match=message):
+        check_array(values, "x", TargetError)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64"])
+def test_inputs_may_have_these_types(dtype):
+    assert check_array(np.ones(2, dtype), "x", dtypes=INPUTS).dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "int64", "bool"])
+def test_inputs_may_not_have_other_types(dtype):
+    with pytest.raises(InputError, match=f"x: received an array of {dtype}, expected pixels or floats"):
+        check_array(np.ones(2, dtype), "x", dtypes=INPUTS, expected="pixels or floats")
+
+
+def test_a_memory_map_stays_one_and_another_subclass_becomes_an_array(tmp_path):
+    mapped = np.memmap(tmp_path / "x", "float32", "w+", shape=(3, 2))
+    assert check_array(mapped, "x") is mapped
+    assert type(check_array(np.ones(2).view(np.recarray), "x")) is np.ndarray
+
+
+def test_an_array_on_a_device_stays_there():
+    standin = pytest.importorskip("standin")
+    array = standin.ones(3, "float32")
+    assert check_array(array, "x", xp=standin) is array
+    with pytest.raises(InputError, match="x: cannot be made an array"):
+        check_array(array, "x")
+
+
+@pytest.mark.parametrize("chunk", [1, 5, 1 << 20])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_the_first_sample_that_is_not_finite_is_found_over_chunks(monkeypatch, chunk, value):
+    monkeypatch.setattr(validation, "CHUNK", chunk)
+    x = np.zeros((9, 2, 2))
+    assert first_not_finite(x) is None
+    x[4, 1, 0] = x[7] = value
+    assert first_not_finite(x) == 4
+    assert first_not_finite(x.astype(int) if np.isfinite(value) else np.zeros((9, 2), int)) is None
+
+
+def test_the_error_counts_from_the_first_sample_given():
+    x = np.array([[0.0], [np.inf]])
+    with pytest.raises(InputError, match="x: NaN or infinity, first in sample 101; replace it"):
+        check_finite(x, "x", InputError, "replace it", first=100)
+
+
+def test_numbers_too_large_for_the_dtype_are_refused():
+    x = np.array([[1.0], [1e300]])
+    check_finite(x, "x", InputError, "scale it")
+    with pytest.raises(InputError, match="x: NaN, infinity or a number too large for float32, first in sample 1"):
+        check_finite(x, "x", InputError, "scale it", np.dtype("float32"))
