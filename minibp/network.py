@@ -66,7 +66,7 @@ class Network:
     weight_count : int
         The number of weights: ``params[:weight_count]`` are weights, the rest are biases.
     rng : numpy.random.Generator
-        The generator of the network, which goes on from call to call.
+        The generator of the network, which continues from call to call.
 
     Raises
     ------
@@ -125,7 +125,7 @@ class Network:
     def _flatten(self, xp: Any, dtype: np.dtype) -> None:
         """Put all parameters into three vectors, and give the layers views of them."""
         modules = self.modules()
-        vectors = flatten(modules, xp, dtype)  # first: where it fails, for want of memory, nothing has changed
+        vectors = flatten(modules, xp, dtype)  # first: if memory runs out here, nothing has changed
         self.xp, self.dtype = xp, dtype
         self.__dict__.update(params=vectors.params, grads=vectors.grads, buffers=vectors.buffers)  # past the properties
         self.weights, self.weight_count = vectors.weights, sum(W.size for W in vectors.weights)

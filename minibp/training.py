@@ -41,7 +41,7 @@ def train(
     """Train a network. This is a generator: it yields after each epoch, and your loop decides what happens then.
 
     ``for epoch in train(...): print(epoch)`` trains; leave the loop to stop early. Each epoch goes through the samples
-    in a new random order, drawn by the network's generator, which goes on from call to call.
+    in a new random order, drawn by the network's generator, which continues from call to call.
 
     A data set larger than memory can be a memory map: ``Dataset(np.load("images.npy", mmap_mode="r"), labels)``. If
     it is larger than 64 MiB, it is shuffled in blocks. Blocks of 1 MiB (or of one batch, if that is more) come in a

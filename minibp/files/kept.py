@@ -51,7 +51,7 @@ REPLACED = SCHEDULES.keys() - {OURS + ReduceOnPlateau.__name__}  # it is told lo
 
 
 def attributes(thing: Any) -> dict[str, Any]:
-    """The attributes of an object that are its own state: not what is made anew, and no methods."""
+    """The attributes of an object that are its own state: not those that are created again, and no methods."""
     kept = thing.__getstate__() if isinstance(thing, Module) else vars(thing)
     anew = next((names for cls, names in MADE_ANEW.items() if isinstance(thing, cls)), set())
     return {name: value for name, value in kept.items() if name not in anew and not is_method(thing, name)}
