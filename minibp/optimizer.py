@@ -199,7 +199,7 @@ class Optimizer:
     def _flush(self, pieces: list[Piece]) -> None:
         """Set moments to 0 that have almost decayed to 0, and to NaN if they have overflowed.
 
-        If a gradient stays 0, as for a dead unit or a pixel that is always white, a moment decays to subnormal numbers
+        If a gradient stays 0, as for a dead unit or an input that is always 0, a moment decays to subnormal numbers
         and stays there, because of rounding. Processors are a hundred times slower with these.
         """
         xp, least = self.xp, np.finfo(self.net.dtype).tiny * FLUSH_BELOW

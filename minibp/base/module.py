@@ -175,8 +175,8 @@ class Module:
             raise ShapeError(f"{self}: {name} has shape {held.shape}, received an array of shape {value.shape}")
         held[...] = value
 
-    def _group(self, prefix: str, state: bool) -> Mapping[str, Array]:
-        names = [name for name in self._initializers if (name in self._buffer_names) == state]
+    def _group(self, prefix: str, buffers: bool) -> Mapping[str, Array]:
+        names = [name for name in self._initializers if (name in self._buffer_names) == buffers]
         return MappingProxyType({name: getattr(self, prefix + name) for name in names})
 
     @property
