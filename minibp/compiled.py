@@ -23,7 +23,7 @@ if getattr(numba.config, "DISABLE_JIT", 0):  # set when numba is imported, which
 
 # error_model "numpy" omits the check for division by zero, which would prevent vectorization and make loops 12 times
 # slower. One thread only: a second one would compete with those of the BLAS.
-compiled = numba.njit(error_model="numpy", cache=True)
+jit = numba.njit(error_model="numpy", cache=True)
 
 
 def use(modules: Iterable[Module]) -> None:
@@ -43,14 +43,14 @@ def works() -> None:
 # ---- optimizers: one step, see optimizers.py
 
 
-@compiled
+@jit
 def sgd(w: Any, g: Any, rate: Any) -> None:
     """w ← w - lr g."""
     for i in range(w.size):
         w[i] -= g[i] * rate
 
 
-@compiled
+@jit
 def momentum(w: Any, g: Any, m: Any, mu: Any, rate: Any) -> None:
     """m ← μ m + g,  w ← w - lr m."""
     for i in range(w.size):
@@ -58,7 +58,7 @@ def momentum(w: Any, g: Any, m: Any, mu: Any, rate: Any) -> None:
         w[i] -= m[i] * rate
 
 
-@compiled
+@jit
 def nesterov(w: Any, g: Any, m: Any, mu: Any, rate: Any) -> None:
     """m ← μ m + g,  w ← w - lr (g + μ m)."""
     for i in range(w.size):
@@ -66,7 +66,7 @@ def nesterov(w: Any, g: Any, m: Any, mu: Any, rate: Any) -> None:
         w[i] -= (m[i] * mu + g[i]) * rate
 
 
-@compiled
+@jit
 def adagrad(w: Any, g: Any, v: Any, eps: Any, rate: Any) -> None:
     """v ← v + g²,  w ← w - lr g / (√v + ε)."""
     for i in range(w.size):
@@ -74,7 +74,7 @@ def adagrad(w: Any, g: Any, v: Any, eps: Any, rate: Any) -> None:
         w[i] -= g[i] / (math.sqrt(v[i]) + eps) * rate
 
 
-@compiled
+@jit
 def rmsprop(w: Any, g: Any, v: Any, rho: Any, rest: Any, eps: Any, rate: Any) -> None:
     """v ← ρ v + (1 - ρ) g²,  w ← w - lr g / (√v + ε)."""
     for i in range(w.size):
@@ -82,7 +82,7 @@ def rmsprop(w: Any, g: Any, v: Any, rho: Any, rest: Any, eps: Any, rate: Any) ->
         w[i] -= g[i] / (math.sqrt(v[i]) + eps) * rate
 
 
-@compiled
+@jit
 def adam(w: Any, g: Any, m: Any, v: Any, beta1: Any, beta2: Any, e: Any, a: Any) -> None:
     """m ← β₁ m + g,  v ← β₂ v + g²,  w ← w - a m / (√v + e)."""
     for i in range(w.size):
@@ -94,7 +94,7 @@ def adam(w: Any, g: Any, m: Any, v: Any, beta1: Any, beta2: Any, e: Any, a: Any)
 # ---- batches
 
 
-@compiled
+@jit
 def gather_scaled(x: Any, rows: Any, scale: Any, out: Any) -> None:
     """out = scale x[rows], for rows of bytes."""
     factor = scale[()]
@@ -127,7 +127,7 @@ def gradient(cls: type[Layer], loop: Callable[..., None]) -> Callable[..., Array
     return run
 
 
-@compiled
+@jit
 def _add_rows(y: Any, b: Any) -> None:
     for i in range(y.shape[0]):
         for j in range(y.shape[1]):
@@ -141,7 +141,7 @@ def dense(layer: Dense, x: Array) -> Array:
     return y
 
 
-@compiled
+@jit
 def _relu(x: Any, y: Any) -> None:
     zero = y.dtype.type(0)
     for i in range(x.shape[0]):
@@ -157,7 +157,7 @@ def relu(layer: ReLU, x: Array) -> Array:
     return layer.y
 
 
-@compiled
+@jit
 def _relu_gradient(dy: Any, y: Any, dx: Any) -> None:
     """dx = dy where y > 0, else 0."""
     zero, one = y.dtype.type(0), y.dtype.type(1)
@@ -166,14 +166,14 @@ def _relu_gradient(dy: Any, y: Any, dx: Any) -> None:
             dx[i, j] = dy[i, j] * (one if y[i, j] > zero else zero)
 
 
-@compiled
+@jit
 def _negated(x: Any, largest: Any, y: Any) -> None:
     for i in range(x.shape[0]):
         for j in range(x.shape[1]):
             y[i, j] = largest[()] if -x[i, j] > largest[()] else -x[i, j]
 
 
-@compiled
+@jit
 def _inverse(y: Any) -> None:
     one = y.dtype.type(1)
     for i in range(y.shape[0]):
@@ -192,7 +192,7 @@ def sigmoid(layer: Sigmoid, x: Array) -> Array:
     return y
 
 
-@compiled
+@jit
 def _sigmoid_gradient(dy: Any, y: Any, dx: Any) -> None:
     """dx = dy y (1 - y)."""
     one = y.dtype.type(1)
@@ -201,7 +201,7 @@ def _sigmoid_gradient(dy: Any, y: Any, dx: Any) -> None:
             dx[i, j] = (one - y[i, j]) * y[i, j] * dy[i, j]
 
 
-@compiled
+@jit
 def _tanh_gradient(dy: Any, y: Any, dx: Any) -> None:
     """dx = dy (1 - y²)."""
     one = y.dtype.type(1)
@@ -213,7 +213,7 @@ def _tanh_gradient(dy: Any, y: Any, dx: Any) -> None:
 # ---- losses, see losses.py
 
 
-@compiled
+@jit
 def _one_hot(t: Any, rows: Any) -> None:
     rows[:] = 0
     for i in range(t.size):
@@ -228,7 +228,7 @@ def one_hot(loss: Loss, t: Array) -> Array:
     return loss.target_rows
 
 
-@compiled
+@jit
 def _shifted(x: Any, t: Any, y: Any, row: Any, score: Any) -> None:
     (n, k), zero = x.shape, y.dtype.type(0)
     for i in range(n):
@@ -243,7 +243,7 @@ def _shifted(x: Any, t: Any, y: Any, row: Any, score: Any) -> None:
             score[i, 0] += part if part < zero else zero  # 0 · -∞ is NaN, and counts as 0
 
 
-@compiled
+@jit
 def _normalized(y: Any, row: Any) -> None:
     n, k = y.shape
     for i in range(n):
@@ -269,7 +269,7 @@ def softmax_cross_entropy(loss: SoftmaxCrossEntropy, x: Array, t: Array) -> Arra
     return row[:, 0]
 
 
-@compiled
+@jit
 def _scaled_difference(y: Any, t: Any, inv_n: Any, dx: Any) -> None:
     n, k = y.shape
     for j in range(k):
