@@ -1,4 +1,4 @@
-"""Arrays of any library, looked at and compared on the host; and as the contents of IDX files."""
+"""Compare arrays of any library on the host, and write them as IDX files."""
 
 import struct
 
@@ -8,7 +8,7 @@ from minibp.backend import to_host
 
 
 def host(value):
-    """A NumPy array of these values; of a list, the list of those of its elements."""
+    """The values as a NumPy array; for a list, a list of such arrays."""
     return [host(each) for each in value] if isinstance(value, (list, tuple)) else to_host(value)
 
 
@@ -18,7 +18,7 @@ def is_array(value):
 
 
 def shares_memory(a, b):
-    """Whether two arrays overlap, both on the same side; for arrays on a device NumPy asks CuPy."""
+    """Whether two arrays of one library overlap. For arrays on a device NumPy asks CuPy."""
     return bool(np.shares_memory(a, b))
 
 
@@ -28,7 +28,7 @@ def assert_equal(got, expected):
 
 
 def assert_close(got, expected, **tolerances):
-    """All elements are as close as `numpy.testing.assert_allclose` asks for."""
+    """All elements are close, as `numpy.testing.assert_allclose` defines it."""
     np.testing.assert_allclose(host(got), host(expected), **tolerances)
 
 

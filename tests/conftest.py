@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures that several test files use."""
 
 import importlib
 import os
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+import minibp
 from minibp import Network
 from minibp.base.module import Module
 from minibp.cli import main
@@ -28,7 +29,7 @@ def rng():
 
 @pytest.fixture
 def doctor(capsys):
-    """Runs `python -m minibp doctor`, and gives its rows by name."""
+    """A function that runs `python -m minibp doctor` and returns its rows by name."""
 
     def run():
         assert main(["doctor"]) == 0
@@ -45,7 +46,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def printed_lines(capsys):
-    """Gives the lines that a program printed, whose exit status must be 0."""
+    """A function that returns the lines that a program printed; its exit status must be 0."""
 
     def printed(status):
         assert status == 0
@@ -56,7 +57,7 @@ def printed_lines(capsys):
 
 @pytest.fixture
 def error_line(capsys):
-    """Gives the error of a program, whose exit status must be 2, and which must print nothing else."""
+    """A function that returns the error of a program; its exit status must be 2, and it must print nothing else."""
 
     def printed(status):
         assert status == 2
@@ -68,7 +69,7 @@ def error_line(capsys):
 
 
 def pytest_generate_tests(metafunc):
-    """What uses `library` runs once for each; tests marked `host`, on NumPy alone."""
+    """Run a test that uses `library` once with each library, or on NumPy alone if it is marked `host`."""
     if "library" in metafunc.fixturenames:
         only_numpy = metafunc.definition.get_closest_marker("host")
         metafunc.parametrize("library", LIBRARIES[:1] if only_numpy else LIBRARIES, indirect=True, scope="module")
@@ -76,8 +77,9 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(scope="module")
 def library(request):
-    """The array library that layers, losses and networks compute with where a test names none: NumPy, the stand-in
-    for CuPy, and on a machine with a GPU the real one. What they return is compared by `arrays`.
+    """The array library that layers, losses and networks use unless a test names one.
+
+    It is NumPy, the stand-in for CuPy, or CuPy itself on a machine with a GPU. `arrays` compares the results.
     """
     xp = importlib.import_module(request.param)
     if xp is np:
@@ -92,8 +94,28 @@ def library(request):
 
 
 @pytest.fixture
+def no_matplotlib(monkeypatch):
+    """Make matplotlib a package that is not installed."""
+    monkeypatch.delitem(sys.modules, "datasets.plot", raising=False)
+    for name in ("matplotlib", "matplotlib.figure"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+@pytest.fixture
+def replace_numba(monkeypatch):
+    """A function that puts another module, or None, in the place of numba, as if minibp had not looked for it yet."""
+
+    def replace(module):
+        monkeypatch.setitem(sys.modules, "numba", module)
+        monkeypatch.delitem(sys.modules, "minibp.compiled", raising=False)
+        monkeypatch.delattr(minibp, "compiled", raising=False)
+
+    return replace
+
+
+@pytest.fixture
 def dead_port(monkeypatch):
-    """The address of a server that is none."""
+    """An address at which no server answers."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))

@@ -1,14 +1,14 @@
-"""A file that something happens to when it is half written: what is left then must do no harm."""
+"""A file that something happens to when it is half written: the half that is left must do no harm."""
 
 from collections.abc import Callable
 
 
 class HalfWritten:
-    """In the place of `open`, with what happens when half of what is written lies in the file."""
+    """Takes the place of `open`, and calls a function when half of the contents is written."""
 
     def __init__(self, then: Callable[[], None], *arguments):
         self.then = then
-        self.file = open(*arguments)  # noqa: SIM115  # it is closed where `with` leaves it
+        self.file = open(*arguments)  # noqa: SIM115  # closed at the end of the `with` block
 
     def __enter__(self):
         return self

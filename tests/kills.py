@@ -1,9 +1,9 @@
-"""Kills trainings at any moment, and sees whether they end with the same weights: python tests/kills.py --kills 200
+"""Kill trainings at random moments, and check that they end with the same weights: python tests/kills.py --kills 200
 
-A run of the digits is started, killed (SIGKILL) and started again until it has been killed so often, and then let
-finish. Each start must go on from the step of the newest file that is whole, and what is saved at the end must be, byte
-for byte, what an undisturbed run saves. In the mode "write" it dies at a point inside the writing of a checkpoint; in
-the mode "damage" the file is damaged, too, where the one before is there.
+A training on the digits is started, killed (SIGKILL) and started again until it has been killed often enough; then it
+may finish. Each start must resume from the step of the newest intact file, and must save, byte for byte, what an
+undisturbed run saves. In the mode "write" the process dies while it writes a checkpoint. In the mode "damage" the
+newest file is also damaged at times, if there is a previous one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import NamedTuple
 from half import HalfWritten
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))  # as a script it is started from anywhere
+sys.path.insert(0, str(ROOT))  # so that the script runs from any folder
 
 from minibp.base import disk  # noqa: E402
 from minibp.errors import FileFormatError  # noqa: E402
@@ -34,11 +34,11 @@ from minibp.files import tensorfile  # noqa: E402
 
 MODES = ("moment", "write", "damage")
 TRAINING = ("--epochs", "30", "--optimizer", "adam", "--checkpoint-every", "7steps")
-SECONDS = 600  # that one run may take
+SECONDS = 600  # the limit of one run
 
 
 class Killed(NamedTuple):
-    """What a run went through: kills while it ran, starts that went on from a file, files damaged."""
+    """Counts of a run: kills, starts that resumed from a file, and damaged files."""
 
     kills: int
     resumed: int
@@ -53,7 +53,7 @@ def start(folder: Path, name: str, die_at: int = 0, training: Sequence[str] = TR
 
 
 def finish(process: subprocess.Popen, wait: float = SECONDS) -> str:
-    """Wait for a run, and kill it when the time is over; what it printed."""
+    """Wait for a run, and kill it when its time is over; returns what it printed."""
     try:
         out, error = process.communicate(timeout=wait)
     except subprocess.TimeoutExpired:
@@ -65,24 +65,24 @@ def finish(process: subprocess.Popen, wait: float = SECONDS) -> str:
 
 
 def newest(folder: Path) -> int:
-    """The step of the newest checkpoint that is whole; 0 without one."""
+    """The step of the newest intact checkpoint; 0 without one."""
     for name in ("killed.ckpt", "killed.ckpt.previous"):
         with suppress(FileNotFoundError, FileFormatError):
             return tensorfile.read(folder / name, "checkpoint")[0]["objects"]["optimizer"][3]["steps"]
     return 0
 
 
-def refuse_anew(printed: str, step: int) -> bool:
-    """Whether a run went on; it must have gone on from this step, once it said anything."""
+def check_resumed(printed: str, step: int) -> bool:
+    """Whether a run resumed. If it printed anything, it must have resumed from this step."""
     match = re.search(r"continuing from .*, after step ([\d,]+)", printed)
     found = int(match[1].replace(",", "")) if match else 0
     if printed and found != step:
-        raise AssertionError(f"the run went on from step {found}, and the file was of step {step}: {printed}")
+        raise AssertionError(f"the run resumed from step {found}, but the file was of step {step}: {printed}")
     return match is not None
 
 
 def survive(folder: Path, mode: str, kills: int, rng: random.Random, training: Sequence[str] = TRAINING) -> Killed:
-    """Kill a run so often at random moments, start it again each time, and compare its end with an undisturbed one."""
+    """Kill a run this many times, start it again each time, and compare its end with that of an undisturbed run."""
     seconds = []
     for name, options in (("undisturbed", ()), ("short", ("--epochs", "1"))):
         begun = time.monotonic()
@@ -96,13 +96,13 @@ def survive(folder: Path, mode: str, kills: int, rng: random.Random, training: S
         process = start(folder, "killed", rng.randrange(1, 60) if mode == "write" else 0, training)
         # Up to a third of the training at a time, so that it takes several starts.
         wait = SECONDS if mode == "write" else least * rng.uniform(0.5, 1) + rng.uniform(0, 1) * (usual - least) / 3
-        resumed += refuse_anew(finish(process, wait), step)
+        resumed += check_resumed(finish(process, wait), step)
         if process.returncode:
             done += 1
-        else:  # it ended before its time: again from the start
+        else:  # it finished before it was killed: start over
             ended += 1
             if ended > 20 + kills:
-                raise AssertionError(f"{ended} runs ended, and only {done} were killed: the kills do not reach them")
+                raise AssertionError(f"{ended} runs finished, and only {done} were killed: the kills come too late")
             compare(folder)
             for file in (checkpoint, previous):
                 file.unlink(missing_ok=True)
@@ -133,9 +133,9 @@ def damage(path: Path, rng: random.Random) -> None:
 
 
 def die_in_write(point: int) -> None:
-    """Have this process kill itself at that many points from now in the writing of files.
+    """Make this process kill itself at a point of writing files, counted from now.
 
-    A point is a file that is half written, and each call to the system, before it and after it.
+    Each file has a point when it is half written, and points before and after each call to the system.
     """
     left = point
 
@@ -185,8 +185,8 @@ def main() -> int:
             begun = time.monotonic()
             result = survive(Path(folder), mode, options.kills, random.Random(options.seed))
             print(
-                f"{mode}: {result.kills} kills, {result.resumed} starts that went on, {result.damaged} files damaged; "
-                f"each went on from the newest whole file, the weights are the same; {time.monotonic() - begun:.0f} s",
+                f"{mode}: {result.kills} kills, {result.resumed} starts resumed, {result.damaged} files damaged; "
+                f"each resumed from the newest intact file, the weights are the same; {time.monotonic() - begun:.0f} s",
                 flush=True,
             )
     return 0

@@ -5,7 +5,7 @@ from strategies import normals
 
 from minibp import Dense, Network, QuadraticLoss
 
-N, D, K = 7, 5, 3  # samples, features, outputs: all different, and neither 1 nor 2, so that factors are told apart
+N, D, K = 7, 5, 3  # samples, features, outputs: all different, and neither 1 nor 2, so that factors differ
 X = normals((N, D))
 LABELS = np.array([0, 2, 1, 1, 0, 2, 2])
 
@@ -23,6 +23,25 @@ def wrong(report):
 class WrongSign(Dense):
     def gradient(self, dy):
         return -super().gradient(dy)
+
+
+def with_db(db):
+    """A kind of Dense whose gradient of b is this function of dy."""
+
+    class WrongBias(Dense):
+        def gradient(self, dy):
+            dx = super().gradient(dy)
+            self.db = db(dy)
+            return dx
+
+    return WrongBias
+
+
+class TransposedWeights(Dense):
+    def gradient(self, dy):
+        dx = super().gradient(dy)
+        self.dW = dy.T @ self.x
+        return dx
 
 
 class NotANumber(Dense):

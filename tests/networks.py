@@ -23,13 +23,14 @@ from minibp.data import Dataset
 
 
 def samples(n=40, seed=0, k=3):
-    """Normal numbers, and labels at random."""
+    """Random inputs and labels."""
     rng = np.random.default_rng(seed)
     return Dataset(rng.normal(size=(n, 4)), rng.integers(k, size=n))
 
 
 def every_layer(**options):
-    """A network with running statistics, dropout, and every activation."""
-    layers = [Dense(4, 8), BatchNorm(8), LeakyReLU(), Dropout(0.5), Dense(8, 8), LayerNorm(8), ELU(), Dense(8, 8)]
+    """A network of every kind of layer, with options other than the defaults."""
+    layers = [Dense(4, 8), BatchNorm(8, 0.8), LeakyReLU(0.2), Dropout(0.5), Dense(8, 8), LayerNorm(8), ELU(0.5)]
+    layers += [Dense(8, 8)]
     layers += [GELU(), Dense(8, 8), Softplus(), Dense(8, 8), ReLU(), Dense(8, 8), Tanh(), Dropout(0.2), Flatten()]
     return Network([Flatten(), *layers, Dense(8, 8), Sigmoid(), Dense(8, 3), Softmax()], CrossEntropy(), **options)

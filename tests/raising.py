@@ -1,4 +1,4 @@
-"""Which errors a function raises, as its source says."""
+"""Find the errors that a function raises, by reading its source."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def plain(thing: Any) -> Any:
 
 
 def functions(cls: type) -> dict[str, list[FunctionType]]:
-    """What a class itself defines: its methods, and what its properties run, by name."""
+    """The functions that a class itself defines, by name: its methods, and those of its properties."""
     found = {}
     for name, value in vars(cls).items():
         each = [value.fget, value.fset] if isinstance(value, property) else [plain(value)]
@@ -41,7 +41,7 @@ def nodes(function: FunctionType) -> list[ast.AST]:
 
 
 class Scope:
-    """What the names in a function of minibp stand for."""
+    """The meanings of the names in a function of minibp."""
 
     def __init__(self, function: FunctionType, cls: type | None):
         self.function, self.cls = function, cls
@@ -57,28 +57,28 @@ class Scope:
                     self.types[node.arg] = kind
 
     def take(self, node: ast.ImportFrom) -> None:
-        """Take in an import that stands in the function."""
+        """Add the names of an import inside the function."""
         package = "minibp" + (f".{node.module}" if node.module else "")
         module = importlib.import_module(package)
         for alias in node.names:
             if hasattr(module, alias.name):
                 self.known[alias.name] = getattr(module, alias.name)
             else:
-                with suppress(ImportError):  # of compiled, where numba is not there
+                with suppress(ImportError):  # of compiled, without numba
                     self.known[alias.name] = importlib.import_module(f"{package}.{alias.name}")
 
     def __call__(self, node: ast.AST) -> tuple[Any, type | None]:
-        """What `name`, `module.name`, `argument.method` or `super().method` is, and of which class; else None."""
+        """The object that `name`, `module.name`, `argument.method` or `super().method` means, and its class if any."""
         if isinstance(node, ast.Name):
             return self.known.get(node.id, getattr(builtins, node.id, None)), None
         if not isinstance(node, ast.Attribute):
             return None, None
         of = node.value
         if isinstance(of, ast.Call) and isinstance(of.func, ast.Name) and of.func.id == "super" and self.cls:
-            here = next(
+            owner = next(
                 cls for cls in self.cls.__mro__ if self.function in functions(cls).get(self.function.__name__, [])
             )
-            after = self.cls.__mro__[self.cls.__mro__.index(here) + 1 :]
+            after = self.cls.__mro__[self.cls.__mro__.index(owner) + 1 :]
             return next((vars(cls)[node.attr] for cls in after if node.attr in vars(cls)), None), self.cls
         if isinstance(of, ast.Name):
             cls, module = self.types.get(of.id), self.known.get(of.id)
@@ -90,10 +90,11 @@ class Scope:
 
 
 def raised(function: FunctionType, cls: type | None = None, seen: set | None = None) -> set[type[Exception]]:
-    """The errors that a function of minibp, as a method of this class, names after `raise`, and those of all that it
-    calls by name, through `self`, or through an argument whose type it tells.
+    """The errors that a function of minibp, as a method of this class, names after `raise`, and those of the functions
+    that it calls by name, through `self`, or through an argument that has a type.
 
-    So most of them and not all; and those, too, that it catches, or that cannot happen with what it passes.
+    These are most of its errors, but not all. Those that it catches, and those that cannot occur with its arguments,
+    are among them.
     """
     seen = set() if seen is None else seen
     if (function, cls) in seen:
@@ -103,7 +104,7 @@ def raised(function: FunctionType, cls: type | None = None, seen: set | None = N
     for node in nodes(function):
         if isinstance(node, ast.Raise) and node.exc is not None:
             kind, _ = scope(node.exc.func if isinstance(node.exc, ast.Call) else node.exc)
-            if isinstance(kind, FunctionType):  # which makes the error
+            if isinstance(kind, FunctionType):  # a function that creates the error
                 kind = kind.__annotations__["return"]
                 kind = kind if isinstance(kind, type) else scope.known[kind]
             if isinstance(kind, type) and issubclass(kind, Exception):

@@ -1,4 +1,4 @@
-"""A training as a program would start it again and again, for what is about checkpoints."""
+"""A training that a program starts again and again, for the tests of checkpoints."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ class Run:
         self.epochs, self.checkpoint, self.on_the_way = [], None, on_the_way
 
     def go(self, path=None, every=1, stop=None, epochs=EPOCHS, batch_size=BATCH, dataset=None, validation=None):
-        """Train; with `stop`, be interrupted after so many steps."""
+        """Train; with `stop`, interrupt the training after that many steps."""
         if path is not None:
             self.checkpoint = Checkpoint(path, every, self.stopping)
         dataset = samples() if dataset is None else dataset
@@ -69,8 +69,15 @@ class Run:
         return self
 
 
+def resumed(build, path, stop):
+    """A run that was interrupted after `stop` steps, built again, and resumed from its file."""
+    with pytest.raises(KeyboardInterrupt):
+        build(path, stop=stop)
+    return build(path)
+
+
 def assert_same(ours, theirs):
-    """Two runs ended alike, to the bit."""
+    """Two runs ended with the same bits."""
     pairs = [(ours.net.params, theirs.net.params), (ours.net.buffers, theirs.net.buffers)]
     pairs += zip(ours.optimizer.moments, theirs.optimizer.moments, strict=True)
     for our, their in pairs:

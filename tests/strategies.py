@@ -1,4 +1,4 @@
-"""What hypothesis draws: batches of any small shape, of one sample and of one value too."""
+"""Strategies for hypothesis: batches of any small shape, down to one sample and one value."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -15,7 +15,7 @@ def batches(size=20.0, **sides):
 
 
 def normals(shape, seed=0):
-    """Normal numbers pushed away from 0, where ReLU and its kin have no derivative."""
+    """Normal numbers pushed away from 0, where ReLU and similar functions have no derivative."""
     x = np.random.default_rng(seed).normal(size=shape)
     return x + np.copysign(0.01, x)
 

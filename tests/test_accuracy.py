@@ -1,4 +1,4 @@
-"""The accuracies that the README promises: slow, run by -m slow. They are bounds, not the figures themselves."""
+"""Lower bounds of the accuracies in the README. These tests are slow: run them with -m slow."""
 
 import numpy as np
 import pytest
@@ -24,6 +24,6 @@ def test_digits_reach_97_percent_on_the_mean_of_20_random_splits():
 
 
 @pytest.mark.parametrize(("name", "least"), [("mlp", 0.984), ("nielsen100", 0.978), ("softmax", 0.915)])
-def test_mnist_reaches_what_the_readme_states(name, least, mnist_directory):
+def test_mnist_reaches_the_accuracies_in_the_readme(name, least, mnist_directory):
     accuracy = final_accuracy(models.build(name), data.mnist(mnist_directory), seed=0)
     assert accuracy >= least

@@ -1,4 +1,4 @@
-"""The notebooks of the text's question: the two languages run the same code, and what they point to is there."""
+"""The notebooks docs/answer.*: both languages run the same code, and their links lead to files."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ def read(source):
 
 
 def cells(source):
-    """Code without its comments: what must be the same in every language."""
+    """The code cells without comments, which must be the same in both languages."""
     return [re.sub(r"\s*# [^{].*", "", code) for code in re.findall(r"```python\n(.*?)```", read(source), re.DOTALL)]
 
 
@@ -31,11 +31,11 @@ def test_both_notebooks_run_the_same_code():
 
 @pytest.mark.parametrize("pattern", [
     r"(?m)^#+ \d[.\d]*",  # the numbers of the headings
-    r"\$\$.*?\$\$",  # the formulas that stand alone
-    r"(?m)^\|[^\n]*\|$",  # the tables, by their rows
+    r"\$\$.*?\$\$",  # displayed formulas
+    r"(?m)^\|[^\n]*\|$",  # rows of tables
     r"\d+\.\d+",
 ], ids=["headings", "formulas", "tables", "figures"])  # fmt: skip
-def test_both_notebooks_say_the_same(pattern):
+def test_both_notebooks_have_the_same_headings_formulas_tables_and_figures(pattern):
     english, chinese = (re.findall(pattern, words(source), re.DOTALL) for source in (ENGLISH, CHINESE))
     assert english
     if english[0].startswith("|"):
@@ -63,7 +63,7 @@ def test_links_of_the_notebook_lead_to_files(source):
 
 
 @both
-def test_the_answer_is_checked(source):
+def test_the_notebook_checks_its_answer(source):
     code = "\n".join(cells(source))
     assert "assert abs(dC_dz - (a - y)).max() < 1e-15" in code
     assert "assert abs(N * by_links - dC_dz).max() < 1e-15" in code

@@ -1,4 +1,4 @@
-"""Checks of arguments: what is a number, and what is none."""
+"""base.arguments: which values are accepted as numbers."""
 
 import math
 from fractions import Fraction

@@ -7,6 +7,7 @@ import types
 import numpy as np
 import pytest
 import standin
+from failing import failing
 
 from minibp import Dense, Network, QuadraticLoss, backend
 from minibp.backend import INSTALL, available, gather, resolve
@@ -14,14 +15,11 @@ from minibp.errors import BackendError, UnknownNameError
 
 
 def fails(message, kind=RuntimeError):
-    def function(*_):
-        raise kind(message)
-
-    return function
+    return failing(kind(message))
 
 
 class OutOfMemoryError(MemoryError):
-    """The name of CuPy's own."""
+    """Has the name of the error of CuPy."""
 
 
 def cupy(
@@ -43,7 +41,7 @@ def cupy(
 
 
 def importing_fails(error):
-    """What stands for a CuPy whose import raises this."""
+    """A finder of modules that raises this error for CuPy."""
 
     class Finder:
         def find_spec(self, name, path=None, target=None):
@@ -65,7 +63,7 @@ CASES = {  # the messages are CuPy's
         "CUDA 13.0, driver for CUDA 12.2. needs a newer NVIDIA driver",
         UPDATE,
     ),
-    "driver so old that it does not tell": (cupy(driver=OLD_DRIVER), "CuPy 14.2.0 needs a newer NVIDIA driver", UPDATE),
+    "driver too old to tell its version": (cupy(driver=OLD_DRIVER), "CuPy 14.2.0 needs a newer NVIDIA driver", UPDATE),
     "PTX too new": (
         cupy(ones=fails("CUDA_ERROR_UNSUPPORTED_PTX_VERSION: the provided PTX was compiled with ...")),
         "needs a newer NVIDIA driver",
@@ -109,7 +107,7 @@ CASES = {  # the messages are CuPy's
         "what uses it",
     ),
     "no memory for cuBLAS": (cupy(ones=fails("CUBLAS_STATUS_ALLOC_FAILED")), "too little free memory", "what uses it"),
-    "device that does not tell": (cupy(device=fails("no", KeyError)), "fails .KeyError: 'no'", "nvidia-smi"),
+    "device that cannot be queried": (cupy(device=fails("no", KeyError)), "fails .KeyError: 'no'", "nvidia-smi"),
     "something else": (cupy(ones=fails("cudaErrorUnknown: unknown error")), "fails .*unknown error", "nvidia-smi"),
     "something else entirely": (
         cupy(count=fails("x", AttributeError)),
@@ -130,7 +128,7 @@ def test_cupy_that_does_not_work_says_why_and_what_to_do(monkeypatch, module, wh
 
 
 @every_case
-def test_a_network_for_the_gpu_fails_when_it_is_built_in_the_same_words(monkeypatch, module, why, cure):
+def test_building_a_network_for_the_gpu_fails_with_the_same_message(monkeypatch, module, why, cure):
     monkeypatch.setitem(sys.modules, "cupy", module)
     with pytest.raises(BackendError) as error:
         Network([Dense(2, 1)], QuadraticLoss(), backend="cupy")
@@ -139,13 +137,13 @@ def test_a_network_for_the_gpu_fails_when_it_is_built_in_the_same_words(monkeypa
 
 
 @every_case
-def test_the_doctor_says_the_same_and_exits_with_0(monkeypatch, doctor, module, why, cure):
+def test_the_doctor_prints_the_same_message_and_exits_with_0(monkeypatch, doctor, module, why, cure):
     monkeypatch.setitem(sys.modules, "cupy", module)
     assert doctor()["cupy"] == str(available()["cupy"])
 
 
 @every_case
-def test_auto_takes_numpy_if_cupy_does_not_work(monkeypatch, module, why, cure):
+def test_auto_chooses_numpy_if_cupy_does_not_work(monkeypatch, module, why, cure):
     monkeypatch.setitem(sys.modules, "cupy", module)
     assert resolve("auto") is np
 
@@ -171,7 +169,7 @@ def test_the_cause_of_an_import_error_that_cupy_wraps_is_reported(monkeypatch):
 def test_an_empty_folder_or_file_called_cupy_is_not_mistaken_for_cupy(monkeypatch, tmp_path, make):
     make(tmp_path / "cupy")
     monkeypatch.setattr(sys, "path", [str(tmp_path)])  # on the whole path a real CuPy would come before a folder
-    monkeypatch.setitem(sys.modules, "cupy", None)  # so that what is imported is taken away afterwards
+    monkeypatch.setitem(sys.modules, "cupy", None)  # so that the imported module is removed afterwards
     del sys.modules["cupy"]
     found = available()["cupy"]
     assert re.search("not installed, and something else has its name .*cupy", found.detail)
@@ -182,7 +180,7 @@ def test_a_long_message_is_cut():
     assert len(backend.short_message(RuntimeError("word " * 1000))) <= 200
 
 
-def test_a_working_cupy_is_reported_with_its_device_and_auto_takes_it(monkeypatch, doctor):
+def test_a_working_cupy_is_reported_with_its_device_and_auto_chooses_it(monkeypatch, doctor):
     monkeypatch.setitem(sys.modules, "cupy", standin)
     detail, device = f"CuPy {standin.__version__} (CUDA 12.9, driver for CUDA 12.9)", "stand-in, 8.0 of 16.0 GiB free"
     assert available()["cupy"] == ("cupy", True, detail, "", device)
@@ -206,7 +204,7 @@ def test_an_error_about_an_unknown_backend_lists_those_that_exist():
         resolve("torch")
 
 
-def test_gather_takes_the_rows_on_either_side():
+def test_gather_picks_rows_on_the_host_and_on_a_device():
     for xp in (np, standin):
         out = xp.empty((2, 3), "uint8")
         gather(xp.asarray(np.arange(12, dtype="uint8").reshape(4, 3)), xp.asarray([3, 1]), out)

@@ -1,4 +1,4 @@
-"""Batches of a memory map that is shuffled in blocks. How arrays are cut is tested through training."""
+"""Batches of a memory map, which is shuffled in blocks. Batches of arrays are tested through training."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ SAMPLES, WIDTH = 1003, 4
 
 @pytest.fixture
 def mapped(tmp_path, monkeypatch):
-    """Samples that hold their own number, in a file; blocks of 20 samples, 8 of which are mixed."""
+    """Samples that hold their own number, in a file; blocks of 20 samples, 8 of which are shuffled at a time."""
     monkeypatch.setattr(batches, "READ_BLOCK", 100 * WIDTH)
     monkeypatch.setattr(batches, "SHUFFLE_WINDOW", 8 * 100 * 4 * WIDTH // 4)
     monkeypatch.setattr(batches, "free_memory", lambda xp: float("inf") if xp is np else 1000)
@@ -29,7 +29,7 @@ def network():
 
 
 def epoch(cut, seed):
-    """The numbers of the samples of each batch; their labels are looked at on the way."""
+    """The numbers of the samples in each batch, after a check of their labels."""
     seen = []
     for x, t in cut.shuffled(np.random.default_rng(seed)):
         numbers = host(x)[:, 0].astype(int)
@@ -46,13 +46,13 @@ def test_each_sample_of_a_map_comes_once_an_epoch_in_full_batches(mapped):
     assert sorted(np.concatenate(seen)) == list(range(SAMPLES))
 
 
-def test_a_map_is_mixed_over_its_blocks_differently_each_epoch(mapped):
+def test_a_map_is_shuffled_across_its_blocks_differently_each_epoch(mapped):
     cut = Batches(network(), mapped, 7)
     first, second = (np.concatenate(epoch(cut, seed)) for seed in (0, 1))
     assert (first != second).mean() > 0.9
     lot = first[: 7 * cut.read_block]
-    assert len({number // cut.read_block for number in lot}) <= 8  # few blocks at a time are read
-    assert abs(np.corrcoef(np.arange(len(lot)), lot)[0, 1]) < 0.4  # and mixed
+    assert len({number // cut.read_block for number in lot}) <= 8  # few blocks are read at a time
+    assert abs(np.corrcoef(np.arange(len(lot)), lot)[0, 1]) < 0.4  # and shuffled
     assert len({number // cut.read_block for number in lot[:7]}) >= 3
 
 

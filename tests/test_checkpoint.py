@@ -1,4 +1,4 @@
-"""Checkpoints: a training that was stopped anywhere goes on to the same bits; a file that does not fit is refused."""
+"""Checkpoints: an interrupted training resumes and ends with the same bits; a file that does not fit is refused."""
 
 import os
 import random
@@ -10,7 +10,9 @@ import time
 import kills
 import numpy as np
 import pytest
-from runs import BATCH, EPOCHS, STEPS, Run, assert_same, samples
+from changes import attribute, put, rewrite, schedule
+from failing import failing
+from runs import BATCH, EPOCHS, STEPS, Run, assert_same, resumed, samples
 
 from datasets import script
 from datasets.script import main
@@ -45,13 +47,13 @@ OPTIMIZERS = {
 }
 
 
-# --- going on ------------------------------------------------------------------------------------------------------
+# --- resuming -----------------------------------------------------------------------------------------------------
 
 
 @on_every_library
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 @pytest.mark.parametrize("stops", [[3], [STEPS], [STEPS + 1, 2 * STEPS - 1, 2 * STEPS]])
-def test_a_training_that_was_interrupted_ends_with_the_same_bits(path, optimizer, stops):
+def test_an_interrupted_training_ends_with_the_same_bits(path, optimizer, stops):
     undisturbed = Run(optimizer).go()
     for stop in stops:
         Run(optimizer).interrupted(path, stop)
@@ -67,7 +69,7 @@ def test_a_checkpoint_costs_only_time(path, every):
 
 
 @pytest.mark.parametrize("every", [1, "5steps"])
-def test_a_training_that_lost_what_came_after_the_checkpoint_makes_it_again(path, every):
+def test_steps_lost_after_the_last_checkpoint_are_repeated(path, every):
     class KilledError(Exception):
         pass
 
@@ -101,13 +103,18 @@ def test_early_stopping_resumes_with_its_best_weights(path):
     assert resumed.stopping.best == undisturbed.stopping.best
 
 
-@on_every_library
-@pytest.mark.host
-def test_a_training_on_a_memory_map_read_in_blocks_resumes(path, tmp_path, monkeypatch):
+@pytest.fixture
+def mapped(tmp_path, monkeypatch):
+    """The samples in a memory map, which is read and shuffled in blocks."""
     monkeypatch.setattr("minibp.data.batches.READ_BLOCK", 400)
     monkeypatch.setattr("minibp.data.batches.SHUFFLE_WINDOW", 800)
     np.save(tmp_path / "x.npy", samples().x)
-    mapped = Dataset(np.load(tmp_path / "x.npy", mmap_mode="r"), samples().t)
+    return Dataset(np.load(tmp_path / "x.npy", mmap_mode="r"), samples().t)
+
+
+@on_every_library
+@pytest.mark.host
+def test_a_training_on_a_memory_map_read_in_blocks_resumes(path, mapped):
     for stop in (2, 5, STEPS, STEPS + 6):
         Run().interrupted(path, stop, dataset=mapped)
     assert_same(Run().go(path, dataset=mapped), Run().go(dataset=mapped))
@@ -125,15 +132,12 @@ def test_more_epochs_are_allowed_unless_the_learning_rate_depends_on_them(path):
     assert_same(Run().go(path), Run().go())
 
 
-def test_two_trainings_in_a_row_go_on_each_from_its_file(tmp_path):
+def test_two_trainings_in_a_row_resume_each_from_its_own_file(tmp_path):
     def both(folder=None, stop=None):
-        run = Run()
         first, second = (folder / name if folder else None for name in ("first", "second"))
-        return run.go(first).go(second, stop=stop)
+        return Run().go(first).go(second, stop=stop)
 
-    with pytest.raises(KeyboardInterrupt):
-        both(tmp_path, EPOCHS * STEPS + 5)
-    assert_same(both(tmp_path), both())
+    assert_same(resumed(both, tmp_path, EPOCHS * STEPS + 5), both())
 
 
 def test_a_number_of_the_optimizer_that_was_changed_on_the_way_stays_changed(path):
@@ -147,6 +151,9 @@ def test_a_number_of_the_optimizer_that_was_changed_on_the_way_stays_changed(pat
     assert isinstance(again.optimizer.schedule, schedules.Step)
 
 
+FULL = failing(OSError("the disk is full"))
+
+
 # --- the file ------------------------------------------------------------------------------------------------------
 
 
@@ -154,7 +161,7 @@ def files(path):
     return sorted(file.name for file in path.parent.iterdir())
 
 
-def test_the_last_two_are_kept_and_what_a_killed_process_left_is_removed(path):
+def test_the_last_two_files_are_kept_and_those_of_a_killed_process_removed(path):
     (path.parent / "run.ckpt.0123456789abcdef.part").touch()
     (path.parent / "run.ckpt.mine.part").touch()
     Run().go(path)
@@ -164,7 +171,7 @@ def test_the_last_two_are_kept_and_what_a_killed_process_left_is_removed(path):
 
 
 @pytest.mark.parametrize("harm", ["cut", "changed", "emptied", "missing", "another"])
-def test_a_damaged_checkpoint_is_passed_over_with_a_warning(path, harm):
+def test_a_damaged_checkpoint_is_skipped_with_a_warning(path, harm):
     Run().interrupted(path, STEPS + 3, every="2steps")
     content = path.read_bytes()
     middle = len(content) // 2
@@ -180,7 +187,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(path, harm):
     assert_same(run, Run().go())
 
 
-def test_a_damaged_checkpoint_never_takes_the_place_of_the_whole_one_before(path):
+def test_a_damaged_checkpoint_never_replaces_the_intact_previous_one(path):
     Run().interrupted(path, STEPS + 3, every="2steps")
     whole = (path.parent / "run.ckpt.previous").read_bytes()
     path.write_bytes(b"damaged")
@@ -213,7 +220,7 @@ def test_a_full_disk_is_a_warning_and_the_last_good_checkpoint_stays(path, monke
     good = path.read_bytes()
     warned = pytest.warns(CheckpointWarning, match=r"could not be written after step 14: the disk is full")
     with monkeypatch.context() as patch, warned as warnings:
-        patch.setattr(os, fails, full)
+        patch.setattr(os, fails, FULL)
         run = Run().go(path)
     assert len(warnings) == 1
     assert_same(run, Run().go())
@@ -223,17 +230,13 @@ def test_a_full_disk_is_a_warning_and_the_last_good_checkpoint_stays(path, monke
 
 
 def test_a_disk_that_is_full_from_the_start_is_an_error(path, monkeypatch):
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", FULL)
     with pytest.raises(OSError, match="disk is full"):
         Run().go(path)
     assert files(path) == []
 
 
-def full(*_):
-    raise OSError("the disk is full")
-
-
-def test_weights_that_are_lost_never_take_the_place_of_good_ones(path):
+def test_weights_that_diverged_never_replace_good_ones(path):
     def wild(net):
         return SGD(net, lr=1e30)
 
@@ -243,7 +246,7 @@ def test_weights_that_are_lost_never_take_the_place_of_good_ones(path):
     assert np.isfinite(arrays["params"]).all()
 
 
-# --- what does not fit ---------------------------------------------------------------------------------------------
+# --- files that do not fit -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("build", "options", "differs"), [
@@ -257,7 +260,7 @@ def test_weights_that_are_lost_never_take_the_place_of_good_ones(path):
     ({}, {"dataset": samples(5)}, "training data"),
     ({}, {"validation": samples(5)}, "validation data"),
     ({}, {"epochs": 1}, "epochs"),
-    ({}, {"epochs": 3}, "epochs"),  # the fourth is begun
+    ({}, {"epochs": 3}, "epochs"),  # the fourth has begun
 ])  # fmt: skip
 def test_the_checkpoint_of_another_training_is_refused_and_left_alone(path, build, options, differs):
     Run().interrupted(path, 3 * STEPS + 2)
@@ -275,37 +278,25 @@ def test_only_what_differs_is_listed(path):
 
 
 @pytest.mark.parametrize("change", [
-    lambda contents, arrays: contents["training"].update({"\x1b[2J": "\x1b[31m"}),
-    lambda contents, arrays: contents["objects"].update({"\x1b[2J": 1}),
+    put("training", "\x1b[2J", "\x1b[31m"),
+    put("objects", "\x1b[2J", 1),
 ])  # fmt: skip
-def test_texts_from_a_file_cannot_control_a_terminal(path, change):
+def test_strings_from_a_file_cannot_control_a_terminal(path, change):
     Run().interrupted(path, 3)
-    contents, arrays = tensorfile.read(path, "checkpoint")
-    change(contents, arrays)
-    tensorfile.write(path, "checkpoint", contents, arrays)
+    rewrite(path, "checkpoint", change)
     with pytest.raises((CheckpointError, FileFormatError), match=r"\\x1b\[2J") as caught:
         Run().go(path)
     assert "\x1b" not in str(caught.value)
 
 
-def schedule(name, **numbers):
-    """A schedule in the place of the one that is there."""
-    return lambda contents, arrays: contents["objects"].update(schedule=["object", name, 0, numbers])
-
-
-def attribute(thing, name, value):
-    """Another attribute of a layer, or what else takes part."""
-    return lambda contents, arrays: contents["objects"][thing][3].update({name: value})
-
-
 @pytest.mark.parametrize("change", [
-    lambda contents, arrays: contents.update(steps=-1),
-    lambda contents, arrays: contents.update(steps=8),
-    lambda contents, arrays: contents.update(order={"bit_generator": "MT19937"}),
-    lambda contents, arrays: contents["order"]["state"].update(state="x"),
-    lambda contents, arrays: contents.update(backend="os"),
+    put("steps", -1),
+    put("steps", 8),
+    put("order", {"bit_generator": "MT19937"}),
+    put("order", "state", "state", "x"),
+    put("backend", "os"),
     lambda contents, arrays: contents["objects"].pop("layer 2"),
-    lambda contents, arrays: contents["objects"].update(loss=["object", "minibp.QuadraticLoss", 0, {}]),
+    put("objects", "loss", ["object", "minibp.QuadraticLoss", 0, {}]),
     lambda contents, arrays: contents["objects"]["layer 3"][3].clear(),
     attribute("layer 3", "step", "os.system"),
     attribute("layer 3", "rate", 1.5),
@@ -330,9 +321,7 @@ def attribute(thing, name, value):
 ])  # fmt: skip
 def test_a_checkpoint_that_contradicts_itself_is_refused_before_anything_is_changed(path, change):
     Run().interrupted(path, 3)
-    contents, arrays = tensorfile.read(path, "checkpoint")
-    change(contents, arrays)
-    tensorfile.write(path, "checkpoint", contents, arrays)
+    rewrite(path, "checkpoint", change)
     run, untouched = Run(), Run()
     with pytest.raises(FileFormatError, match=r"contradicts itself|does not say which"):
         run.go(path)
@@ -341,11 +330,8 @@ def test_a_checkpoint_that_contradicts_itself_is_refused_before_anything_is_chan
 
 @on_every_library
 @pytest.mark.host
-def test_a_memory_map_is_not_gone_on_with_as_an_array(path, tmp_path, monkeypatch):
-    monkeypatch.setattr("minibp.data.batches.READ_BLOCK", 400)
-    monkeypatch.setattr("minibp.data.batches.SHUFFLE_WINDOW", 800)
-    np.save(tmp_path / "x.npy", samples().x)
-    Run().interrupted(path, 3, dataset=Dataset(np.load(tmp_path / "x.npy", mmap_mode="r"), samples().t))
+def test_a_training_on_a_memory_map_does_not_resume_with_an_array(path, mapped):
+    Run().interrupted(path, 3, dataset=mapped)
     with pytest.raises(CheckpointError, match="shuffled in blocks"):
         Run().go(path)
 
@@ -362,13 +348,13 @@ def test_ctrl_c_on_a_full_disk_says_that_nothing_was_saved(path, monkeypatch):
     Run().interrupted(path, STEPS + 1)
     run = Run()
     with pytest.warns(CheckpointWarning) as warned, monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
+        patch.setattr(os, "fsync", FULL)
         run.interrupted(path, 3 * STEPS + 1)
     assert [str(each.message).endswith("still there") for each in warned] == [False, True]
 
 
 @pytest.mark.parametrize("every", [0, -1, "0steps", "5 steps", "steps", "", 1.5, True, None])
-def test_an_interval_that_is_none_is_refused(path, every):
+def test_invalid_intervals_are_refused(path, every):
     with pytest.raises(ArgumentError, match="every must be epochs"):
         Checkpoint(path, every)
 
@@ -380,7 +366,7 @@ def test_anything_but_a_checkpoint_is_refused():
         run.go()
 
 
-def test_a_place_that_is_not_there_is_refused(tmp_path):
+def test_a_folder_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(ArgumentError, match=r"the folder .* does not exist"):
         Checkpoint(tmp_path / "nowhere" / "run.ckpt")
 
@@ -398,7 +384,10 @@ def test_ctrl_c_saves_and_exits_with_130_and_the_same_command_line_resumes(tmp_p
     arguments = ["--epochs", "300", "--log", str(tmp_path / "log.csv"), "--checkpoint", str(tmp_path / "run.ckpt")]
     arguments += ["--checkpoint-every", "300"]
     command = [sys.executable, "-m", "datasets.digits", *arguments]
-    process = subprocess.Popen(command, cwd=kills.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=kills.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background ignores it
+    )  # fmt: skip
     for _ in range(600):
         if (tmp_path / "log.csv").exists() and len((tmp_path / "log.csv").read_text().splitlines()) > 3:
             break
@@ -432,13 +421,13 @@ def test_a_resumed_script_continues_its_log_and_reports_the_same(tmp_path, capsy
     (["--checkpoint", "{}/c", "--probe"], "--checkpoint cannot be used with --probe without --model"),
     (["--checkpoint", "{}/c", "--probe", "--model", "small"], "cannot be used with --probe, which cannot continue"),
 ])  # fmt: skip
-def test_a_script_refuses_what_does_not_go_together(tmp_path, capsys, arguments, message):
+def test_a_script_refuses_options_that_contradict_each_other(tmp_path, capsys, arguments, message):
     assert main("digits", data.digits, [argument.format(tmp_path) for argument in arguments]) == 2
     assert message in capsys.readouterr().err
 
 
-def test_an_interrupt_that_is_ignored_stays_so(tmp_path):
-    """As a shell starts what shall go on in the background."""
+def test_an_ignored_interrupt_stays_ignored(tmp_path):
+    """A shell starts background jobs in this way."""
     checkpoint = Checkpoint(tmp_path / "run.ckpt")
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -448,11 +437,8 @@ def test_an_interrupt_that_is_ignored_stays_so(tmp_path):
         signal.signal(signal.SIGINT, before)
 
 
-def test_without_a_checkpoint_a_script_mentions_none(tmp_path, capsys, monkeypatch):
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(script, "prepare", interrupted)
+def test_a_script_interrupted_before_its_first_checkpoint_mentions_none(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(script, "prepare", failing(KeyboardInterrupt()))
     assert main("digits", data.digits, ["--checkpoint", str(tmp_path / "run.ckpt")]) == 130
     assert capsys.readouterr().err == "interrupted\n"
 

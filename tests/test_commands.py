@@ -1,4 +1,4 @@
-"""The command line of minibp itself: evaluate and predict, of a saved network. The doctor has tests of its own."""
+"""The commands evaluate and predict of minibp. test_doctor.py tests the third one."""
 
 import gzip
 import os
@@ -8,6 +8,8 @@ import sys
 
 import numpy as np
 import pytest
+from arrays import idx_bytes
+from failing import failing
 
 from minibp import CrossEntropy, Dense, Network, SigmoidCrossEntropy, Softmax, data, evaluate, save
 from minibp.cli import main
@@ -28,13 +30,13 @@ def path(net, tmp_path):
 
 @pytest.fixture
 def command(printed_lines):
-    """Run a command with these arguments: the lines that it prints."""
+    """A function that runs a command and returns the lines that it prints."""
     return lambda *arguments: printed_lines(main([str(argument) for argument in arguments]))
 
 
 @pytest.fixture
 def refusal(error_line):
-    """Run a command with these arguments: its error."""
+    """A function that runs a command and returns its error."""
     return lambda *arguments: error_line(main([str(argument) for argument in arguments]))
 
 
@@ -45,7 +47,7 @@ def test_evaluate_prints_the_result_of_evaluate(command, path, net, seed):
     assert command("evaluate", path, "--dataset", "digits", "--seed", seed) == [expected]
 
 
-def test_evaluate_takes_files(command, mnist_directory, tmp_path):
+def test_evaluate_reads_the_files_of_a_data_set(command, mnist_directory, tmp_path):
     save(Network([Dense(784, 10), Softmax()], CrossEntropy()), tmp_path / "net")
     (line,) = command("evaluate", tmp_path / "net", "--dataset", "mnist", "--data", mnist_directory)
     assert line.startswith("test accuracy 0.") and line.endswith("samples 10000")
@@ -66,17 +68,16 @@ def test_predict_prints_all_outputs(command, path, net):
 
 
 @pytest.mark.parametrize("name", ["images.idx", "images.gz", "images.npy"])
-def test_predict_takes_a_file_of_images(command, path, tmp_path, name):
+def test_predict_reads_a_file_of_images(command, path, tmp_path, name):
     x = data.digits().test.x
     if name.endswith(".npy"):
         np.save(tmp_path / name, x)
     else:
-        content = bytes([0, 0, 8, 3]) + struct.pack(">3I", *x.shape) + x.tobytes()
-        (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+        (tmp_path / name).write_bytes(gzip.compress(idx_bytes(x)) if name.endswith("gz") else idx_bytes(x))
     assert command("predict", path, "--images", tmp_path / name) == command("predict", path, *DIGITS)
 
 
-def test_predict_divides_one_output_at_a_half(command, tmp_path):
+def test_predict_answers_1_if_the_only_output_is_above_a_half(command, tmp_path):
     net = Network([Dense(64, 1)], SigmoidCrossEntropy())
     save(net, tmp_path / "net")
     rows = net.predict(data.digits().test.x)[:, 0]
@@ -147,7 +148,7 @@ def test_a_header_that_claims_too_much_is_refused(refusal, path, tmp_path):
     "{'descr': '<u1', 'fortran_order': False, 'shape': ((,",
     "(" * 3000, "-" * 9000, "'", "{'descr': ',', 'fortran_order': False, 'shape': (3, 64), }", "\x1b[31m",
 ])  # fmt: skip
-def test_a_header_that_is_none_is_refused(refusal, path, tmp_path, header):
+def test_a_malformed_header_is_refused(refusal, path, tmp_path, header):
     text = header.encode() + b"\n"
     (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\x01\0" + struct.pack("<H", len(text)) + text + bytes(192))
     error = refusal("predict", path, "--images", tmp_path / "x.npy")
@@ -160,9 +161,6 @@ def test_a_pipe_is_not_waited_for(refusal, path, tmp_path):
 
 
 def test_too_little_memory_is_reported(refusal, path, monkeypatch):
-    def exhausted(*arguments):
-        raise MemoryError("Unable to allocate 8.00 EiB")
-
-    monkeypatch.setattr("minibp.cli.command_line.load", exhausted)
-    said = refusal("evaluate", path, *DIGITS)
-    assert said == "error: this takes more memory than there is (Unable to allocate 8.00 EiB)\n"
+    monkeypatch.setattr("minibp.cli.command_line.load", failing(MemoryError("Unable to allocate 8.00 EiB")))
+    error = refusal("evaluate", path, *DIGITS)
+    assert error == "error: this takes more memory than there is (Unable to allocate 8.00 EiB)\n"

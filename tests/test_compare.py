@@ -1,7 +1,6 @@
-"""The comparison of the outputs: the same start, a rate chosen without the test set, and what the scripts print."""
+"""The comparison of outputs: the same initial weights, rates chosen without the test set, and the printed tables."""
 
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -27,7 +26,7 @@ def curves(splits):
 
 @pytest.fixture
 def script(printed_lines):
-    """Run the comparison on the digits with these arguments: the lines it prints."""
+    """A function that runs the comparison on the digits and returns the lines that it prints."""
     start = ["--compare-losses", "--epochs", "2", "--hidden", "8"]
     return lambda *arguments: printed_lines(main("digits", data.digits, [*start, *map(str, arguments)]))
 
@@ -162,10 +161,7 @@ def test_options_that_contradict_the_comparison_are_refused(capsys, arguments, m
     assert out == "" and error.startswith("error: ") and message in error
 
 
-def test_missing_matplotlib_is_reported_before_the_comparison(capsys, monkeypatch):
-    monkeypatch.delitem(sys.modules, "datasets.plot", raising=False)
-    for name in ("matplotlib", "matplotlib.figure"):
-        monkeypatch.setitem(sys.modules, name, None)
+def test_missing_matplotlib_is_reported_before_the_comparison(capsys, monkeypatch, no_matplotlib):
     monkeypatch.setattr("datasets.compare.compare", lambda *_, **__: pytest.fail("it was trained"))
     assert main("digits", data.digits, ["--compare-losses", "--plot", "curves.png"]) == 2
     assert "pip install matplotlib" in capsys.readouterr().err

@@ -1,8 +1,7 @@
-"""The compiled loops: the same bits as the formulas, and no part in what they are not for."""
+"""The compiled loops: they give the same bits as the formulas, and replace the formulas of minibp only."""
 
 import copy
 import pickle
-import sys
 import types
 
 import numpy as np
@@ -49,7 +48,7 @@ MAKERS = {
 
 
 class Halving(SGD):
-    """A formula of one's own."""
+    """A user's optimizer."""
 
     def update(self, w, g, delta, *moments):
         w *= 0.5
@@ -57,7 +56,7 @@ class Halving(SGD):
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
-    """Compiled loops after 1000 updates: from the third step on, for the networks of these tests."""
+    """Compile the loops after 1000 updated parameters: from the third step on in these tests."""
     monkeypatch.setattr(optimizer, "COMPILE_AFTER", 1000)
 
 
@@ -175,7 +174,7 @@ def test_a_training_ends_with_the_same_bits_with_the_loops_and_without(dtype, mo
     np.testing.assert_array_equal(params, expected)
 
 
-def test_a_divergence_stays_one(monkeypatch):
+def test_a_training_that_diverges_still_diverges_with_the_loops(monkeypatch):
     pytest.importorskip("numba")
     digits = data.digits().train[:500]
     for worth in (1000, 1e12):
@@ -232,7 +231,7 @@ def test_numbers_assigned_while_the_loops_run_give_the_bits_of_the_formulas(then
 
 
 class Doubled(ReLU):
-    """A subclass with a formula of its own."""
+    """A user's layer."""
 
     def formula(self, x):
         return 2 * super().formula(x)
@@ -256,7 +255,7 @@ def test_copies_and_moved_networks_run_their_formulas_again():
     assert net.loops is None and "formula" not in vars(net.layers[0])
 
 
-def test_an_optimizer_of_long_training_compiles_again_after_a_move():
+def test_an_optimizer_compiles_again_after_a_move():
     pytest.importorskip("numba")
     made = stepped(Adam)
     made.net.to("numpy", "float64")
@@ -273,8 +272,6 @@ def test_a_users_formula_is_never_replaced():
 
 
 @pytest.mark.parametrize("numba", [None, types.SimpleNamespace(config=types.SimpleNamespace(DISABLE_JIT=True))])
-def test_without_numba_or_its_compiler_the_formulas_run(monkeypatch, numba):
-    monkeypatch.setitem(sys.modules, "numba", numba)
-    monkeypatch.delitem(sys.modules, "minibp.compiled", raising=False)
-    monkeypatch.delattr(minibp, "compiled", raising=False)
+def test_without_numba_or_its_compiler_the_formulas_run(replace_numba, numba):
+    replace_numba(numba)
     assert stepped(Adam).compiled is None

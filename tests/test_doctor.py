@@ -1,4 +1,4 @@
-"""The doctor: what is here, what works, and what is slower than it need be."""
+"""The doctor: what is installed, what works, and what makes NumPy slow."""
 
 import os
 import subprocess
@@ -8,6 +8,7 @@ import types
 import numpy as np
 import pytest
 import threadpoolctl
+from failing import failing
 
 import minibp
 from minibp.cli.doctor import report
@@ -15,24 +16,17 @@ from minibp.cli.doctor import report
 
 @pytest.fixture(autouse=True)
 def plain(monkeypatch):
-    """An environment that says nothing about NumPy."""
+    """Remove the variables that affect NumPy from the environment."""
     for name in list(os.environ):
         if name.endswith("_NUM_THREADS") or name.startswith(("OPENBLAS_", "NPY_")):
             monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def no_numba(monkeypatch):
-    monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delitem(sys.modules, "minibp.compiled", raising=False)
-    monkeypatch.delattr(minibp, "compiled", raising=False)
 
 
 def show_config(**config):
     return lambda mode: config
 
 
-def test_it_tells_one_fact_a_line(doctor, monkeypatch):
+def test_it_prints_one_fact_per_line(doctor, monkeypatch):
     pool = {"user_api": "blas", "internal_api": "openblas", "version": "0.3", "architecture": "Zen", "num_threads": 3}
     other = {"user_api": "blas", "internal_api": "mkl", "version": None, "num_threads": 1}
     monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: [pool, {"user_api": "openmp"}, other])
@@ -48,7 +42,7 @@ def test_it_tells_one_fact_a_line(doctor, monkeypatch):
     assert rows["threads"] == "3; 1 (OMP_NUM_THREADS=3)"
 
 
-def test_its_facts_stand_below_each_other():
+def test_its_columns_are_aligned():
     done = subprocess.run([sys.executable, "-m", "minibp", "doctor"], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     assert lines[0].startswith("minibp  ")
@@ -64,7 +58,7 @@ def test_it_counts_the_processors_that_this_process_may_use(doctor, monkeypatch)
     assert doctor()["processors"] == "4"
 
 
-def test_without_threadpoolctl_it_says_what_to_do_to_see_the_kernels(doctor, monkeypatch):
+def test_without_threadpoolctl_it_says_how_to_see_the_kernels(doctor, monkeypatch):
     monkeypatch.setitem(sys.modules, "threadpoolctl", None)
     rows = doctor()
     assert rows["BLAS"] == "{name} {version}".format(**np.show_config(mode="dicts")["Build Dependencies"]["blas"])
@@ -85,10 +79,7 @@ def test_a_blas_that_threadpoolctl_does_not_know_is_not_an_error(doctor, monkeyp
 
 
 def test_an_unknown_fact_does_not_hide_the_others(doctor, monkeypatch):
-    def threadpool_info():
-        raise OSError("broken")
-
-    monkeypatch.setattr(threadpoolctl, "threadpool_info", threadpool_info)
+    monkeypatch.setattr(threadpoolctl, "threadpool_info", failing(OSError("broken")))
     rows = doctor()
     assert rows["blas"] == "unknown (OSError: broken)"
     assert {"Python", "numpy", "numba"} < set(rows)
@@ -99,15 +90,14 @@ def test_it_says_whether_numba_compiles_the_formulas(doctor):
     assert doctor()["numba"].startswith(f"works: numba {numba.__version__}")
 
 
-def test_it_says_how_to_get_numba(doctor, no_numba):
+def test_it_says_how_to_get_numba(doctor, replace_numba):
+    replace_numba(None)
     assert doctor()["numba"].startswith("not installed; pip install numba")
 
 
-def test_it_says_why_numba_does_not_work(doctor, monkeypatch):
-    def works():
-        raise RuntimeError("cannot cache")
-
-    monkeypatch.setitem(sys.modules, "numba", types.ModuleType("numba"))
+def test_it_says_why_numba_does_not_work(doctor, monkeypatch, replace_numba):
+    replace_numba(types.ModuleType("numba"))
+    works = failing(RuntimeError("cannot cache"))
     monkeypatch.setattr(minibp, "compiled", types.SimpleNamespace(works=works), raising=False)
     assert doctor()["numba"].startswith("does not work: RuntimeError: cannot cache; pip install -U numba")
 
@@ -119,7 +109,7 @@ BEFORE, SINCE = ["AVX2", "AVX512F", "AVX512_SKX"], ["X86_V3", "X86_V4"]  # NumPy
 
 @pytest.fixture
 def warned(monkeypatch, capsys):
-    """Runs the doctor on a processor with these features, where these kernels run; gives the warnings."""
+    """A function that runs the doctor for a processor with these features and kernels, and returns the warnings."""
 
     def run(features, kernels=None, api="openblas"):
         pool = {"user_api": "blas", "internal_api": api, "version": "0.3", "architecture": kernels, "num_threads": 1}
@@ -169,19 +159,19 @@ def test_it_does_not_warn_of_kernels_that_nothing_forces(warned):
 
 
 @pytest.mark.parametrize("name", ["OPENBLAS_L2_SIZE", "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES"])
-def test_it_warns_of_what_else_slows_numpy_down(monkeypatch, warned, name):
+def test_it_warns_of_other_variables_that_slow_numpy_down(monkeypatch, warned, name):
     monkeypatch.setenv(name, "256")
     (warning,) = warned(SINCE, "SkylakeX")
     assert warning.startswith(f"{name}=256 ")
     assert warning.endswith(": unset it")
 
 
-def test_kernels_that_the_environment_forces_are_really_told(monkeypatch):
+def test_kernels_forced_by_the_environment_are_reported_by_a_real_process(monkeypatch):
     simd = np.show_config(mode="dicts")["SIMD Extensions"]
     if not {"AVX512_SKX", "X86_V4"} & {*simd["baseline"], *simd["found"]}:
         pytest.skip("the processor has no AVX-512")
     if not any(pool["internal_api"] == "openblas" for pool in threadpoolctl.threadpool_info()):
         pytest.skip("NumPy's BLAS is not OpenBLAS")
-    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")  # is read when the library is loaded
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")  # read when the library is loaded
     command = [sys.executable, "-m", "minibp", "doctor"]
     assert "forces Haswell kernels" in subprocess.run(command, capture_output=True, text=True, check=True).stdout

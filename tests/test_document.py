@@ -1,17 +1,17 @@
-"""The experiments of the text that minibp was created from: its numbers, to every printed digit."""
+"""The experiments of the text that minibp started from reproduce its numbers to every printed digit."""
 
 import math
 import re
-import sys
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from failing import failing
 
 from datasets import moons
 from models import neuron
 
-# What the section before prints for [2, 8, 8, 2], every 100 epochs.
+# The previous section prints these for [2, 8, 8, 2], every 100 epochs.
 LOG = [
     "106.621549", "51.138751", "39.983307", "39.076516", "38.783026", "38.425025", "37.709654", "36.134848",
     "32.949924", "28.061959", "22.631995", "18.228867", "15.388130", "13.639390", "12.498768", "11.688902",
@@ -77,8 +77,8 @@ def test_quadratic_output_reproduces_the_log(capsys):
     assert lines[0].endswith("acc = 0.500000") and lines[-1].endswith("acc = 0.965000")
 
 
-def section_before(nodes, epochs):
-    """L of the section before, in plain NumPy: sigmoid units, the sum of squares, the full batch."""
+def previous_section(nodes, epochs):
+    """L of the previous section, in plain NumPy: sigmoid units, the sum of squares, the full batch."""
     rng = np.random.RandomState(0)
     x, labels = moons.moons(rng)
     t = np.eye(2)[labels]
@@ -104,10 +104,10 @@ def section_before(nodes, epochs):
 
 @pytest.mark.parametrize("nodes", [[2, 2], [2, 3, 2], [2, 4, 3, 2]])
 def test_other_nodes_reproduce_the_previous_section(nodes):
-    assert [f"{L:.6f}" for L in moons.learn(nodes=nodes).squares] == section_before(nodes, 2000)
+    assert [f"{L:.6f}" for L in moons.learn(nodes=nodes).squares] == previous_section(nodes, 2000)
 
 
-def test_softmax_and_binary_cross_entropy_are_there_sooner(capsys):
+def test_softmax_and_binary_cross_entropy_learn_sooner(capsys):
     assert moons.main([]) == 0
     out = capsys.readouterr().out
     assert out.split("\n\n")[-1] == (
@@ -131,7 +131,7 @@ def test_circles_are_learned_too():
 
 
 @pytest.mark.parametrize("run", [neuron.main, lambda arguments: moons.main([*arguments, "--epochs", "101"])])
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # matplotlib's own, in its older versions
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # old releases of matplotlib use what is deprecated
 def test_plots_are_drawn(run, tmp_path, capsys):
     assert run(["--plot", str(tmp_path / "plot.png")]) == 0
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
@@ -156,18 +156,12 @@ def test_errors_are_reported_before_the_training(main, arguments, message, capsy
 
 @pytest.mark.parametrize("script", [neuron, moons])
 def test_an_interrupted_run_says_so(script, monkeypatch, capsys):
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(script, "learn", interrupt)
+    monkeypatch.setattr(script, "learn", failing(KeyboardInterrupt()))
     assert script.main([]) == 130
     assert capsys.readouterr().err == "interrupted\n"
 
 
 @pytest.mark.parametrize("main", [neuron.main, moons.main])
-def test_missing_matplotlib_names_the_extra(main, monkeypatch, capsys, tmp_path):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    monkeypatch.delitem(sys.modules, "datasets.plot", raising=False)
+def test_missing_matplotlib_names_the_extra(main, no_matplotlib, capsys, tmp_path):
     assert main(["--plot", str(tmp_path / "plot.png")]) == 2
     assert "pip install matplotlib" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Dropout: which values are left out, and by what chance."""
+"""Dropout: which values are dropped, and how often."""
 
 import math
 
@@ -30,14 +30,14 @@ def correlation(a, b):
 
 
 @given(x=batches(), rate=st.floats(0, 0.99), seed=seeds)
-def test_values_are_left_out_or_scaled_up(x, rate, seed):
+def test_values_are_dropped_or_scaled_up(x, rate, seed):
     y, kept = Dropout(rate, seed=seed).forward(x), mask(rate, seed, shape=x.shape)
     assert_close(y, x * kept / (1 - rate), rtol=1e-15)
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.2, 0.5, 0.9])
 @pytest.mark.parametrize("seed", [0, 1, 2**40])
-def test_share_that_is_kept_is_that_asked_for(rate, seed):
+def test_share_that_is_kept_is_one_minus_the_rate(rate, seed):
     kept = mask(rate, seed)
     assert abs(kept.mean() - (1 - rate)) < SIGMAS * math.sqrt(rate * (1 - rate) / kept.size)
 
@@ -47,12 +47,12 @@ def test_mean_of_the_outputs_is_that_of_the_inputs(rng):
     assert_close(Dropout(0.3, seed=0).forward(x).mean(), x.mean(), rtol=0.01)
 
 
-def test_rate_zero_leaves_nothing_out(rng):
+def test_rate_zero_drops_nothing(rng):
     x = rng.normal(size=(50, 50))
     assert_equal(Dropout(0, seed=0).forward(x), x)
 
 
-def test_in_use_nothing_is_left_out_and_no_step_counted(rng):
+def test_at_inference_nothing_is_dropped_and_no_step_is_counted(rng):
     x, layer = rng.normal(size=(50, 50)), Dropout(0.5, seed=0)
     layer.training = False
     assert_equal(layer.forward(x), x)
@@ -90,7 +90,7 @@ def test_masks_of_two_steps_are_not_shifted_copies():
 
 
 @pytest.mark.parametrize("distance", [1, 2, 3, 8, 28, 32, 100, 128, 784, 1024])
-def test_values_at_a_distance_are_left_out_independently(distance):
+def test_values_at_a_distance_are_dropped_independently(distance):
     kept = mask(0.5, 0)[0]
     assert abs(correlation(kept[distance:], kept[:-distance])) < SIGMAS / math.sqrt(kept.size - distance)
 
@@ -111,7 +111,7 @@ def test_hash_of_one_number_is_lowbias32():
     assert [lowbias32(n) for n in (0, 1, 2**32 + 1)] == [0, 114555507, 114555507]  # Wellons' C, run
 
 
-def test_layers_of_one_seed_and_step_differ_by_their_place_in_the_network():
+def test_layers_of_the_same_seed_differ_by_their_place_in_the_network():
     x = np.ones((50, 64))
     net = Network([Dropout(0.5, seed=1), Dense(64, 64), Dropout(0.5, seed=1)], QuadraticLoss())
     net.forward(x, x)
@@ -129,6 +129,6 @@ def test_layer_without_a_seed_draws_one_and_keeps_it():
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1, 1.5, math.nan])
-def test_rates_outside_are_refused(rate):
+def test_rates_outside_0_to_1_are_refused(rate):
     with pytest.raises(ArgumentError, match=r"Dropout: rate must lie in \[0, 1\), received"):
         Dropout(rate)

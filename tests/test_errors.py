@@ -1,4 +1,4 @@
-"""The errors: the tree, as drawn in docs/design.md; the docstrings, which name what is raised."""
+"""Errors: the tree is as drawn in docs/design.md, and docstrings name the errors that are raised."""
 
 import builtins
 import inspect
@@ -31,7 +31,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def drawn():
-    """The tree in docs/design.md: the parent of each error, and the built-in one beside it."""
+    """The tree in docs/design.md: the parent of each error, and the built-in error beside it."""
     text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```\n(MinibpError\n.*?)```", text, re.DOTALL)
     tree, above = {}, []
@@ -53,7 +53,7 @@ def test_the_tree_of_errors_is_as_drawn():
 
 # --- the docstrings ------------------------------------------------------------------------------------------------
 
-# The public functions and methods that take a user's data: what they refuse, a caller may want to act on.
+# The public functions and methods that take a user's data: a caller may want to handle their errors.
 TAKE_DATA = [
     minibp.check_gradients, minibp.evaluate, minibp.load, minibp.probe, minibp.save, minibp.train,
     data.Dataset.__init__, data.fashion_mnist, data.kmnist, data.mnist, data.read_idx, data.split,
@@ -61,9 +61,9 @@ TAKE_DATA = [
     Layer.forward, Layer.backward, Loss.forward, Loss.backward, Loss.losses, Network.__init__, Network.forward,
     Network.backward, Network.predict, Network.to,
 ]  # fmt: skip
-INHERITED = {Layer: Dense, Loss: SoftmaxCrossEntropy}  # a class to try the methods of a base with
-OF_PYTHON = {NotImplementedError, AttributeError}  # a method that is to be written, a name that is not there
-NEVER = {  # what is raised on the way, but not to the caller
+INHERITED = {Layer: Dense, Loss: SoftmaxCrossEntropy}  # a class that inherits the methods of the base
+OF_PYTHON = {NotImplementedError, AttributeError}  # a missing method, a missing name
+NEVER = {  # errors that are raised inside, but never reach the caller
     "fashion_mnist": {"ShapeError", "InputError", "TargetError", "OSError", "ArgumentError"},  # of published files
     "kmnist": {"ShapeError", "InputError", "TargetError", "OSError", "ArgumentError"},
     "mnist": {"ShapeError", "InputError", "TargetError", "OSError", "ArgumentError"},
@@ -80,28 +80,28 @@ def owner(function):
 
 
 def section(doc):
-    """The names in a docstring's section Raises; none where there is no such section."""
+    """The names in the Raises section of a docstring, which may have none."""
     found = re.search(r"^Raises\n------\n(.*?)(?=\n[^\n ]+\n---|\Z)", doc or "", re.DOTALL | re.MULTILINE)
     return re.findall(r"\w+", " ".join(re.findall(r"^\S.*", found[1], re.MULTILINE))) if found else []
 
 
 def exception(name):
-    """The error of this name; None where there is none."""
+    """The error of this name, or None."""
     found = getattr(errors, name, getattr(builtins, name, None))
     return found if isinstance(found, type) and issubclass(found, Exception) else None
 
 
 @pytest.mark.parametrize("function", TAKE_DATA, ids=lambda function: function.__qualname__)
-def test_docstrings_of_what_takes_data_name_what_is_raised(function):
+def test_docstrings_name_the_errors_that_are_raised(function):
     cls = owner(function)
     doc = inspect.getdoc(cls if function.__name__ == "__init__" else function)
-    told = {exception(name) for name in section(doc)}
-    assert None not in told, "an error that does not exist"
+    documented = {exception(name) for name in section(doc)}
+    assert None not in documented, "an error that does not exist"
     missing = [
         kind.__name__
         for kind in raised(function, INHERITED.get(cls, cls)) - OF_PYTHON
         if kind.__name__ not in NEVER.get(function.__name__, ())
-        if not told.intersection(base for base in kind.__mro__ if base is kind or issubclass(base, MinibpError))
+        if not documented.intersection(base for base in kind.__mro__ if base is kind or issubclass(base, MinibpError))
     ]
     assert missing == []
 
@@ -113,13 +113,13 @@ def test_errors_raised_deep_down_are_found():
     assert raised(initializers.HeNormal.__call__, initializers.HeNormal) >= {ArgumentError}
 
 
-def test_sections_are_read():
+def test_raises_sections_are_read():
     doc = "What.\n\nRaises\n------\nShapeError, InputError\n    If.\nOSError\n    When.\n\nNotes\n-----\nNo."
     assert section(doc) == ["ShapeError", "InputError", "OSError"]
     assert section("Raises nothing.") == []
 
 
-# --- what is of another class --------------------------------------------------------------------------------------
+# --- arguments of another class ------------------------------------------------------------------------------------
 
 SAMPLES = data.Dataset(np.ones((4, 2)), np.array([0, 1, 0, 1]))
 

@@ -1,8 +1,9 @@
-"""One layer or loss alone: that fails, is random, or too coarse. The report says so of it, and of no other."""
+"""Layers and losses that fail, are random, or compute in float32: the report blames them, and no others."""
 
 import numpy as np
 import pytest
-from mistakes import LABELS, D, K, N, X, network, wrong
+from failing import failing
+from mistakes import LABELS, D, K, N, TransposedWeights, X, network, with_db, wrong
 from strategies import normals
 
 from minibp import (
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("library")
 
 ROWS = normals((N, K), seed=1)
 
-# --- too coarse ----------------------------------------------------------------------------------------------------
+# --- float32 -------------------------------------------------------------------------------------------------------
 
 
 class Float32Output(Layer):
@@ -68,9 +69,9 @@ def test_a_layer_that_computes_in_float32_is_reported_and_no_other(kind):
     layer = kind(D, D) if issubclass(kind, Dense) else kind()
     words = f"formula computes in {'float16' if kind is Float16Output else 'float32'}, which is too coarse"
     for report in (check_gradients(layer, X), check_gradients(network(Tanh(), layer, Sigmoid()), X, LABELS)):
-        said = wrong(report)
-        assert len(said) == 1 + len(layer.params)
-        assert all(str(layer) in name and text.startswith(words) for name, text in said.items())
+        found = wrong(report)
+        assert len(found) == 1 + len(layer.params)
+        assert all(str(layer) in name and text.startswith(words) for name, text in found.items())
 
 
 def test_a_layer_in_float32_before_the_first_parameters_does_no_harm():
@@ -83,20 +84,20 @@ def test_a_loss_that_computes_in_float32_is_reported_and_no_layer():
         def formula(self, x, t):
             return super().formula(x, t).astype(np.float32)
 
-    said = wrong(check_gradients(network(Tanh(), loss=Float32Loss), X, LABELS))
-    assert list(said) == ["loss: Float32Loss(): x"]
-    assert said["loss: Float32Loss(): x"].startswith("formula computes in float32, which")
+    found = wrong(check_gradients(network(Tanh(), loss=Float32Loss), X, LABELS))
+    assert list(found) == ["loss: Float32Loss(): x"]
+    assert found["loss: Float32Loss(): x"].startswith("formula computes in float32, which")
 
 
-def test_a_mistake_after_a_layer_in_float32_is_found_all_the_same():
+def test_mistakes_before_and_after_a_layer_in_float32_are_found():
     class WrongSign(Tanh):
         def gradient(self, dy):
             return -super().gradient(dy)
 
-    said = wrong(check_gradients(network(WrongSign(), Float32Output(), WrongSign()), X, LABELS))
-    assert list(said) == ["layer 1: WrongSign(): x", "layer 2: Float32Output(): x", "layer 3: WrongSign(): x"]
-    assert said["layer 1: WrongSign(): x"] == said["layer 3: WrongSign(): x"]
-    assert said["layer 1: WrongSign(): x"].startswith("it is -1 times the right gradient")
+    found = wrong(check_gradients(network(WrongSign(), Float32Output(), WrongSign()), X, LABELS))
+    assert list(found) == ["layer 1: WrongSign(): x", "layer 2: Float32Output(): x", "layer 3: WrongSign(): x"]
+    assert found["layer 1: WrongSign(): x"] == found["layer 3: WrongSign(): x"]
+    assert found["layer 1: WrongSign(): x"].startswith("it is -1 times the right gradient")
 
 
 @pytest.mark.parametrize("x", [40 * X, 1e6 + X, 1e-6 * X, np.round(X)], ids=["flat", "far", "small", "whole"])
@@ -148,8 +149,8 @@ def test_a_random_layer_is_reported_and_no_other(kind, place):
     words = "formula returns a different y on each call: for this check, "
     layers = [Dense(D, D), Dense(D, K)]
     layers.insert(place, kind())
-    said = wrong(check_gradients(Network(layers, QuadraticLoss()), X, LABELS))
-    assert list(said) == [f"layer {place}: {kind.__name__}(): x"] and next(iter(said.values())).startswith(words)
+    found = wrong(check_gradients(Network(layers, QuadraticLoss()), X, LABELS))
+    assert list(found) == [f"layer {place}: {kind.__name__}(): x"] and next(iter(found.values())).startswith(words)
     (alone,) = check_gradients(kind(), X)
     assert not alone.ok and alone.diagnosis.startswith(words)
 
@@ -166,18 +167,9 @@ def test_a_layer_whose_random_numbers_are_fixed_passes():
 # --- gradients that fail -------------------------------------------------------------------------------------------
 
 
-class KeptDimension(Dense):
-    def gradient(self, dy):
-        dx = super().gradient(dy)
-        self.db = dy.sum(0, keepdims=True)
-        return dx
-
-
-class WrongAxis(Dense):
-    def gradient(self, dy):
-        dx = super().gradient(dy)
-        self.db = dy.sum(axis=1)
-        return dx
+KeptDimension = with_db(lambda dy: dy.sum(0, keepdims=True))
+WrongAxis, WrongAxisKept = with_db(lambda dy: dy.sum(axis=1)), with_db(lambda dy: dy.sum(axis=1, keepdims=True))
+Unsummed = with_db(lambda dy: dy)
 
 
 class WrongAxisInto(Dense):
@@ -187,10 +179,10 @@ class WrongAxisInto(Dense):
         return dx
 
 
-class WrongAxisKept(Dense):
+class UnsummedInto(Dense):
     def gradient(self, dy):
         dx = super().gradient(dy)
-        self.db = dy.sum(axis=1, keepdims=True)
+        self.db[...] = dy
         return dx
 
 
@@ -215,28 +207,31 @@ class NoProduct(Dense):
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        (KeptDimension, "gradient fails: ShapeError: KeptDimension(5, 4): db has shape (4,), received an array of"),
+        (KeptDimension, "gradient fails: ShapeError: WrongBias(5, 4): db has shape (4,), received an array of"),
         (KeptDimension, "db has shape (1, 4), expected (4,): drop keepdims from the sum over the batch"),
         (WrongAxis, "db has shape (7,), expected (4,): the sum runs over the wrong axis, the batch is axis 0"),
         (WrongAxisInto, "db has shape (7,), expected (4,): the sum runs over the wrong axis"),
         (WrongAxisKept, "db has shape (7, 1), expected (4,): the sum runs over the wrong axis"),
+        (Unsummed, "db has shape (7, 4), expected (4,): the sum over the batch is missing, .sum(axis=0)"),
+        (UnsummedInto, "db has shape (7, 4), expected (4,): the sum over the batch is missing"),
         (UnsummedAdded, "db has shape (7, 4), expected (4,): the sum over the batch is missing"),
+        (TransposedWeights, "dW has shape (4, 5), expected (5, 4): the product is transposed"),
         (TransposedProduct, "if the shapes of a product do not fit, a factor often needs a transpose"),
         (NoProduct, "gradient fails: ValueError: operands could not be broadcast together with shapes (7,4) (2,9) "),
     ],
 )
 def test_a_shape_that_does_not_fit_is_explained(kind, words):
     net = Network([Dense(D, D), kind(D, 4), Dense(4, K)], QuadraticLoss())
-    said = wrong(check_gradients(net, X, LABELS))
-    assert list(said) == [f"layer 1: {kind.__name__}(5, 4){end}" for end in (".W", ".b", ": x")]
-    assert all(words in text for text in said.values())
-    assert kind is TransposedProduct or not any("product" in text for text in said.values())
+    found = wrong(check_gradients(net, X, LABELS))
+    assert list(found) == [f"layer 1: {kind.__name__}(5, 4){end}" for end in (".W", ".b", ": x")]
+    assert all(text.startswith("gradient fails: ") and words in text for text in found.values())
+    assert "product" in words or not any("product" in text for text in found.values())
 
 
 def test_a_sum_over_the_wrong_axis_is_reported_even_if_its_shape_fits():
-    said = wrong(check_gradients(WrongAxis(D, N, seed=0), X))
+    found = wrong(check_gradients(WrongAxis(D, N, seed=0), X))
     words = "it is the sum over the outputs, not over the batch: write self.db = dy.sum(axis=0)"
-    assert said == {"WrongAxis(5, 7).b": words}
+    assert found == {"WrongBias(5, 7).b": words}
 
 
 def test_a_gradient_that_returns_a_tuple_is_reported():
@@ -244,18 +239,16 @@ def test_a_gradient_that_returns_a_tuple_is_reported():
         def gradient(self, dy):
             return dy @ self.W.T, self.x.T @ dy, dy.sum(axis=0)
 
-    said = wrong(check_gradients(network(Tuple(D, D)), X, LABELS))
-    assert said.pop("layer 1: Tuple(5, 5): x").startswith("gradient(dy) must return dx alone, received a tuple")
-    assert said == {
+    found = wrong(check_gradients(network(Tuple(D, D)), X, LABELS))
+    assert found.pop("layer 1: Tuple(5, 5): x").startswith("gradient(dy) must return dx alone, received a tuple")
+    assert found == {
         f"layer 1: Tuple(5, 5).{name}": f"it is never set: gradient(dy) must set self.d{name}" for name in "Wb"
     }
 
 
-def failing(base, method, error):
-    def fail(self, *arrays):
-        raise error
-
-    return type("Failing", (base,), {method: fail})
+def failing_in(base, method, error):
+    """A subclass of a layer or loss in which this method fails."""
+    return type("Failing", (base,), {method: failing(error)})
 
 
 ERRORS = [
@@ -270,28 +263,28 @@ ERRORS = [
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_a_gradient_that_raises_is_reported_with_its_place(error):
     words = f"gradient fails: {type(error).__name__}: {error}"
-    said = wrong(check_gradients(network(failing(Tanh, "gradient", error)()), X, LABELS))
-    assert said == {"layer 1: Failing(): x": words}
-    said = wrong(check_gradients(network(loss=failing(QuadraticLoss, "gradient", error)), X, LABELS))
-    assert said == {"loss: Failing(): x": words}
-    assert wrong(check_gradients(failing(Tanh, "gradient", error)(), X)) == {"Failing(): x": words}
+    found = wrong(check_gradients(network(failing_in(Tanh, "gradient", error)()), X, LABELS))
+    assert found == {"layer 1: Failing(): x": words}
+    found = wrong(check_gradients(network(loss=failing_in(QuadraticLoss, "gradient", error)), X, LABELS))
+    assert found == {"loss: Failing(): x": words}
+    assert wrong(check_gradients(failing_in(Tanh, "gradient", error)(), X)) == {"Failing(): x": words}
 
 
 @pytest.mark.parametrize("error", [*ERRORS, ValueError("not aligned")], ids=lambda error: type(error).__name__)
-def test_a_formula_that_raises_is_raised_with_its_place(error):
+def test_an_error_in_a_formula_is_raised_with_its_place(error):
     words = rf"formula fails: {type(error).__name__}: "
     with pytest.raises(ArgumentError, match=rf"^layer 1: Failing\(\): {words}") as caught:
-        check_gradients(network(failing(Tanh, "formula", error)()), X, LABELS)
+        check_gradients(network(failing_in(Tanh, "formula", error)()), X, LABELS)
     assert caught.value.__cause__ is error and str(error) in str(caught.value)
     with pytest.raises(ArgumentError, match=rf"^loss: Failing\(\): {words}"):
-        check_gradients(network(loss=failing(QuadraticLoss, "formula", error)), X, LABELS)
+        check_gradients(network(loss=failing_in(QuadraticLoss, "formula", error)), X, LABELS)
     with pytest.raises(ArgumentError, match=rf"^Failing\(\): {words}"):
-        check_gradients(failing(Tanh, "formula", error)(), X)
+        check_gradients(failing_in(Tanh, "formula", error)(), X)
     with pytest.raises(ArgumentError, match=rf"^Failing\(\): {words}"):
-        check_gradients(failing(SigmoidCrossEntropy, "formula", error)(), ROWS, LABELS)
+        check_gradients(failing_in(SigmoidCrossEntropy, "formula", error)(), ROWS, LABELS)
 
 
-def test_a_formula_that_returns_nothing_is_raised_with_its_place():
+def test_a_formula_that_returns_nothing_is_an_error_with_its_place():
     class Nothing(Tanh):
         def formula(self, x):
             super().formula(x)
@@ -315,13 +308,13 @@ def test_an_error_of_minibp_in_a_formula_is_passed_on():
         check_gradients(network(OtherShape()), X, LABELS)
 
 
-def test_a_gradient_that_fails_in_a_network_alone_is_reported_with_its_place():
+def test_a_gradient_that_fails_only_in_a_network_is_reported_with_its_place():
     class Doubled(Dense):
         def gradient(self, dy):
             return 1 * super().gradient(dy)  # None in the first layer
 
-    said = wrong(check_gradients(Network([Doubled(D, D), Dense(D, K)], QuadraticLoss()), X, LABELS))
-    assert list(said) == [f"layer 0: Doubled(5, 5){end}" for end in (".W", ".b", ": x")]
+    found = wrong(check_gradients(Network([Doubled(D, D), Dense(D, K)], QuadraticLoss()), X, LABELS))
+    assert list(found) == [f"layer 0: Doubled(5, 5){end}" for end in (".W", ".b", ": x")]
     assert all(
-        text.startswith("gradient fails: TypeError: ") and "self.needs_dx is False" in text for text in said.values()
+        text.startswith("gradient fails: TypeError: ") and "self.needs_dx is False" in text for text in found.values()
     )

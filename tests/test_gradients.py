@@ -1,30 +1,29 @@
-"""check_gradients(): it passes what is right, finds what is wrong, and leaves what it checks as it was."""
+"""check_gradients(): it passes right gradients, finds wrong ones, and does not change what it checks."""
 
 import numpy as np
 import pytest
 from arrays import assert_equal
 from mistakes import NotANumber, WrongSign
+from networks import every_layer
 from strategies import normals
 
+import minibp
 from minibp import (
-    ELU,
-    GELU,
     BatchNorm,
     BinaryCrossEntropy,
     CrossEntropy,
     Dense,
     Dropout,
     Flatten,
+    Layer,
     LayerNorm,
-    LeakyReLU,
+    Loss,
     Network,
     QuadraticLoss,
-    ReLU,
     Sigmoid,
     SigmoidCrossEntropy,
     Softmax,
     SoftmaxCrossEntropy,
-    Softplus,
     Tanh,
     check_gradients,
 )
@@ -42,12 +41,13 @@ ENDS = [
     (Sigmoid, BinaryCrossEntropy),
     (SigmoidCrossEntropy,),
 ]
-HIDDEN = [
-    *[(kind,) for kind in (Sigmoid, Tanh, ReLU, LeakyReLU, ELU, GELU, Softplus, Softmax)],
-    (BatchNorm, 5),
-    (LayerNorm, 5),
-    (Dropout, 0.4),
-]
+ARGUMENTS = {Dense: (5, 5), BatchNorm: (5,), LayerNorm: (5,), Dropout: (0.4,)}
+
+
+def public(base):
+    """The layers or losses that minibp exports."""
+    exported = [getattr(minibp, name) for name in minibp.__all__]
+    return [kind for kind in exported if isinstance(kind, type) and issubclass(kind, base) and kind is not base]
 
 
 def network(*between, end=(Softmax, CrossEntropy), dtype="float32"):
@@ -67,7 +67,7 @@ def of_parameters(report):
     return [line for line in report if not line.name.endswith(": x")]
 
 
-# --- what is right ---------------------------------------------------------------------------------------------------
+# --- right gradients -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("targets", [LABELS, np.eye(K)[LABELS]], ids=["labels", "rows"])
@@ -78,18 +78,23 @@ def test_networks_that_end_in_any_loss_pass(end, dtype, targets):
     assert report.ok and len(of_parameters(report)) == 4, report
 
 
-@pytest.mark.parametrize("hidden", HIDDEN, ids=names)
-def test_networks_with_any_layer_pass(hidden):
-    kind, *arguments = hidden
-    layer = kind(*arguments)
+def test_every_loss_is_the_end_of_a_network():
+    assert {end[-1] for end in ENDS} == set(public(Loss))
+
+
+@pytest.mark.parametrize("kind", public(Layer))
+def test_networks_with_any_layer_pass(kind):
+    layer = kind(*ARGUMENTS.get(kind, ()))
     report = check_gradients(network(layer), X, LABELS)
     assert report.ok and len(of_parameters(report)) == 4 + len(layer.params), report
+    assert f"layer 2: {layer}: x" in [line.name for line in report]
+    assert not any(line.diagnosis for line in report)
 
 
 def test_network_of_all_layers_at_once_passes():
-    layers = [BatchNorm(5), Sigmoid(), Dense(5, 5), LayerNorm(5), ReLU(), Dropout(0.2), Dense(5, 5), Softplus(), GELU()]
-    report = check_gradients(network(*layers, Tanh(), Dense(5, 5), ELU(), LeakyReLU()), X, LABELS)
-    assert report.ok and len(of_parameters(report)) == 14, report
+    net = every_layer()
+    report = check_gradients(net, X, LABELS)
+    assert report.ok and len(of_parameters(report)) == sum(len(layer.params) for layer in net.layers), report
 
 
 def test_network_of_bytes_passes():
@@ -104,20 +109,13 @@ def test_layer_of_a_network_passes():
         assert report.ok and [line.name for line in report] == [f"{layer}.W", f"{layer}.b", f"{layer}: x"]
 
 
-# --- what is wrong ---------------------------------------------------------------------------------------------------
+# --- wrong gradients -------------------------------------------------------------------------------------------------
 
 
 class WrongFactor(Dense):
     def gradient(self, dy):
         dx = super().gradient(dy)
         self.dW *= 1.001
-        return dx
-
-
-class MissingBiasSum(Dense):
-    def gradient(self, dy):
-        dx = super().gradient(dy)
-        self.db = dy[0]
         return dx
 
 
@@ -130,7 +128,6 @@ class ForgottenGradient(Dense):
     ("kind", "wrong"),
     [
         (WrongFactor, ["W"]),
-        (MissingBiasSum, ["b"]),
         (ForgottenGradient, ["W", "b"]),
         (WrongSign, ["x"]),
         (NotANumber, ["W"]),
@@ -142,22 +139,6 @@ def test_wrong_gradient_of_a_layer_is_found_and_named(kind, wrong):
     assert [line.name[-1] for line in report if not line.ok] == wrong
 
 
-def test_wrong_gradient_in_a_network_is_found_in_all_layers_it_reaches():
-    report = check_gradients(network(WrongSign(5, 5), Tanh()), X, LABELS)
-    wrong = [line.name for line in report if not line.ok]
-    assert wrong == ["layer 1: Dense(4, 5).W", "layer 1: Dense(4, 5).b", "layer 2: WrongSign(5, 5): x"]
-
-
-def test_wrong_gradient_of_a_loss_is_found():
-    class Sum(QuadraticLoss):
-        def gradient(self):
-            return super().gradient() * len(self.t)
-
-    x, t = normals((3, 2)), normals((3, 2), seed=1)
-    assert not check_gradients(Sum(), x, t).ok
-    assert check_gradients(Sum(), x[:1], t[:1]).ok
-
-
 def test_report_is_a_table():
     right, wrong, why = str(check_gradients(WrongSign(2, 3, seed=0), normals((4, 2)))).splitlines()[1:]
     assert right.startswith("WrongSign(2, 3).b   ") and right.endswith("  ok")
@@ -165,7 +146,7 @@ def test_report_is_a_table():
     assert why == "    it is -1 times the right gradient: the sign is wrong"
 
 
-# --- what is left as it was ------------------------------------------------------------------------------------------
+# --- nothing is changed ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -178,7 +159,7 @@ def test_network_is_left_as_it_was(dtype):
     for array, kept in zip(arrays(net), before, strict=True):
         assert_equal(array, kept)
     assert net.rng.bit_generator.state == other.rng.bit_generator.state
-    for each in (net, other):  # the forward still waits, and the next masks are the next
+    for each in (net, other):  # as if nothing had happened between forward and backward
         each.backward()
         each.forward(X, LABELS)
     for array, kept in zip(arrays(net), arrays(other), strict=True):

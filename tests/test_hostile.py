@@ -1,19 +1,20 @@
-"""Whatever bytes are fed in: the right object or an error of the project's, in bounded time and memory.
+"""Any bytes give the right object or an error of minibp, in bounded time and memory.
 
-The targets are those of fuzz/fuzz.py, which tries millions of inputs; here are a few, and what it found.
+The targets are those of fuzz/fuzz.py, which tries millions of inputs. These tests try a few, and those that it found.
 """
 
 import io
 import pickle
 import sys
 import time
-import tracemalloc
 
 import numpy as np
 import pytest
+from changes import attribute, put, schedule
 from hostile import SEEDS, TARGETS, files, lines, taken
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memory import traced
 
 from datasets import moons
 from datasets.script import main, printable
@@ -26,23 +27,20 @@ from minibp.files.checkpoint import KIND
 from minibp.schedules import Step
 
 HUGE = 2**60
-SECONDS, MEMORY = 5, 5e6  # that one input may take; most take milliseconds and less than 0.1 MB
-REDUCE, WARMUP, COSINE = 0, 1, 2  # of files.SCHEDULES, with SGD; with Adam, 4 more
+SECONDS, MEMORY = 5, 5e6  # limits of one input; most take milliseconds and less than 0.1 MB
+REDUCE, WARMUP, COSINE = 0, 1, 2  # places in files.SCHEDULES, with SGD; 4 more with Adam
 
 
 def within_memory(target, data):
-    """Try an input, and see how much memory is set aside for it."""
-    tracemalloc.start()
-    try:
+    """Try an input, and check how much memory it takes."""
+    with traced() as memory:
         TARGETS[target](data)
-        assert tracemalloc.get_traced_memory()[1] < MEMORY
-    finally:
-        tracemalloc.stop()
+    assert memory.peak < MEMORY
 
 
 @pytest.mark.parametrize("target", list(TARGETS))
 def test_any_bytes_give_the_right_object_or_an_error_of_minibp(target):
-    for data in SEEDS[target]:  # those that fuzzing starts from; what all inputs share is made here
+    for data in SEEDS[target]:  # fuzzing starts from these; they also create what all inputs share
         within_memory(target, data)
 
     @settings(max_examples=100, deadline=SECONDS * 1000)
@@ -57,44 +55,20 @@ def test_any_bytes_give_the_right_object_or_an_error_of_minibp(target):
 
 
 def resume(which, change):
-    """Go on from a checkpoint written in the second epoch, with its contents changed and a checksum that fits; gives
-    what `files.training` does.
-    """
+    """Resume from a checkpoint of the second epoch with changed contents; returns the result of `files.training`."""
     contents, arrays = pickle.loads(files.good_checkpoints(which)[-1])
-    change(contents)
+    change(contents, arrays)
     files.write(tensorfile.to_bytes(KIND, contents, arrays))
     return files.training(which)
 
 
-def put(*path_and_value):
-    """A change: this value at this place."""
-    *path, last, value = path_and_value
-
-    def change(contents):
-        for key in path:
-            contents = contents[key]
-        contents[last] = value
-
-    return change
-
-
-def attribute(thing, name, value):
-    """A change: another attribute of something that takes part."""
-    return put("objects", thing, 3, name, value)
-
-
-def scheduled(name, numbers):
-    """A change: another schedule."""
-    return put("objects", "schedule", ["object", name, 0, numbers])
-
-
 @pytest.mark.parametrize("which", range(2 * len(files.SCHEDULES)))
-def test_a_checkpoint_that_is_not_changed_is_gone_on_from(which):
-    assert resume(which, lambda contents: None) == (files.STOPS[-1], files.undisturbed(which))
+def test_an_unchanged_checkpoint_resumes(which):
+    assert resume(which, lambda contents, arrays: None) == (files.STOPS[-1], files.undisturbed(which))
 
 
 @pytest.mark.parametrize(("which", "change", "message"), [
-    (REDUCE, attribute("layer 2", "seed", -1), "Dropout: seed must be an integer of at least 0"),  # it would never end
+    (REDUCE, attribute("layer 2", "seed", -1), "Dropout: seed must be an integer of at least 0"),  # an endless loop
     (REDUCE, attribute("layer 2", "seed", 0.5), "Dropout: seed must be"),
     (REDUCE, attribute("layer 2", "step", None), "Dropout: step must be"),
     (REDUCE, attribute("layer 2", "rate", "0"), "Dropout: rate must lie in"),
@@ -112,9 +86,9 @@ def test_a_checkpoint_that_is_not_changed_is_gone_on_from(which):
     (REDUCE, attribute("schedule", "best", ["object", "minibp.Constant", 0, {"lr": 1}]), "expected a number"),
     (REDUCE, attribute("schedule", "best", ["array", "losses", False, "numpy", "<f4", "C"]), "expected a number"),
     (REDUCE, attribute("schedule", "update", 1), "update is no attribute"),
-    (REDUCE, scheduled("minibp.Exponential", {"lr": 1, "steps": 9, "factor": -0.5}), "factor must be"),
-    (REDUCE, scheduled("minibp.Schedule", {}), "where this program has a minibp.ReduceOnPlateau"),
-    (REDUCE, scheduled("minibp.ArgumentError", {}), "where this program has a minibp.ReduceOnPlateau"),
+    (REDUCE, schedule("minibp.Exponential", lr=1, steps=9, factor=-0.5), "factor must be"),
+    (REDUCE, schedule("minibp.Schedule"), "where this program has a minibp.ReduceOnPlateau"),
+    (REDUCE, schedule("minibp.ArgumentError"), "where this program has a minibp.ReduceOnPlateau"),
     (REDUCE, put("objects", "schedule", 0.1), "where this program has a ReduceOnPlateau"),
     (WARMUP, put("objects", "schedule", 3, "then", 3, "every", 0), "every must be"),
     (COSINE, attribute("schedule", "steps", 0.5), "steps must be"),
@@ -128,7 +102,7 @@ def test_a_checkpoint_whose_values_would_break_the_training_later_is_refused(whi
         resume(which, change)
 
 
-def test_a_factor_that_takes_the_rate_beyond_all_numbers_is_a_divergence():
+def test_a_factor_that_makes_the_rate_infinite_is_a_divergence():
     net = Network([Dense(2, 2)], QuadraticLoss())
     optimizer = SGD(net, Step(0.1, every=1, factor=1e200))
     with pytest.raises(DivergenceError, match="learning rate"):
@@ -139,7 +113,7 @@ def test_a_factor_that_takes_the_rate_beyond_all_numbers_is_a_divergence():
 
 
 def claims(kind):
-    """Files that claim 2**60 items: in the header, in the length of the header, in the description of a network."""
+    """Files that claim 2**60 items: in the header, its length, or the description of a network."""
     good = tensorfile.to_bytes(kind, {}, {"W": np.ones(1, "f4")})
     header, values = taken.parts(good)
     header["W"] = {"dtype": "F32", "shape": [HUGE], "data_offsets": [0, 4 * HUGE]}
@@ -152,21 +126,17 @@ def claims(kind):
 
 
 @pytest.mark.parametrize(("kind", "reader"), [("network", load), (KIND, lambda path: files.training(0))])
-def test_a_file_that_claims_too_much_sets_no_memory_aside(kind, reader):
-    files.good_checkpoints(0)  # else their memory would be counted
+def test_a_file_that_claims_too_much_allocates_no_memory(kind, reader):
+    files.good_checkpoints(0)  # now, so that their memory is not counted
     for content in claims(kind):
         files.remove()
         path = files.write(content)
-        tracemalloc.start()
-        try:
-            with pytest.raises((FileFormatError, CheckpointError)):
-                reader(path)
-            assert tracemalloc.get_traced_memory()[1] < 1e6
-        finally:
-            tracemalloc.stop()
+        with traced() as memory, pytest.raises((FileFormatError, CheckpointError)):
+            reader(path)
+        assert memory.peak < 1e6
 
 
-def test_the_time_to_build_a_network_grows_with_the_number_of_layers_and_not_its_square():
+def test_the_time_to_build_a_network_is_linear_in_the_number_of_layers():
     layers = [Tanh() for _ in range(20_000)]
     start = time.process_time()
     refuse_unusable(layers, QuadraticLoss())
@@ -174,7 +144,7 @@ def test_the_time_to_build_a_network_grows_with_the_number_of_layers_and_not_its
 
 
 @pytest.mark.parametrize("depth", [80, 900])
-def test_a_description_that_is_nested_deeply_is_damaged(tmp_path, depth):
+def test_a_deeply_nested_description_is_refused(tmp_path, depth):
     inner = 0
     for _ in range(depth):
         inner = [inner]
@@ -186,7 +156,7 @@ def test_a_description_that_is_nested_deeply_is_damaged(tmp_path, depth):
 # --- command lines -------------------------------------------------------------------------------------------------
 
 
-def test_a_file_name_that_is_not_text_is_printed_with_escapes(monkeypatch):
+def test_characters_that_cannot_be_printed_are_escaped(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii"))
     assert printable("a\udcff") == r"a\udcff" and printable("é") == r"\xe9"
 
@@ -200,6 +170,6 @@ def test_units_beyond_all_memory_are_an_error(units, capsys):
     assert "memory" in capsys.readouterr().err
 
 
-def test_a_part_with_more_values_than_numpy_can_count_is_refused():
+def test_a_layer_with_more_values_than_numpy_can_count_is_refused():
     with pytest.raises(ArgumentError, match=r"Dense: W of shape .* more values than fit into memory"):
         Dense(2**40, 2**40)

@@ -1,11 +1,10 @@
-"""IDX files: what is written by the book is read back, and everything else is refused with a reason."""
+"""IDX files: valid files are read, and all others are refused with a reason."""
 
 import gzip
 import hashlib
 import io
 import os
 import struct
-import tracemalloc
 from contextlib import suppress
 
 import numpy as np
@@ -14,6 +13,7 @@ from arrays import IDX_TYPES, idx_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from memory import traced
 
 from minibp.data.idx import contents_sha256, parse_idx, read_idx
 from minibp.errors import FileFormatError
@@ -134,7 +134,7 @@ def test_other_files_than_idx_are_refused_with_the_reason(folder, contents, mess
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_a_header_that_claims_too_much_sets_no_memory_aside(folder, pack):
+def test_a_header_that_claims_too_much_allocates_no_memory(folder, pack):
     path = write(folder, pack(b"\x00\x00\x08\x03" + struct.pack(">3I", 2**20, 2**20, 2**20) + b"some"))
     assert peak_of_refusal(path, "cut off after 4 bytes") < 4e6
 
@@ -175,30 +175,27 @@ class Counting(io.BytesIO):
         (EMPTY * (LONG // 20) + PACKED, True),
         (PACKED + EMPTY * (LONG // 20), True),
         (PACKED + bytes(LONG), True),
-        (PACKED[:10] + b"\0\0\0\xff\xff" * (LONG // 5) + PACKED[10:], True),  # blocks of nothing
+        (PACKED[:10] + b"\0\0\0\xff\xff" * (LONG // 5) + PACKED[10:], True),  # empty blocks
         (b"\x1f\x8b\x08\x08" + bytes(6) + b"a" * LONG + b"\0" + PACKED[10:], True),  # its name
         (b"\x1f\x8b\x08\x08" + bytes(6) + b"a" * LONG, False),
         (b"\x1f\x8b\x08\x10" + bytes(6) + b"a" * LONG, False),  # a comment
         (b"\x1f\x8b\x08\x04" + bytes(6) + b"\xff\xff" + bytes(65535) + PACKED[10:], True),  # an extra field
         (b"\x1f\x8b\x08\x04" + bytes(6) + b"\xff\xff" + bytes(60000), False),
         (b"\x1f\x8b\x08\xff" + bytes(LONG), False),
-        (b"\x1f\x8b\x09\x00" + bytes(LONG), False),  # no method that there is
+        (b"\x1f\x8b\x09\x00" + bytes(LONG), False),  # an unknown method
         (PACKED + PACKED, False),
     ],
 )
-def test_strange_gzips_cost_what_their_size_costs(folder, contents, good):
-    tracemalloc.start()
-    try:
+def test_unusual_gzips_take_time_and_memory_in_proportion_to_their_size(folder, contents, good):
+    with traced() as memory:
         file = Counting(contents)
         if good:
             assert parse_idx(file, "name").tolist() == [0, 1, 2, 3, 4]
         else:
             with pytest.raises(FileFormatError, match=r"gzip is damaged or cut off|left over"):
                 parse_idx(file, "name")
-        assert tracemalloc.get_traced_memory()[1] < len(contents) + 3e6
-    finally:
-        tracemalloc.stop()
-    assert file.taken <= len(contents) + 2  # the first two are looked at before
+    assert memory.peak < len(contents) + 3e6
+    assert file.taken <= len(contents) + 2  # the first two are read twice
 
 
 @settings(deadline=None)
@@ -210,13 +207,9 @@ def test_random_gzip_headers_are_read_or_refused(folder, flags, rest, whole):
 
 
 def peak_of_refusal(path, message) -> int:
-    tracemalloc.start()
-    try:
-        with pytest.raises(FileFormatError, match=message):
-            read_idx(path)
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+    with traced() as memory, pytest.raises(FileFormatError, match=message):
+        read_idx(path)
+    return memory.peak
 
 
 @settings(deadline=None)

@@ -38,7 +38,7 @@ def test_weights_have_mean_zero_and_the_variance_of_the_paper(name, drawn):
     assert drawn.var() == pytest.approx(VARIANCES[name], rel=0.04)
 
 
-def test_uniform_weights_fill_their_limits_and_normal_ones_pass_them(name, drawn):
+def test_uniform_weights_fill_their_limits_and_normal_ones_exceed_them(name, drawn):
     limit = math.sqrt(3 * VARIANCES[name])
     share_outside = (abs(drawn) > limit).mean()
     if name.endswith("Uniform"):
@@ -71,7 +71,7 @@ def test_draws_are_those_of_the_generator(start):
 
 
 @pytest.mark.parametrize("std", [-0.1, math.inf, math.nan])
-def test_spreads_that_are_none_are_refused(std):
+def test_invalid_standard_deviations_are_refused(std):
     with pytest.raises(ArgumentError, match="Normal: std must be a finite number of at least 0, received"):
         Normal(std)
 

@@ -1,14 +1,14 @@
-"""Layers: formulas and gradients, alone and in any shape; layers of one's own; what is refused."""
+"""Layers: formulas and gradients in any shape, users' own layers, and what is refused."""
 
 import copy
 import math
 import pickle
-import tracemalloc
 
 import numpy as np
 import pytest
 from arrays import assert_close, assert_equal, host, is_array, shares_memory
 from hypothesis import given
+from memory import traced
 from strategies import batches, counts, normals, seeds, signals
 
 from minibp import (
@@ -71,7 +71,7 @@ every_layer = pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
 
 @pytest.mark.parametrize(("make", "formula"), FORMULAS.values(), ids=FORMULAS)
 @given(x=batches())
-def test_activation_is_its_formula(make, formula, x):
+def test_activations_follow_their_formulas(make, formula, x):
     assert_close(make().forward(x), formula(x), rtol=1e-12, atol=1e-14)
 
 
@@ -195,7 +195,7 @@ def test_output_shape_is_the_shape_of_the_output(make, x):
 
 @every_layer
 @pytest.mark.parametrize("dtype", [list, "bool", "uint8", "int64", "float16", "float32"])
-def test_numbers_of_any_type_are_computed_with_in_float64(make, dtype):
+def test_numbers_of_any_type_are_converted_to_float64(make, dtype):
     x = np.array([[0, 1, 0], [1, 1, 0]], float)
     layer, expected = make(3), make(3).forward(x)
     y = layer.forward(x.tolist() if dtype is list else x.astype(dtype))
@@ -205,7 +205,7 @@ def test_numbers_of_any_type_are_computed_with_in_float64(make, dtype):
 
 @every_layer
 @pytest.mark.parametrize("k", [3, 40])
-def test_batches_of_other_sizes_in_between_change_no_result(make, k):
+def test_batches_of_other_sizes_in_between_do_not_change_the_results(make, k):
     layer = make(k)
     for seed, n in enumerate([50, 20, 50, 60, 1, 50, 2, 20]):
         fresh, x = copy.deepcopy(layer), normals((n, k), seed)
@@ -216,7 +216,7 @@ def test_batches_of_other_sizes_in_between_change_no_result(make, k):
 
 
 @every_layer
-def test_arrays_of_the_host_are_computed_with_on_the_library(library, make):
+def test_host_arrays_become_arrays_of_the_library(library, make):
     layer, x = make(3), np.ones((4, 3))
     for _ in range(2):  # the second x has the shape and the dtype of the workspaces
         y = layer.forward(x)
@@ -225,7 +225,7 @@ def test_arrays_of_the_host_are_computed_with_on_the_library(library, make):
 
 
 @pytest.mark.parametrize("name", [name for name in LAYERS if name != "Flatten"])  # whose y is a view of x
-def test_results_share_their_memory_from_batch_to_batch(name):
+def test_results_reuse_the_memory_of_the_previous_batch(name):
     layer = LAYERS[name](3)
     y, dx = layer.forward(np.ones((4, 3))), layer.backward(layer.y)
     for n in (2, 4):
@@ -233,18 +233,14 @@ def test_results_share_their_memory_from_batch_to_batch(name):
         assert shares_memory(layer.backward(layer.y), dx)
 
 
-@pytest.mark.host  # tracemalloc sees the memory of the host
+@pytest.mark.host  # only the memory of the host is traced
 @every_layer
 def test_memory_stays_bounded_over_many_batch_sizes(make, rng):
     layer, x = make(50), np.ones((100, 50))
-    tracemalloc.start()
-    try:
+    with traced() as memory:
         for n in rng.permutation(100) + 1:
             layer.backward(layer.forward(x[:n]))
-        memory, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert memory < 10 * x.nbytes  # without a bound there would be 50 times x, and more
+    assert memory.left < 10 * x.nbytes  # without a bound there would be 50 times x, and more
 
 
 @every_layer
@@ -298,13 +294,13 @@ def test_mappings_of_arrays_are_read_only(group):
 
 
 @pytest.mark.parametrize("drawn", [True, False])
-def test_assignment_copies_into_the_array_that_is_held(drawn):
+def test_assignment_copies_into_the_existing_array(drawn):
     layer, value = Dense(2, 3), np.ones((2, 3))
-    held = layer.W if drawn else None
+    array = layer.W if drawn else None
     layer.W = value
     value[:] = 2
     assert_equal(layer.params["W"], np.ones((2, 3)))
-    assert not drawn or layer.W is held
+    assert not drawn or layer.W is array
 
 
 @pytest.mark.parametrize("value", [np.ones((3, 2)), np.ones(3), [1, 2, 3], 0.0])
@@ -343,7 +339,7 @@ def test_config_makes_the_same_kind_of_layer(make):
     assert repr(type(layer)(**layer.config())) == repr(layer)
 
 
-# --- layers of one's own: none calls super().__init__() ------------------------------------------------------------
+# --- users' own layers, which do not call super().__init__() -------------------------------------------------------
 
 
 class Cube(Layer):
@@ -357,7 +353,7 @@ class Cube(Layer):
 
 
 class Reversed(Layer):
-    """y is x with its values in reverse order: overrides what callers use."""
+    """y is x with its values in reverse order; overrides forward and backward."""
 
     def __init__(self, name):
         self.name = name
@@ -409,7 +405,7 @@ def test_parameter_of_an_own_layer_lies_in_the_vectors_of_the_network():
     assert layer.da.any()
 
 
-def test_layer_without_formulas_says_what_it_lacks():
+def test_a_missing_method_of_a_layer_is_named():
     class Empty(Layer):
         pass
 
@@ -426,7 +422,7 @@ def test_layer_without_formulas_says_what_it_lacks():
 
 
 @pytest.mark.parametrize("size", [0, -1, True, 3.0, "3", None])
-def test_sizes_that_are_not_counts_are_refused(size):
+def test_invalid_sizes_are_refused(size):
     with pytest.raises(ArgumentError, match=r"Dense: n_in must be an integer of at least 1, received"):
         Dense(size, 3)
     with pytest.raises(ArgumentError, match=r"Dense: n_out must be an integer of at least 1, received"):
@@ -448,7 +444,7 @@ def test_weights_that_do_not_fit_are_refused(W, message):
         Dense(2, 3, W=W)
 
 
-def test_arguments_that_a_layer_has_not_are_refused():
+def test_unknown_arguments_are_refused():
     with pytest.raises(TypeError, match=r"ReLU\(\) takes no arguments"):
         ReLU(0.1)
     with pytest.raises(TypeError, match=r"Flatten\(\) takes no arguments"):
@@ -458,13 +454,13 @@ def test_arguments_that_a_layer_has_not_are_refused():
 
 
 @pytest.mark.parametrize("slope", [-0.1, 1.1, math.nan])
-def test_slopes_outside_are_refused(slope):
+def test_slopes_outside_0_to_1_are_refused(slope):
     with pytest.raises(ArgumentError, match=r"LeakyReLU: slope must lie in \[0, 1\), received"):
         LeakyReLU(slope)
 
 
 @pytest.mark.parametrize("alpha", [-0.1, math.inf, math.nan])
-def test_alphas_outside_are_refused(alpha):
+def test_invalid_alphas_are_refused(alpha):
     with pytest.raises(ArgumentError, match="ELU: alpha must be a finite number of at least 0, received"):
         ELU(alpha)
 
@@ -479,10 +475,7 @@ def test_alphas_outside_are_refused(alpha):
         (np.ones((2, 4, 4)), ShapeError, r"is fed samples of shape \(4, 4\), but takes 2 values"),
         (np.ones((0, 2)), InputError, r"received an empty batch, x of shape \(0, 2\)"),
         (np.ones((2, 0)), InputError, r"received an empty batch, x of shape \(2, 0\)"),
-        ([[1.0, 2.0], [3.0]], InputError, "x: cannot be made an array .*inhomogeneous.*expected numbers"),
         ([["1", "2"]], InputError, "x: received an array of <U1, expected numbers, one sample a row"),
-        ([[None, 1.0]], InputError, "received an array of object"),
-        (np.ones((2, 2), complex), InputError, "received an array of complex128"),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused(x, error, message):
@@ -503,12 +496,16 @@ def test_dy_of_another_shape_than_y_is_refused(make):
         layer.backward(np.ones((1, k)))
 
 
+# --- workspaces ---------------------------------------------------------------------------------------------------
+
+
 class Filled(Layer):
-    """A layer that needs constants beside its results."""
+    """A layer with workspaces that hold constants."""
 
     def workspaces(self, shape):
-        sevens, numbers = Workspace(shape[:1], "int64", fill=7), Workspace(shape, fill="range")
-        return super().workspaces(shape) | {"sevens": sevens, "numbers": numbers, "flags": Workspace(shape, bool)}
+        filled = {"zeros": Workspace(shape, fill=0), "ones": Workspace(shape[:1], "int64", fill=1)}
+        other = {"numbers": Workspace(shape, fill="range"), "flags": Workspace(shape, bool)}
+        return super().workspaces(shape) | filled | other
 
     def formula(self, x):
         return self.xp.add(x, self.numbers, out=self.y)
@@ -519,6 +516,8 @@ def test_workspaces_hold_what_they_declare_for_each_batch_shape():
     for n in (2, 5, 2):
         x = np.zeros((n, 3))
         assert_equal(layer.forward(x), np.arange(3.0 * n).reshape(n, 3))
-        assert_equal(layer.sevens, [7] * n)
-        assert layer.sevens.dtype == "int64" and layer.flags.dtype == bool and layer.numbers.dtype == layer.dtype
+        assert_equal(layer.zeros, np.zeros((n, 3)))
+        assert_equal(layer.ones, [1] * n)
+        assert layer.ones.dtype == "int64" and layer.flags.dtype == bool
+        assert layer.zeros.dtype == layer.numbers.dtype == layer.dtype
         assert layer.flags.shape == (n, 3)

@@ -1,4 +1,4 @@
-"""Losses: formulas and gradients, both routes through softmax and sigmoid, and which targets are refused."""
+"""Losses: formulas and gradients, fused and separate softmax and sigmoid, and which targets are refused."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def predictions(kind, n, k, seed):
 
 
 def target_rows(kind, n, k, seed):
-    """Rows that are no labels: soft targets, or any numbers for the quadratic loss."""
+    """Rows that are not labels: soft targets, or any numbers for the quadratic loss."""
     t = normals((n, k), seed + 1)
     return softmax(t) if kind in DISTRIBUTIONS else sigmoid(t) if kind in BINARY else t
 
@@ -153,24 +153,24 @@ def test_loss_in_float32_is_computed_in_float32(kind):
     assert_close(losses, kind().losses(predictions(kind, 4, 3, 0), [0, 1, 2, 0]), rtol=1e-5)
 
 
-# --- both routes ---------------------------------------------------------------------------------------------------
+# --- fused and separate --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("layer", "loss", "merged"),
+    ("layer", "loss", "fused"),
     [(Softmax, CrossEntropy, SoftmaxCrossEntropy), (Sigmoid, BinaryCrossEntropy, SigmoidCrossEntropy)],
 )
 @given(x=batches(size=10, min_side=2), seed=seeds)
-def test_link_by_link_and_merged_agree_in_loss_and_gradient(layer, loss, merged, x, seed):
-    layer, links, both = layer(), loss(), merged()
+def test_separate_and_fused_losses_agree_in_value_and_gradient(layer, loss, fused, x, seed):
+    layer, separate, fused = layer(), loss(), fused()
     t = target_rows(loss, *x.shape, seed)
-    assert_close(links.losses(layer.forward(x), t), both.losses(x, t), rtol=1e-9)
-    assert_close(layer.backward(links.backward()), both.backward(), rtol=1e-7, atol=1e-12)
+    assert_close(separate.losses(layer.forward(x), t), fused.losses(x, t), rtol=1e-9)
+    assert_close(layer.backward(separate.backward()), fused.backward(), rtol=1e-7, atol=1e-12)
 
 
 @pytest.mark.parametrize(("kind", "activation"), [(SoftmaxCrossEntropy, softmax), (SigmoidCrossEntropy, sigmoid)])
 @given(data=st.data())
-def test_merged_gradient_is_a_minus_y(kind, activation, data):
+def test_fused_gradient_is_a_minus_y(kind, activation, data):
     z, y = data.draw(problems(kind))
     loss = kind()
     loss.forward(z, y)
@@ -195,7 +195,7 @@ def test_merged_gradient_is_a_minus_y(kind, activation, data):
         (SigmoidCrossEntropy, [1e4, -1e4], [0.25, 1], 1.75e4, [0.75, -1]),
     ],
 )
-def test_merged_losses_are_exact_at_extreme_logits(kind, logits, target, expected, gradient, dtype):
+def test_fused_losses_are_exact_at_extreme_logits(kind, logits, target, expected, gradient, dtype):
     loss = kind().astype(dtype)
     assert_close(loss.losses([logits], [target]), [expected], rtol=1e-7)
     assert_close(loss.backward(), [gradient], rtol=1e-7)
@@ -220,14 +220,14 @@ def test_labels_and_their_one_hot_rows_are_the_same(kind, n, k, seed):
 
 @every_loss
 @pytest.mark.parametrize("dtype", [list, "bool", "int8", "uint8", "int64", "uint64"])
-def test_labels_of_any_integer_type_are_taken(kind, dtype):
+def test_labels_of_any_integer_type_are_accepted(kind, dtype):
     labels = [1, 0, 1] if dtype is list else np.array([1, 0, 1], dtype)
     assert_same(kind, predictions(kind, 3, 3, 0), labels, np.eye(3)[[1, 0, 1]])
 
 
 @every_loss
 @pytest.mark.parametrize("dtype", [list, "bool", "int64", "float32"])
-def test_rows_of_any_type_are_taken(kind, dtype):
+def test_rows_of_any_type_are_accepted(kind, dtype):
     rows = [[1, 0], [0, 1]] if dtype is list else np.array([[1, 0], [0, 1]], dtype)
     assert_same(kind, predictions(kind, 2, 2, 0), rows, np.eye(2))
 
@@ -239,12 +239,12 @@ def test_with_one_output_labels_are_the_targets_themselves(kind, t):
 
 
 @a_loss_of_one_output
-def test_with_one_output_numbers_are_rows(kind):
+def test_with_one_output_floats_are_rows(kind):
     assert_same(kind, predictions(kind, 3, 1, 0), [0.2, 0.5, 0.9], [[0.2], [0.5], [0.9]])
 
 
 @a_loss_of_classes
-def test_rows_that_sum_to_one_but_for_rounding_are_taken(kind):
+def test_rows_that_sum_to_one_except_for_rounding_are_accepted(kind):
     rows = softmax(normals((50, 10))).astype("float32")
     assert np.isfinite(kind().forward(predictions(kind, 50, 10, 0), rows))
     assert np.isfinite(kind().forward(predictions(kind, 50, 10, 0), softmax(normals((50, 10))).astype("float16")))
@@ -270,18 +270,15 @@ def test_labels_and_rows_may_alternate(kind):
         ([0, -1], r"the label of sample 1 is -1, expected 0\.\.2, since there are 3 outputs"),
         ([3, 0], r"the label of sample 0 is 3, expected 0\.\.2, since there are 3 outputs"),
         ([0.0, 1.5], r"labels must be integers 0\.\.2, received an array of float64, 1\.5 among them"),
-        ([0.0, 1e300], "labels must be integers"),
+        (np.array([0, 2**64 - 1], "uint64"), "the label of sample 1 is 18446744073709551615, expected 0"),
         ([0.0, 1.0], r"labels must be integers 0\.\.2, received an array of float64; convert it: t\.astype\(int\)"),
         ([0], "received 1 targets for 2 samples, expected one for each"),
         (0, "received no targets for 2 samples"),
         (["0", "1"], "targets: received an array of <U1, expected numbers"),
-        ([None, 1], "targets: received an array of object, expected numbers"),
-        ([[1, 0, 0], [1]], "targets: cannot be made an array .*inhomogeneous"),
         ([[0], [1]], r"received targets \(2, 1\) for 3 outputs, expected labels \(2,\) or rows \(2, 3\)"),
         (np.eye(4)[:2], r"received targets \(2, 4\) for 3 outputs, expected labels \(2,\) or rows \(2, 3\)"),
         (np.ones((2, 3, 1)), r"received targets \(2, 3, 1\)"),
         ([[1, 0, 0], [0, np.nan, 1]], "targets: NaN or infinity, first in sample 1"),
-        ([[np.inf, 0, 0], [0, 0, 1]], "targets: NaN or infinity, first in sample 0"),
     ],
 )
 def test_targets_that_do_not_fit_are_refused(kind, t, message):
@@ -337,7 +334,6 @@ def test_losses_of_classes_refuse_one_output(kind):
         ([0.5, 0.5], ShapeError, r"received x of shape \(2,\), expected \(N, K\): one row of K outputs a sample"),
         (np.ones((2, 3, 1)), ShapeError, r"received x of shape \(2, 3, 1\)"),
         ([[0.5, np.nan], [0.5, 0.5]], InputError, "x holds NaN or infinity"),
-        ([[0.5, np.inf], [0.5, 0.5]], InputError, "x holds NaN or infinity"),
         (np.ones((0, 2)), InputError, r"received an empty batch, x of shape \(0, 2\)"),
         (np.ones((2, 0)), InputError, r"received an empty batch, x of shape \(2, 0\)"),
         ([["a", "b"]], InputError, "x: received an array of <U1"),
@@ -354,7 +350,7 @@ def test_backward_before_forward_is_refused(kind):
         kind().backward()
 
 
-def test_loss_without_formulas_says_what_it_lacks():
+def test_a_missing_method_of_a_loss_is_named():
     class Empty(Loss):
         pass
 
@@ -374,7 +370,7 @@ def test_predictions_that_are_not_probabilities_are_refused(loss, x):
         loss().losses(x, [0])
 
 
-def test_a_users_loss_finds_its_predictions_and_targets():
+def test_a_users_loss_passes_the_gradient_check():
     class Cubic(Loss):
         """ℓ = Σₖ |x - t|³ / 3."""
 

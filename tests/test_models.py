@@ -26,7 +26,7 @@ def test_sizes_are_the_published_ones(name, count):
 
 @pytest.mark.usefixtures("library")
 @names
-def test_each_model_trains_on_other_images_too(name):
+def test_each_model_trains_on_images_of_another_size(name):
     digits = data.digits()
     model = models.build(name, n_in=64)
     net = model.network(seed=1)
@@ -41,7 +41,7 @@ def test_each_published_model_cites_its_source(name):
 
 
 @names
-def test_each_call_makes_new_layers(name):
+def test_each_call_builds_new_layers(name):
     models.build(name).network()
     models.build(name).network()
 
@@ -52,7 +52,7 @@ def test_mlp_has_the_given_hidden_layers(hidden, sizes):
     assert [W.shape for W in net.weights] == sizes
 
 
-def test_mlp_without_both_ends_is_refused():
+def test_mlp_without_inputs_and_classes_is_refused():
     with pytest.raises(ArgumentError, match=r"mlp needs the numbers of inputs and of classes, .* received \(784,\)"):
         models.mlp((784,))
 

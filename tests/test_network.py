@@ -1,4 +1,4 @@
-"""Networks: how layers are chained, whose memory it is, and what comes in and out."""
+"""Networks: the chain of layers, their memory, and what goes in and comes out."""
 
 import copy
 import pickle
@@ -11,7 +11,7 @@ import standin
 from arrays import assert_close, assert_equal, host, is_array, shares_memory
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import every_layer
+from networks import every_layer, samples
 
 from minibp import (
     ELU,
@@ -40,7 +40,6 @@ from minibp import (
     train,
 )
 from minibp.base.module import Module
-from minibp.data import Dataset
 from minibp.errors import ArgumentError, InputError, ShapeError, StateError, TargetError
 
 pytestmark = pytest.mark.usefixtures("library")
@@ -55,12 +54,11 @@ def small(**options):
 
 
 def batch(n=6, seed=0):
-    rng = np.random.default_rng(seed)
-    return rng.normal(size=(n, 4)), rng.integers(3, size=n)
+    return tuple(samples(n, seed))
 
 
 def run_some_epochs(net, epochs=2):
-    for _ in train(net, Adam(net), Dataset(*batch(10)), epochs=epochs, batch_size=4):
+    for _ in train(net, Adam(net), samples(10), epochs=epochs, batch_size=4):
         pass
     return net
 
@@ -75,7 +73,7 @@ def gradients(net, x, t):
 
 
 @given(sizes=st.lists(SIZES, min_size=2, max_size=5), n=SIZES)
-def test_any_chain_of_sizes_turns_rows_of_the_first_into_rows_of_the_last(sizes, n):
+def test_a_chain_of_any_sizes_maps_rows_of_the_first_to_rows_of_the_last(sizes, n):
     net = Network([Dense(i, o) for i, o in pairwise(sizes)], QuadraticLoss())
     assert net.shapes == [(size,) for size in sizes[1:]]
     assert net.predict(np.ones((n, sizes[0]))).shape == (n, sizes[-1])
@@ -87,7 +85,7 @@ def test_layers_that_do_not_fit_are_named():
         Network([Dense(5, 4), Sigmoid(), Dense(5, 3)], QuadraticLoss())
 
 
-def test_flatten_takes_images_as_rows(rng):
+def test_flatten_turns_images_into_rows(rng):
     x = rng.normal(size=(2, 3, 4))
     flattened = Network([Flatten(), Dense(12, 5)], QuadraticLoss())
     rows = Network([Dense(12, 5)], QuadraticLoss())
@@ -123,7 +121,7 @@ def test_network_without_parameters_runs():
     assert gradients(net, [[0.0, 1.0]], [[0.0, 0.0]]).size == 0
 
 
-# --- what is refused, and that it does no harm ---------------------------------------------------------------------
+# --- what is refused, and that it changes nothing ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("layers", "loss", "error", "message"), [
@@ -172,16 +170,16 @@ def test_a_copy_of_a_layer_can_be_used_in_another_network():
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))])
-def test_a_copy_of_a_layer_works_alone_whatever_the_network_computes_with(duplicate, monkeypatch):
+def test_a_copy_of_a_layer_works_without_its_network(duplicate, monkeypatch):
     layer, (x, _) = small(dtype="float64").layers[0], batch()
-    monkeypatch.setattr(Module, "xp", np)  # what a layer alone computes with, but for these tests
+    monkeypatch.setattr(Module, "xp", np)  # as outside of these tests, where layers use NumPy
     alone = duplicate(layer)
     assert isinstance(alone.forward(x), np.ndarray)
     assert_close(alone.forward(x), x @ host(layer.W), rtol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int32", "real", 32])
-def test_dtypes_other_than_two_are_refused(dtype):
+def test_dtypes_other_than_float32_and_float64_are_refused(dtype):
     with pytest.raises(ArgumentError, match="'float32' or 'float64'"):
         small(dtype=dtype)
 
@@ -219,7 +217,7 @@ def test_changed_vectors_change_what_the_layers_compute():
     assert_equal(net.predict(batch()[0]), np.full((6, 3), 1 / 3, "float32"))
 
 
-def test_vectors_that_are_assigned_are_written_into():
+def test_assigning_a_vector_copies_its_values():
     net, other = small(seed=1), small(seed=2)
     net.params = other.params
     assert shares_memory(net.params, net.layers[0].W) and not shares_memory(net.params, other.params)
@@ -233,7 +231,7 @@ def test_weights_lie_before_biases():
     assert_equal(net.params[: net.weight_count], np.concatenate([layer.W.ravel() for layer in dense]))
 
 
-def test_running_statistics_are_state_and_not_parameters():
+def test_running_statistics_are_buffers_and_not_parameters():
     net = Network([Dense(4, 3), BatchNorm(3)], QuadraticLoss())
     assert net.params.size == 4 * 3 + 3 + 3 + 3
     assert_equal(net.buffers, np.concatenate([net.layers[1].running_mean, net.layers[1].running_var]))
@@ -284,7 +282,7 @@ def float_arrays(thing, seen):
 def test_every_array_stays_in_the_dtype_of_the_network(dtype):
     net = every_layer(dtype=dtype)
     optimizer = Adam(net, weight_decay=0.1, clip_norm=1, max_norm=1)
-    data = Dataset(*batch(10))
+    data = samples(10)
     for _ in train(net, optimizer, data, epochs=1, batch_size=4, validation=data):
         pass
     arrays = list(float_arrays([net, optimizer], set()))
@@ -295,16 +293,16 @@ def test_every_array_stays_in_the_dtype_of_the_network(dtype):
 @pytest.mark.parametrize(("loss", "needed"), [
     (QuadraticLoss, "1 output$"), (SoftmaxCrossEntropy, "2 outputs: one for each class$"),
 ])  # fmt: skip
-def test_a_loss_says_how_many_values_it_is_fed(loss, needed):
+def test_an_error_says_how_many_values_a_loss_needs(loss, needed):
     with pytest.raises(ShapeError, match=f"is fed 0 values by the data, but needs at least {needed}"):
         Network([Tanh()], loss()).predict(np.zeros((4, 0)))
 
 
-# --- starting weights ----------------------------------------------------------------------------------------------
+# --- initial weights -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", [-1, 0.5])
-def test_seeds_that_are_not_counts_are_refused(seed):
+def test_invalid_seeds_are_refused(seed):
     with pytest.raises(ArgumentError, match=f"seed must be an integer of at least 0, received {seed}"):
         small(seed=seed)
 
@@ -318,7 +316,7 @@ def test_float32_starts_from_the_numbers_of_float64():
     assert_equal(small().params, small(dtype="float64").params.astype("float32"))
 
 
-def test_weights_that_a_layer_was_given_are_kept():
+def test_weights_given_to_a_layer_are_kept():
     W = np.arange(12).reshape(4, 3)
     net = Network([Dense(4, 3, W=W, b=[1, 2, 3])], QuadraticLoss())
     assert_equal(net.layers[0].W, W)
@@ -336,11 +334,11 @@ def test_weights_that_a_layer_learned_alone_are_kept():
     layer.forward(np.ones((2, 4)))
     layer.backward(np.ones((2, 3)))
     layer.W -= 0.1 * layer.dW
-    learnt = layer.W.astype("float32")
-    assert_equal(Network([layer], QuadraticLoss()).layers[0].W, learnt)
+    learned = layer.W.astype("float32")
+    assert_equal(Network([layer], QuadraticLoss()).layers[0].W, learned)
 
 
-def test_same_seed_same_run():
+def test_same_seed_repeats_the_training():
     assert_equal(run_some_epochs(every_layer()).params, run_some_epochs(every_layer()).params)
 
 
@@ -348,19 +346,19 @@ def test_the_generator_continues_from_call_to_call():
     once, twice = run_some_epochs(small(), epochs=2), small()
     optimizer = Adam(twice)
     for _ in range(2):
-        list(train(twice, optimizer, Dataset(*batch(10)), epochs=1, batch_size=4))
+        list(train(twice, optimizer, samples(10), epochs=1, batch_size=4))
     assert_equal(once.params, twice.params)
 
 
-# --- merged pairs --------------------------------------------------------------------------------------------------
+# --- fused pairs ---------------------------------------------------------------------------------------------------
 
 
 class OtherSoftmax(Softmax):
-    """Softmax, but not the class that is merged."""
+    """Softmax, but not the class that is fused."""
 
 
 class OtherSigmoid(Sigmoid):
-    """Sigmoid, but not the class that is merged."""
+    """Sigmoid, but not the class that is fused."""
 
 
 class WarmSoftmax(Softmax):
@@ -382,17 +380,17 @@ PAIRS = [(Softmax, OtherSoftmax, CrossEntropy), (Sigmoid, OtherSigmoid, BinaryCr
 
 @pytest.mark.parametrize(("layer", "other", "loss"), PAIRS)
 @given(n=SIZES, k=st.integers(2, 7), seed=SEEDS)
-def test_merged_and_unmerged_have_the_same_loss_and_gradients(layer, other, loss, n, k, seed):
+def test_fused_and_separate_layers_have_the_same_loss_and_gradients(layer, other, loss, n, k, seed):
     rng = np.random.default_rng(seed)
     x, t = rng.normal(size=(n, 3)), rng.integers(k, size=n)
-    merged = Network([Dense(3, k), layer()], loss(), dtype="float64", seed=seed)
-    unmerged = Network([Dense(3, k), other()], loss(), dtype="float64", seed=seed)
-    assert merged.fused_loss is not merged.loss and unmerged.fused_loss is unmerged.loss
-    assert_close(merged.forward(x, t), unmerged.forward(x, t), rtol=1e-12)
-    merged.backward()
-    unmerged.backward()
-    assert_close(merged.grads, unmerged.grads, rtol=1e-9, atol=1e-12)
-    assert_equal(merged.predict(x), unmerged.predict(x))
+    fused = Network([Dense(3, k), layer()], loss(), dtype="float64", seed=seed)
+    separate = Network([Dense(3, k), other()], loss(), dtype="float64", seed=seed)
+    assert fused.fused_loss is not fused.loss and separate.fused_loss is separate.loss
+    assert_close(fused.forward(x, t), separate.forward(x, t), rtol=1e-12)
+    fused.backward()
+    separate.backward()
+    assert_close(fused.grads, separate.grads, rtol=1e-9, atol=1e-12)
+    assert_equal(fused.predict(x), separate.predict(x))
 
 
 @pytest.mark.parametrize("layers", [[Softmax], []])
@@ -415,13 +413,13 @@ def test_sigmoid_and_binary_cross_entropy_are_exact_for_huge_logits(layers):
     assert_close(net.predict([[1.0], [-1.0]]), [[1], [0]], rtol=0, atol=1e-37)
 
 
-def test_a_layer_made_from_softmax_keeps_its_own_formula():
+def test_a_subclass_of_softmax_keeps_its_own_formula():
     x, t = batch()
     net = Network([Dense(4, 3), WarmSoftmax()], CrossEntropy(), dtype="float64")
     assert float(net.forward(x, t)) == pytest.approx(-np.log(net.predict(x)[np.arange(6), t]).mean(), rel=1e-12)
 
 
-def test_a_loss_made_from_cross_entropy_keeps_its_own_formula():
+def test_a_subclass_of_cross_entropy_keeps_its_own_formula():
     whole = Network([Dense(4, 3), Softmax()], CrossEntropy())
     half = Network([Dense(4, 3), Softmax()], HalfCrossEntropy())
     assert float(half.forward(*batch())) == pytest.approx(float(whole.forward(*batch())) / 2, rel=1e-6)
@@ -439,7 +437,7 @@ LOGITS = [Dense(2, 2), Tanh(), ReLU(), LeakyReLU(), ELU(), GELU(), Softplus(), B
         (SigmoidCrossEntropy, [Softmax(), Sigmoid()], r"it contains Sigmoid\(\); end the network in the Dense\(\)"),
     ],
 )
-def test_last_layers_that_a_loss_would_take_for_something_else_are_refused(loss, lasts, message):
+def test_last_layers_that_do_not_fit_the_loss_are_refused(loss, lasts, message):
     for last in lasts:
         with pytest.raises(ArgumentError, match=message):
             Network([Dense(2, 2), last], loss())
@@ -467,7 +465,7 @@ def test_backward_before_forward_is_refused():
         net.backward()
 
 
-def test_backward_overwrites():
+def test_backward_overwrites_the_gradients():
     net = every_layer()
     net.forward(*batch())
     net.backward()
@@ -486,7 +484,7 @@ def test_inputs_and_targets_are_left_as_they_are(library):
     for t in (batch()[1], np.eye(3, dtype="float32")[batch()[1]]):
         x = batch()[0].astype("float32")
         before = x.copy(), t.copy()
-        x, t = library.asarray(x), library.asarray(t)  # in the network's dtype and library: taken without a copy
+        x, t = library.asarray(x), library.asarray(t)  # in the network's dtype and library, so not copied
         net = every_layer()
         gradients(net, x, t)
         net.predict(x)
@@ -495,13 +493,13 @@ def test_inputs_and_targets_are_left_as_they_are(library):
 
 
 class NoGradient(Layer):
-    """The identity; its gradient must not be asked for."""
+    """The identity; its gradient must not be computed."""
 
     def formula(self, x):
         return x
 
     def gradient(self, dy):
-        raise AssertionError("nobody needs this gradient")
+        raise AssertionError("this gradient is not needed")
 
 
 def test_gradients_below_the_first_parameters_are_not_computed():
@@ -519,7 +517,7 @@ def test_gradients_are_checked_on_arrays_of_the_library(library):
 # --- predict -------------------------------------------------------------------------------------------------------
 
 
-def test_predictions_are_kept_when_more_are_made():
+def test_later_predictions_do_not_overwrite_earlier_ones():
     net = small()
     x, _ = batch()
     first = net.predict(x)
@@ -537,7 +535,7 @@ def test_predictions_do_not_depend_on_the_batch_size(batch_size):
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.0, True])
-def test_batch_sizes_that_are_not_counts_are_refused(batch_size):
+def test_invalid_batch_sizes_are_refused(batch_size):
     with pytest.raises(ArgumentError, match="batch_size must be an integer of at least 1"):
         small().predict(batch()[0], batch_size=batch_size)
 
@@ -545,10 +543,10 @@ def test_batch_sizes_that_are_not_counts_are_refused(batch_size):
 @pytest.mark.parametrize("between", [
     lambda net: net.predict(batch(6, seed=1)[0]),
     lambda net: net.predict(batch(99, seed=1)[0], batch_size=10),
-    lambda net: evaluate(net, Dataset(*batch(6, seed=1))),
-    lambda net: evaluate(net, Dataset(*batch(99, seed=1)), batch_size=10),
+    lambda net: evaluate(net, samples(6, seed=1)),
+    lambda net: evaluate(net, samples(99, seed=1), batch_size=10),
 ])  # fmt: skip
-def test_predict_and_evaluate_leave_a_waiting_backward_alone(between):
+def test_predict_and_evaluate_do_not_disturb_a_later_backward(between):
     net, undisturbed = every_layer(), every_layer()
     for one in (net, undisturbed):
         one.forward(*batch())
@@ -556,11 +554,11 @@ def test_predict_and_evaluate_leave_a_waiting_backward_alone(between):
     for one in (net, undisturbed):
         one.backward()
     assert_equal(net.grads, undisturbed.grads)
-    assert_equal(gradients(net, *batch()), gradients(undisturbed, *batch()))  # the masks go on, too
+    assert_equal(gradients(net, *batch()), gradients(undisturbed, *batch()))  # and the same masks are drawn
     assert_equal(net.buffers, undisturbed.buffers)
 
 
-def test_a_refused_prediction_leaves_a_waiting_backward_alone():
+def test_a_refused_prediction_does_not_disturb_a_later_backward():
     net, undisturbed = every_layer(), every_layer()
     for one in (net, undisturbed):
         one.forward(*batch())
@@ -586,12 +584,8 @@ def test_bytes_are_scaled_to_0_to_1(n, seed):
 @pytest.mark.parametrize("call", [lambda net, x: net.forward(x, [0, 1]), lambda net, x: net.predict(x)])
 @pytest.mark.parametrize(("x", "error", "message"), [
     (np.ones((2, 4), "int64"), InputError, r"array of int64, expected floats .* or uint8 .*astype\('float32'\)"),
-    (np.ones((2, 4), bool), InputError, "array of bool"),
-    ([["a"] * 4] * 2, InputError, "array of <U1"),
-    ([[1j] * 4] * 2, InputError, "array of complex128"),
     ([[1.0] * 4, [1.0] * 3], InputError, "cannot be made an array"),
     ([[np.nan] * 4] * 2, InputError, "x: NaN, infinity"),
-    ([[-np.inf] * 4] * 2, InputError, "x: NaN, infinity"),
     ([[1e300] * 4] * 2, InputError, "number too large for float32"),
     (np.ones((0, 4)), InputError, r"x is empty \(shape \(0, 4\)\)"),
     (np.ones(4), ShapeError, r"x has shape \(4,\).*for one sample give x\[None\]"),
@@ -604,22 +598,15 @@ def test_inputs_that_cannot_be_used_are_refused(call, x, error, message):
 
 @pytest.mark.parametrize(("t", "message"), [
     ([0, 3], r"label of sample 1 is 3, expected 0\.\.2, since there are 3 outputs"),
-    ([-1, 0], "label of sample 0 is -1"),
-    ([0.0, 1.0], "labels must be integers"),
     ([0, 1, 2], "3 targets for 2 samples"),
-    (np.eye(2), r"targets \(2, 2\) for 3 outputs"),
     (np.ones((2, 3)), "sample 0 sums to 3, expected 1"),
-    ([[1, 0, 0], [np.nan, 0, 1]], "targets: NaN or infinity, first in sample 1"),
-    (["a", "b"], "targets: received an array of <U1, expected numbers"),
-    ([[1], [1, 2]], "cannot be made an array"),
-    (None, "targets: received an array of object, expected numbers"),
 ])  # fmt: skip
 def test_targets_that_do_not_fit_are_refused(t, message):
     with pytest.raises(TargetError, match=message):
         small().forward(np.ones((2, 4)), t)
 
 
-@pytest.mark.host  # a network on NumPy is given what lies on a device
+@pytest.mark.host  # a network on NumPy receives arrays of a device
 def test_arrays_of_another_library_are_refused():
     net, (x, t) = small(backend="numpy"), batch()
     with pytest.raises(InputError, match=r"x: cannot be made an array.*conversion to a NumPy array is not allowed"):
@@ -633,7 +620,7 @@ def test_targets_too_large_for_the_dtype_are_refused():
         Network([Dense(4, 3)], QuadraticLoss()).forward(np.ones((2, 4)), np.full((2, 3), 1e300))
 
 
-# --- looking -------------------------------------------------------------------------------------------------------
+# --- printing ------------------------------------------------------------------------------------------------------
 
 
 def test_summary_is_a_table():

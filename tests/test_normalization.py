@@ -21,7 +21,7 @@ def textbook(x, axis, eps=1e-5):
 
 
 def with_parameters(layer):
-    """The layer with numbers in it that are neither 0 nor 1."""
+    """The layer, with parameters and statistics that are neither 0 nor 1."""
     for seed, name in enumerate([*layer.params, *layer.buffers]):
         setattr(layer, name, abs(normals(layer.n, seed)) + 0.5)
     return layer
@@ -76,7 +76,7 @@ def test_running_statistics_follow_the_batches(first, second):
     assert_close(layer.running_var, variance, rtol=1e-12, atol=1e-12)
 
 
-def test_running_statistics_are_state_and_not_trained():
+def test_running_statistics_are_buffers_and_not_trained():
     layer = BatchNorm(3)
     assert list(layer.params) == list(layer.grads) == ["gamma", "beta"]
     assert list(layer.buffers) == ["running_mean", "running_var"]
@@ -92,7 +92,7 @@ def test_a_batch_of_one_returns_the_shift_and_does_not_change_running_statistics
 
 
 @given(x=batches())
-def test_in_use_running_statistics_normalize_and_stay(x):
+def test_at_inference_running_statistics_are_used_and_not_changed(x):
     layer = with_parameters(BatchNorm(x.shape[1]))
     layer.training = False
     mean, variance = host([layer.running_mean.copy(), layer.running_var.copy()])
@@ -116,7 +116,7 @@ def test_bad_arguments_are_refused(kind, arguments, message):
 
 
 @pytest.mark.parametrize("momentum", [-0.1, 1.0, math.nan])
-def test_momentum_outside_is_refused(momentum):
+def test_momentum_outside_0_to_1_is_refused(momentum):
     with pytest.raises(ArgumentError, match=r"BatchNorm: momentum must lie in \[0, 1\), received"):
         BatchNorm(3, momentum=momentum)
 

@@ -1,13 +1,15 @@
-"""Numbers that go wrong: each shows a right result or a clear error, whichever way they come in.
+"""Numbers that go wrong: each gives a right result or a clear error, wherever it comes in.
 
-NaN, infinity, overflow, labels that name no class, too few samples, features that say nothing. What one module refuses
-by itself stands in that module's tests:
+NaN, infinity, overflow, labels outside the classes, too few samples, constant features. The tests of the modules have
+the cases that concern one module only:
 
-- test_data: NaN, infinity and emptiness in a data set, in any dtype; names and complex numbers as targets
-- test_network: NaN, infinity and 1e300 in a batch; targets that do not fit
-- test_layers: NaN and infinity in starting weights; activations and softmax of very large inputs
-- test_losses: labels and rows of any type, those that are refused; logits of 1e4; log(0)
-- test_training: rates and inputs that are too large, by the step and cause; NaN in early stopping; batches of all sizes
+- test_validation: NaN and infinity in an array, in any dtype; arrays of other types
+- test_data: NaN, infinity and emptiness in a data set; names as targets
+- test_network: NaN and 1e300 in a batch; targets that do not fit
+- test_layers: NaN and infinity in initial weights; activations and softmax of very large inputs
+- test_losses: labels and rows of any type, and those that are refused; logits of 1e4; log(0)
+- test_metrics: NaN and infinity in outputs and targets
+- test_training: rates and inputs that are too large, with step and cause; NaN in early stopping; all batch sizes
 - test_optimizers: a gradient that is NaN, infinite or 1e30 under clip_norm; moments that vanish; rates that are NaN
 - test_schedules: NaN on a plateau. test_probing: a loss that is infinite
 - test_normalization: small constant inputs and a batch of one
@@ -74,7 +76,7 @@ def learn(net, dataset, make=SGD, epochs=1, **options):
     return list(train(net, make(net), dataset, epochs, **options))
 
 
-ENTRANCES = {  # all that takes a network and a data set
+ENTRANCES = {  # the functions that take a network and a data set
     "forward": lambda net, dataset: net.forward(*dataset),
     "train": lambda net, dataset: train(net, SGD(net), dataset, epochs=1),
     "validation": lambda net, dataset: train(net, SGD(net), samples(classes=2), epochs=1, validation=dataset),
@@ -97,16 +99,18 @@ USES["predict"] = lambda net, dataset: net.predict(dataset.x)
 
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
-@pytest.mark.parametrize(("place", "name"), [(0, "W"), (0, "b"), (1, "gamma"), (1, "running_mean"), (3, "W"), (3, "b")])
-@not_finite
-def test_a_network_whose_weights_are_not_finite_answers_nothing(use, place, name, bad):
+@pytest.mark.parametrize(("place", "name", "bad"), [
+    (0, "W", math.nan), (0, "b", math.inf), (1, "gamma", -math.inf),
+    (1, "running_mean", math.nan), (3, "W", math.inf), (3, "b", -math.inf),
+])  # fmt: skip
+def test_a_network_whose_weights_are_not_finite_is_refused(use, place, name, bad):
     net = small()
-    getattr(net.layers[place], name)[..., -1] = bad  # which a sigmoid, say, would make 0 or 1 of
+    getattr(net.layers[place], name)[..., -1] = bad  # a sigmoid would turn it into 0 or 1
     with pytest.raises(DivergenceError, match=rf"layer {place}: .*: {name} holds NaN or infinity; build the network"):
         use(net, samples())
 
 
-def test_the_loss_of_a_network_whose_weights_are_not_a_number_is_not_a_number_either():
+def test_forward_with_nan_weights_returns_nan():
     net = small()
     net.params[...] = math.nan
     assert math.isnan(net.forward(*samples()))
@@ -149,26 +153,7 @@ def test_weights_too_large_for_the_dtype_are_refused_in_an_assignment():
         linear(1, 1).layers[0].W = [[1e300]]
 
 
-# --- NaN and infinity in what comes out ----------------------------------------------------------------------------
-
-
-METRICS = pytest.mark.parametrize(
-    "metric", [accuracy, confusion_matrix, lambda outputs, t: top_k_accuracy(outputs, t, k=1)]
-)
-
-
-@METRICS
-def test_outputs_that_are_nan_are_refused_by_metrics(metric):
-    outputs = np.array([[0.1, 0.9], [math.nan, 0.5], [0.2, 0.8]])
-    with pytest.raises(InputError, match=r"outputs: NaN or infinity, first in sample 1; no class"):
-        metric(outputs, [1, 0, 1])
-
-
-@pytest.mark.parametrize("t", [[0.0, math.nan], [[1.0, 0.0], [math.nan, 1.0]]])
-def test_targets_that_are_nan_are_refused_by_metrics(t):
-    outputs = [[0.3], [0.7]] if np.ndim(t) == 1 else [[0.3, 0.7], [0.7, 0.3]]
-    with pytest.raises(TargetError, match="targets: NaN or infinity, first in sample 1; no class"):
-        accuracy(outputs, t)
+# --- NaN and infinity in outputs ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("masked", [
@@ -184,7 +169,7 @@ def test_masked_arrays_are_refused(masked):
         masked(x, t)
 
 
-@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid")  # NumPy's own; CuPy says nothing
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid")  # warnings of NumPy; CuPy has none
 def test_outputs_that_overflow_name_the_sample():
     x = np.ones((3, 4))
     x[1] = 1e38
@@ -202,13 +187,13 @@ def test_a_loss_that_overflows_when_evaluated_names_the_sample(use):
         use(linear(), Dataset(x, samples().t))
 
 
-def test_large_outputs_are_given_as_they_are():
+def test_large_outputs_are_returned_unchanged():
     net = Network([Dense(1, 1, W=[[1e30]])], QuadraticLoss())
-    assert_close(net.predict([[1.0], [-1.0]]), [[1e30], [-1e30]], rtol=1e-6)  # though their squares overflow
+    assert_close(net.predict([[1.0], [-1.0]]), [[1e30], [-1e30]], rtol=1e-6)  # although their squares overflow
 
 
 @not_finite
-def test_a_layer_alone_is_not_checked_with_numbers_that_are_not_finite(bad):
+def test_check_gradients_refuses_numbers_that_are_not_finite(bad):
     with pytest.raises(InputError, match=r"Tanh\(\): x contains NaN or infinity"):
         check_gradients(Tanh(), [[1.0, bad]])
     layer = Dense(2, 3, seed=0)
@@ -217,7 +202,7 @@ def test_a_layer_alone_is_not_checked_with_numbers_that_are_not_finite(bad):
         check_gradients(layer, np.ones((2, 2)))
 
 
-def test_infinity_is_never_the_best():
+def test_infinity_is_never_the_best_loss():
     best, schedule = EarlyStopping(small(), patience=1), ReduceOnPlateau(1.0, factor=0.5, patience=0)
     assert [best.should_stop(value) for value in (-math.inf, 1.0, math.inf, 0.5)] == [False] * 4
     assert best.best == 0.5
@@ -233,7 +218,7 @@ def test_infinity_is_never_the_best():
 
 @pytest.mark.parametrize("make", [SGD, lambda net: SGD(net, momentum=0.9), AdaGrad, RMSProp, Adam, AdamW])
 @not_finite
-def test_a_gradient_that_is_not_finite_shows_in_the_weights(make, bad):
+def test_a_gradient_that_is_not_finite_makes_its_weight_not_finite(make, bad):
     net = linear()
     net.grads[...] = 1
     net.grads[2] = bad
@@ -251,7 +236,7 @@ def test_a_training_whose_squared_gradients_overflow_has_diverged(make):
 
 
 @adaptive
-def test_a_weight_whose_squared_gradient_overflowed_does_not_stand_still_unseen(make):
+def test_a_weight_whose_squared_gradient_overflowed_becomes_nan(make):
     net = linear()
     optimizer = make(net)
     with np.errstate(over="ignore"):
@@ -261,7 +246,7 @@ def test_a_weight_whose_squared_gradient_overflowed_does_not_stand_still_unseen(
     assert np.isnan(host(net.params)).tolist() == [i == 0 for i in range(net.params.size)]
 
 
-def test_max_norm_does_not_make_zeros_of_weights_whose_norm_overflows():
+def test_max_norm_makes_weights_nan_if_their_norm_overflows():
     net = linear()
     net.layers[0].W[:, 1] = 1e25
     kept = net.layers[0].W[:, 0].copy()
@@ -272,7 +257,7 @@ def test_max_norm_does_not_make_zeros_of_weights_whose_norm_overflows():
 
 
 @pytest.mark.parametrize("kind", [BatchNorm, LayerNorm])
-def test_normalization_does_not_make_zeros_of_inputs_whose_variance_overflows(kind):
+def test_normalization_returns_nan_if_the_variance_overflows(kind):
     x = 1e25 * np.random.default_rng(0).normal(size=(6, 4))
     with np.errstate(over="ignore", invalid="ignore"):
         assert np.isnan(host(kind(4).astype("float32").forward(x))).all()
@@ -303,7 +288,7 @@ class Doubled(Dense):
         return super().gradient(2 * dy)
 
 
-def test_wrong_gradients_at_large_inputs_are():
+def test_wrong_gradients_at_large_inputs_are_found():
     assert [line.name for line in large(Doubled) if not line.ok] == [
         f"layer 0: Doubled(4, 5){name}" for name in (".W", ".b", ": x")
     ]
@@ -321,7 +306,7 @@ def test_gradients_whose_squares_overflow_are_not_judged(scale):
 
 
 def deep(layers=70, **options):
-    """Sigmoids of three units, so many that the first gradients are too small for float32."""
+    """So many sigmoid layers of three units that the first gradients are too small for float32."""
     hidden = [part for _ in range(layers) for part in (Dense(3, 3), Sigmoid())]
     return Network([*hidden, Dense(3, 3), Softmax()], CrossEntropy(), **options)
 
@@ -330,7 +315,7 @@ def three(n=6):
     return Dataset(np.random.default_rng(0).normal(size=(n, 3)), np.arange(n) % 3)
 
 
-def test_gradients_that_vanish_are_those_of_float64():
+def test_vanishing_gradients_agree_with_those_of_float64():
     nets = [deep(dtype=dtype) for dtype in ("float32", "float64")]
     for net in nets:
         net.forward(*three())
@@ -341,13 +326,13 @@ def test_gradients_that_vanish_are_those_of_float64():
     assert_close(nets[0].grads, nets[1].grads, rtol=1e-3, atol=100 * tiny)
 
 
-def test_gradients_that_vanish_are_not_called_wrong():
+def test_vanishing_gradients_are_not_called_wrong():
     report = check_gradients(deep(25), *three())
     assert report.ok, report
 
 
 @pytest.mark.parametrize("make", [SGD, AdaGrad, RMSProp, Adam, AdamW])
-def test_layers_that_no_gradient_reaches_stay_and_the_others_learn(make):
+def test_layers_that_no_gradient_reaches_do_not_change_and_the_others_learn(make):
     net = deep()
     before = net.predict(three().x)
     first, last = (net.layers[i].W.copy() for i in (0, -2))
@@ -368,7 +353,7 @@ def test_a_delta_that_vanishes_is_measured():
 # --- dtypes of data ------------------------------------------------------------------------------------------------
 
 
-def test_float16_data_are_not_computed_with_in_float16():
+def test_float16_data_are_converted_before_computing():
     x = np.float16([[6e4, 6e4, 6e4, 6e4], [1e-7, 0, 0, 0]] * 6)  # sums beyond float16, and a subnormal number
     nets, losses = [small(), small()], []
     for net, dtype in zip(nets, ("float16", "float32"), strict=True):
@@ -397,21 +382,21 @@ def test_data_too_large_for_the_dtype_of_the_network_are_refused(use):
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 512])
-def test_the_sample_that_is_named_is_that_of_all_samples_not_of_a_batch(batch_size):
+def test_errors_number_the_samples_over_all_batches(batch_size):
     x = samples().x.copy()
     x[7, 2] = math.nan
     with pytest.raises(InputError, match="first in sample 7; "):
         small().predict(x, batch_size)
 
 
-def test_data_too_large_for_float32_are_not_for_float64():
+def test_data_too_large_for_float32_are_accepted_by_float64():
     x = np.full((1, 4), 1e150)
     net = linear(dtype="float64")
     assert_close(net.predict(x), x @ host(net.layers[0].W), rtol=1e-12)
     assert math.isfinite(evaluate(net, Dataset(x, [0])).loss)
 
 
-def test_data_refused_after_a_move_to_a_smaller_dtype():
+def test_data_are_refused_after_a_move_to_a_smaller_dtype():
     net = linear(dtype="float64")
     epochs = train(net, SGD(net, lr=0), Dataset(np.full((1, 4), 1e150), [0]), epochs=2)
     next(epochs)
@@ -426,18 +411,14 @@ def test_data_refused_after_a_move_to_a_smaller_dtype():
 @entrances()
 @pytest.mark.parametrize(("labels", "message"), [
     (np.array([0] * 11 + [3]), r"the label of sample 11 is 3, expected 0\.\.2"),
-    (np.array([0] * 11 + [-1]), r"the label of sample 11 is -1, expected 0\.\.2"),
-    (np.array([0] * 11 + [2**64 - 1], "uint64"), r"the label of sample 11 is 18446744073709551615, expected 0\.\.2"),
-    (np.array([0] * 11 + [255], "uint8"), r"the label of sample 11 is 255, expected 0\.\.2"),
-    (np.arange(12.0) % 3, r"labels must be integers 0\.\.2, received an array of float64; convert it: t"),
     (np.arange(12) / 4, r"labels must be integers 0\.\.2, received an array of float64, 0\.25 among them"),
 ])  # fmt: skip
-def test_labels_that_name_no_class_are_refused_everywhere(use, labels, message):
+def test_invalid_labels_are_refused_everywhere(use, labels, message):
     with pytest.raises(TargetError, match=message):
         use(small(), Dataset(samples().x, labels))
 
 
-def test_labels_that_are_true_and_false_are_1_and_0():
+def test_boolean_labels_mean_1_and_0():
     labels = np.arange(12) % 2
     nets = [small(), small()]
     epochs = [learn(net, Dataset(samples().x, t)) for net, t in zip(nets, (labels, labels == 1), strict=True)]
@@ -445,12 +426,11 @@ def test_labels_that_are_true_and_false_are_1_and_0():
     assert_equal(nets[0].params, nets[1].params)
 
 
-@pytest.mark.parametrize("label", [-1, 2])
 @entrances()
-def test_one_output_knows_two_labels(use, label):
+def test_one_output_accepts_only_two_labels(use):
     net = Network([Dense(4, 1), Sigmoid()], BinaryCrossEntropy())
-    with pytest.raises(TargetError, match=f"the label of sample 11 is {label}, expected 0 or 1"):
-        use(net, Dataset(samples().x, np.array([0] * 11 + [label])))
+    with pytest.raises(TargetError, match="the label of sample 11 is 2, expected 0 or 1"):
+        use(net, Dataset(samples().x, np.array([0] * 11 + [2])))
 
 
 # --- classes -------------------------------------------------------------------------------------------------------
@@ -521,7 +501,7 @@ def test_one_sample_cannot_be_split():
 
 
 @pytest.mark.parametrize("batch_size", [13, 2**40, 2**70])
-def test_a_batch_larger_than_the_data_is_the_data(batch_size):
+def test_a_batch_size_above_the_number_of_samples_means_all_samples(batch_size):
     large, all_at_once = small(), small()
     for net, size in ((large, batch_size), (all_at_once, 12)):
         learn(net, samples(), epochs=2, batch_size=size, validation=samples(seed=1))
@@ -566,7 +546,7 @@ def test_a_constant_is_normalized_to_zero_at_inference_after_a_long_training(val
 
 
 @pytest.mark.parametrize("value", [1, 1e4 / 3])
-def test_a_constant_feature_changes_no_answer_of_a_normalized_network(value):
+def test_a_constant_feature_does_not_change_the_answers_of_a_normalized_network(value):
     x = samples(600).x
     answers = []
     for constant in (0, value):
@@ -577,7 +557,7 @@ def test_a_constant_feature_changes_no_answer_of_a_normalized_network(value):
     assert_close(answers[1], answers[0], atol=1e-6)
 
 
-def test_features_that_are_all_constant_tell_only_how_often_each_class_occurs():
+def test_with_constant_features_a_network_learns_how_often_each_class_occurs():
     net = Network([Dense(4, 3), Softmax()], CrossEntropy())
     dataset = Dataset(np.ones((12, 4)), np.array([0] * 6 + [1] * 4 + [2] * 2))
     *_, last = train(net, SGD(net, lr=0.5), dataset, epochs=200, batch_size=12, validation=dataset)

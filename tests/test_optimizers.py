@@ -58,7 +58,7 @@ def heavy_ball(w, gradients, decay, lr, momentum):
 
 
 def nesterov(w, gradients, decay, lr, momentum, nesterov):
-    """Sutskever et al., 2013: the gradient is that of the point ahead, which is what the network holds."""
+    """Sutskever et al., 2013: the network holds the point ahead, and the gradient is taken there."""
     position, v, ahead = w, 0, w
     for g in gradients:
         v = momentum * v - lr * (g + decay * ahead)
@@ -118,7 +118,7 @@ def test_steps_are_those_of_the_paper(cls, formula, options, weight_decay):
     assert_close(got, expected, rtol=1e-12, atol=1e-14)
 
 
-# --- options of all ------------------------------------------------------------------------------------------------
+# --- common options ------------------------------------------------------------------------------------------------
 
 
 @given(norm=st.floats(1e-3, 1e3), clip_norm=st.floats(1e-3, 1e3))
@@ -170,7 +170,7 @@ def test_gradients_are_left_as_they_are(name, options):
     assert_equal(net.grads, g)
 
 
-@pytest.mark.host  # a GPU takes the vectors whole
+@pytest.mark.host  # a GPU updates the vectors as a whole
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_network_cut_into_pieces_learns_the_same(name, monkeypatch):
     whole, cut = network(), network()
@@ -184,11 +184,11 @@ def test_a_network_cut_into_pieces_learns_the_same(name, monkeypatch):
 def test_an_optimizer_follows_a_network_that_moves(name):
     stays, moves = network("float32"), network("float32")
     first, then = np.split(random_gradients(stays), 2)
-    optimizers_ = [by_name(name)(net) for net in (stays, moves)]
-    for optimizer in optimizers_:
+    both = [by_name(name)(net) for net in (stays, moves)]
+    for optimizer in both:
         follow(optimizer, first)
     moves.to("numpy", "float64")
-    expected, params = (follow(optimizer, then) for optimizer in optimizers_)
+    expected, params = (follow(optimizer, then) for optimizer in both)
     assert expected.dtype == np.float32 and params.dtype == np.float64
     assert_close(params, expected, rtol=1e-4, atol=1e-6)
 
@@ -218,7 +218,7 @@ def test_moments_without_gradients_end_at_zero_and_not_below_the_normal_numbers(
     assert not m.any()
 
 
-def test_moments_that_are_small_are_left_alone_and_what_has_overflowed_is_not_a_number():
+def test_small_moments_are_kept_and_infinite_ones_become_nan():
     net = network("float32")
     optimizer = Adam(net)
     before = np.array([1e-30, -1e-30, 1e-3, np.nan, np.inf], "float32")
@@ -246,7 +246,7 @@ LATER = [
 
 
 @pytest.mark.parametrize(("cls", "first", "then"), LATER)
-def test_numbers_assigned_before_the_first_step_are_as_good_as_given(cls, first, then):
+def test_numbers_assigned_before_the_first_step_work_like_arguments(cls, first, then):
     got, expected = cls(network(), **first), cls(network(), **first | then)
     for name, value in then.items():
         setattr(got, name, value)
@@ -268,7 +268,7 @@ def test_the_rate_can_be_set_at_any_time():
     assert_close(before - follow(optimizer, [g]), 0.5 * g, rtol=1e-9, atol=1e-15)
 
 
-def test_a_schedule_is_asked_before_each_step():
+def test_a_schedule_is_called_before_each_step():
     net = network()
     optimizer = SGD(net, lr=Step(1.0, every=2, factor=0.5))
     rates, g = [], np.ones(net.params.size)
@@ -287,7 +287,7 @@ def test_a_schedule_can_be_set_and_counts_all_steps():
     assert optimizer.lr == pytest.approx(0.1)
 
 
-def test_numbers_of_numpy_are_numbers():
+def test_numpy_numbers_are_accepted():
     assert SGD(network(), lr=np.float32(0.5)).lr == 0.5
 
 

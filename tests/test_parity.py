@@ -1,6 +1,6 @@
 """One network, two array libraries: they start bit-equal and agree, and a training step reads nothing back.
 
-The other library is the stand-in for CuPy, and where a GPU is, marked `gpu`, the real one.
+The other library is the stand-in for CuPy, or CuPy itself in tests marked `gpu`.
 """
 
 import gc
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import standin
 from arrays import assert_close, assert_equal, host
+from failing import failing
 
 import minibp
 import models
@@ -51,7 +52,7 @@ from minibp.errors import InputError, TargetError
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}  # of a forward and a backward, relative to the largest value
 TRAINED = {"float32": 1e-3, "float64": 1e-9}  # of the weights after 100 steps, in which rounding errors grow
-# RMSProp's first step is as long for a gradient of 1e-9 as for one of 1. On NumPy alone, starting weights that differ
+# RMSProp's first step is as long for a gradient of 1e-9 as for one of 1. On NumPy alone, initial weights that differ
 # in their last bit end in losses 5e-3 apart, and in other weights.
 SENSITIVE = {("keras512", "float32"): 2e-2}
 
@@ -86,7 +87,7 @@ dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 @pytest.fixture(params=["standin", pytest.param("cupy", marks=pytest.mark.gpu)])
 def xp(request, monkeypatch):
-    """What backend="cupy" means."""
+    """The library that backend="cupy" means."""
     module = importlib.import_module(request.param)
     monkeypatch.setitem(sys.modules, "cupy", module)
     return module
@@ -94,7 +95,7 @@ def xp(request, monkeypatch):
 
 @pytest.fixture
 def stand_in(monkeypatch):
-    """The stand-in, which counts what crosses the bus."""
+    """The stand-in, which counts the transfers between host and device."""
     monkeypatch.setitem(sys.modules, "cupy", standin)
     return standin
 
@@ -105,7 +106,7 @@ def digits():
 
 
 def every_layer(n_in=64, n_out=10):
-    """A network of all kinds of layers."""
+    """Every kind of layer, for the digits."""
     return [
         *(Flatten(), Dense(n_in, 32), BatchNorm(32), ReLU(), Dropout(0.2), Dense(32, 24), LayerNorm(24), GELU()),
         *(Dense(24, 20), ELU(), Dense(20, 20), LeakyReLU(), Dense(20, 20), Softplus(), Dense(20, 16), Tanh()),
@@ -120,7 +121,7 @@ def close(got, expected, tolerance):
 
 
 def both(build):
-    """The same on NumPy and on the other library."""
+    """What `build` returns for NumPy and for the other library."""
     return build("numpy"), build("cupy")
 
 
@@ -258,7 +259,7 @@ def test_a_training_continues_when_the_network_moves_between_epochs(xp, digits, 
     assert run(first, first, first, first) == pytest.approx(run(first, first, then, then), rel=1e-4)
 
 
-def test_all_that_belongs_to_a_network_moves_at_once(xp):
+def test_a_network_moves_with_its_optimizer_and_frees_the_memory_of_the_device(xp):
     net = Network([Dense(6, 5)], minibp.QuadraticLoss(), backend="cupy")
     optimizer, held = Adam(net), weakref.ref(net.params)
     optimizer.step()
@@ -268,7 +269,7 @@ def test_all_that_belongs_to_a_network_moves_at_once(xp):
     assert held() is None  # and its memory on the device is free
 
 
-def test_optimizers_are_copied_over_the_host(xp):
+def test_optimizers_are_pickled_as_host_arrays(xp):
     net = Network([Dense(6, 5)], minibp.QuadraticLoss(), backend="cupy")
     optimizer = Adam(net)
     net.grads += 1
@@ -286,17 +287,14 @@ def test_a_move_that_fails_leaves_the_network_as_it_was(stand_in, monkeypatch):
     before, x = net.params, np.ones((2, 6))
     expected = net.predict(x)
 
-    def full(*_):
-        raise MemoryError("out of memory")
-
-    monkeypatch.setattr(stand_in, "empty", full, raising=False)
+    monkeypatch.setattr(stand_in, "empty", failing(MemoryError("out of memory")), raising=False)
     with pytest.raises(MemoryError):
         net.to("cupy")
     assert net.backend == "numpy" and net.params is before
     assert_equal(net.predict(x), expected)
 
 
-def test_nothing_that_looks_at_a_network_moves_it(xp, digits, tmp_path):
+def test_using_a_network_does_not_move_it(xp, digits, tmp_path):
     net = Network(every_layer(), CrossEntropy(), backend="cupy")
     optimizer, kept = Adam(net), net.params
     best = EarlyStopping(net)
@@ -336,13 +334,13 @@ class HostSquare(minibp.Layer):
         return 2 * self.x * dy
 
 
-def test_a_layer_that_leaves_the_device_is_found_out(xp):
+def test_a_layer_that_leaves_the_device_is_refused(xp):
     net = Network([Dense(2, 3), HostSquare(), Dense(3, 2)], minibp.QuadraticLoss(), backend="cupy")
     with pytest.raises(InputError, match=r"Dense\(3, 2\) is fed a NumPy array, on CuPy: .* with self.xp"):
         net.forward(np.ones((2, 2)), np.ones((2, 2)))
 
 
-def test_the_vectors_take_values_from_either_side(xp):
+def test_vectors_and_parameters_can_be_assigned_from_host_and_device(xp):
     net = Network([Dense(2, 3)], minibp.QuadraticLoss(), backend="cupy")
     values = np.arange(9, dtype="float32")
     for side in (values, xp.asarray(values)):
@@ -355,13 +353,13 @@ def test_the_vectors_take_values_from_either_side(xp):
     assert_equal(net.params[:6], np.ones(6))
 
 
-# --- the bus -------------------------------------------------------------------------------------------------------
+# --- transfers between host and device -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_training_step_reads_nothing_back(stand_in, digits, make, loss, monkeypatch):
-    monkeypatch.setattr("minibp.optimizer.COMPILE_AFTER", 3)  # what is done late in a training, too
+    monkeypatch.setattr("minibp.optimizer.COMPILE_AFTER", 3)  # so that the work of long trainings is done, too
     last = {"CrossEntropy": [Softmax()], "BinaryCrossEntropy": [Sigmoid()]}.get(loss, [])
     net = Network([*every_layer()[:-1], *last], getattr(minibp, loss)(), backend="cupy")
     optimizer = make(net)
@@ -422,7 +420,7 @@ def test_reads_and_uploads_of_an_epoch_do_not_grow_with_its_steps(stand_in, digi
     assert uploads <= 4  # the order of the samples
 
 
-def test_the_data_go_up_once_as_they_are(stand_in, digits):
+def test_data_are_uploaded_once_without_conversion(stand_in, digits):
     net = Network([Flatten(), Dense(64, 10), Softmax()], CrossEntropy(), backend="cupy")
     batches = Batches(net, digits, 32)
     assert isinstance(batches.x, stand_in.ndarray)
@@ -430,7 +428,7 @@ def test_the_data_go_up_once_as_they_are(stand_in, digits):
 
 
 @pytest.mark.parametrize("batch_size", [32, 500])
-def test_data_that_do_not_fit_are_streamed_and_trained_the_same(stand_in, digits, batch_size, monkeypatch):
+def test_data_that_do_not_fit_are_streamed_with_the_same_result(stand_in, digits, batch_size, monkeypatch):
     def run():
         net = Network([Flatten(), Dense(64, 10), Softmax()], CrossEntropy(), backend="cupy")
         batches = Batches(net, digits, batch_size)

@@ -1,7 +1,6 @@
-"""--probe of the scripts: the text's phenomenon on real images, an undisturbed training, and what is printed."""
+"""The option --probe of the scripts: saturation on real images, an undisturbed training, and what is printed."""
 
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -38,7 +37,7 @@ def digits():
 
 
 def network(**options):
-    """All that draws numbers or keeps some: dropout and running statistics."""
+    """A network with dropout and running statistics."""
     layers = [Flatten(), Dense(64, 16), BatchNorm(16), ReLU(), Dropout(0.2), Dense(16, 10), Softmax()]
     return Network(layers, CrossEntropy(), **options)
 
@@ -52,7 +51,7 @@ class Leap(Schedule):
 
 @pytest.fixture
 def script(printed_lines):
-    """Run the script of the digits with --probe and these arguments: the lines it prints."""
+    """A function that runs the script of the digits with --probe, and returns the lines that it prints."""
     return lambda *arguments: printed_lines(main("digits", data.digits, ["--probe", *map(str, arguments)]))
 
 
@@ -65,7 +64,7 @@ def script(printed_lines):
     (144, [0, 1, 3, 10, 30, 100, 144]),
     (1000, [0, 1, 3, 10, 30, 100, 300, 1000]),
 ])  # fmt: skip
-def test_moments_are_spaced_like_logarithms_and_end_with_the_last_step(steps, expected):
+def test_probed_steps_are_spaced_logarithmically_and_end_with_the_last(steps, expected):
     assert probe_steps(steps) == expected
 
 
@@ -107,7 +106,7 @@ def test_watching_refuses_what_training_refuses(digits):
         list(watch(net, SGD(net), data.Dataset(np.ones((3, 5)), [0, 1, 2]), 1))
 
 
-def test_a_training_that_diverges_says_when_and_why(digits):
+def test_a_divergence_is_reported_with_its_step_and_cause(digits):
     net = Network([Flatten(), Dense(64, 10), Softmax()], CrossEntropy())
     with pytest.raises(DivergenceError, match=r"at step 1 of 45. Likely cause: the learning rate 1e\+38 is too high"):
         list(watch(net, SGD(net, lr=1e38), digits, 1))
@@ -119,7 +118,7 @@ def test_a_training_that_diverges_between_two_probes_stops_at_once(digits):
         list(watch(net, SGD(net, lr=Leap()), digits, 1, 10))
 
 
-def test_a_network_that_starts_with_an_infinite_loss_is_not_blamed_on_the_rate(digits):
+def test_an_infinite_initial_loss_is_not_blamed_on_the_rate(digits):
     net = network()
     net.params = np.full_like(net.params, 1e38)
     with pytest.raises(DivergenceError, match=r"the loss of sample 0 .* scale inputs to about -1\.\.1"):
@@ -131,7 +130,7 @@ def test_a_network_that_starts_with_an_infinite_loss_is_not_blamed_on_the_rate(d
 
 @pytest.fixture(scope="module")
 def tracks():
-    """What the script finds with its defaults, of each output."""
+    """The probes of each output that the script makes by default."""
     found = []
     kept = probe.table
     with pytest.MonkeyPatch.context() as patch:
@@ -147,14 +146,14 @@ def test_wrong_outputs_saturate_with_the_quadratic_loss_and_never_with_cross_ent
     assert set(stuck["softmax"]) == set(stuck["bce"]) == {0}
 
 
-def test_with_the_quadratic_loss_less_reaches_every_layer(tracks):
+def test_with_the_quadratic_loss_the_deltas_of_every_layer_are_smaller(tracks):
     for layer in range(2):
         delta = {name: [point.layers[layer].delta for point in points[1:]] for name, points in tracks.items()}
         for name in ("softmax", "bce"):
             assert all(3 * low < high for low, high in zip(delta["quadratic"], delta[name], strict=True))
 
 
-def test_with_the_quadratic_loss_it_is_slow_to_learn(tracks):
+def test_with_the_quadratic_loss_the_network_learns_slowly(tracks):
     accuracy = {name: points[-1].accuracy for name, points in tracks.items()}
     assert min(accuracy["softmax"], accuracy["bce"]) > accuracy["quadratic"] + 0.2
 
@@ -163,7 +162,7 @@ def test_the_three_outputs_start_from_the_same_weights(tracks):
     assert len({points[0].layers[0].saturated for points in tracks.values()}) == 1
 
 
-def test_a_probe_is_a_line_for_each_layer_below_the_names_of_the_columns(tracks):
+def test_a_probe_prints_a_header_and_a_line_for_each_layer(tracks):
     point = tracks["softmax"][2]
     head, *rows = lines(point, first=True)
     assert head.split() == ["step", "accuracy", "layer", "delta", "saturated", "dead", "update"]
@@ -204,7 +203,7 @@ def test_the_options_have_their_effect(script, arguments):
 # --- one model -----------------------------------------------------------------------------------------------------
 
 
-def test_a_model_that_is_probed_ends_with_the_result_that_it_has_without(script, capsys):
+def test_probing_a_model_does_not_change_its_result(script, capsys):
     arguments = ["--model", "small", "--epochs", "2", "--seed", "1", "--quiet"]
     (probed,) = script(*arguments)
     assert main("digits", data.digits, arguments) == 0
@@ -212,7 +211,7 @@ def test_a_model_that_is_probed_ends_with_the_result_that_it_has_without(script,
     assert LAST_LINE.fullmatch(probed)[1] == LAST_LINE.fullmatch(plain)[1]
 
 
-def test_a_model_is_shown_with_its_recipe_and_each_layer_at_each_moment(script):
+def test_the_recipe_and_the_layers_of_a_model_are_printed_at_each_probed_step(script):
     printed = script("--model", "small", "--epochs", 1)
     assert "Adam, learning rate 0.002, batches of 32, 1 epochs" in printed
     shown = [ROW.fullmatch(line).groups()[::2][:2] for line in printed if ROW.fullmatch(line)]
@@ -267,10 +266,7 @@ def test_options_that_contradict_a_probe_are_refused(capsys, arguments, message)
     assert out == "" and error.startswith("error: ") and message in error
 
 
-def test_missing_matplotlib_is_reported_before_the_training(capsys, monkeypatch):
-    monkeypatch.delitem(sys.modules, "datasets.plot", raising=False)
-    for name in ("matplotlib", "matplotlib.figure"):
-        monkeypatch.setitem(sys.modules, name, None)
+def test_missing_matplotlib_is_reported_before_the_training(capsys, monkeypatch, no_matplotlib):
     monkeypatch.setattr(probe, "watch", lambda *_: pytest.fail("it was trained"))
     assert main("digits", data.digits, ["--probe", "--plot", "curves.png"]) == 2
     assert "pip install matplotlib" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""probe(): what it finds, against plain NumPy; that it changes nothing; what it refuses."""
+"""probe(): its numbers agree with plain NumPy, it changes nothing, and it refuses data that do not fit."""
 
 import copy
 import math
@@ -47,7 +47,7 @@ WIDE = Normal(4)  # weights that saturate many units
 
 
 def quadratic(hidden=None, last=None, loss=None, **options):
-    """4 inputs, 5 hidden units, 3 outputs; as the text begins."""
+    """4 inputs, 5 hidden units, 3 outputs: the first network of the text."""
     layers = [Dense(4, 5, W=WIDE), hidden or Sigmoid(), Dense(5, 3, W=WIDE), last or Sigmoid()]
     return Network(layers, loss or QuadraticLoss(), **{"dtype": "float64", **options})
 
@@ -78,10 +78,10 @@ class Swish(Layer):
 
 
 class OwnCrossEntropy(CrossEntropy):
-    """A subclass, which no network merges with its softmax."""
+    """A subclass, which no network fuses with its softmax."""
 
 
-# --- what it finds -------------------------------------------------------------------------------------------------
+# --- what it reports -----------------------------------------------------------------------------------------------
 
 
 def test_delta_is_the_root_mean_square_of_the_derivative_of_one_samples_loss():
@@ -90,7 +90,7 @@ def test_delta_is_the_root_mean_square_of_the_derivative_of_one_samples_loss():
     assert [row.delta for row in look(net)] == pytest.approx([np.sqrt((d**2).mean()) for d in deltas], rel=1e-12)
 
 
-def test_delta_does_not_depend_on_how_often_the_samples_are_there():
+def test_delta_does_not_change_when_all_samples_are_repeated():
     once, net = samples(), quadratic()
     twice = Dataset(np.concatenate([once.x, once.x]), np.concatenate([once.t, once.t]))
     assert [row.delta for row in look(net, twice)] == pytest.approx([row.delta for row in look(net, once)])
@@ -129,13 +129,13 @@ def test_softmax_with_the_quadratic_loss_saturates_too():
     assert look(quadratic(last=Softmax()))[1].saturated > 0.1
 
 
-def test_a_loss_that_is_not_merged_is_probed_alike():
-    merged, apart = (look(quadratic(last=Softmax(), loss=loss)) for loss in (CrossEntropy(), OwnCrossEntropy()))
-    for one, other in zip(merged, apart, strict=True):
+def test_a_loss_that_is_not_fused_gives_the_same_probe():
+    fused, separate = (look(quadratic(last=Softmax(), loss=loss)) for loss in (CrossEntropy(), OwnCrossEntropy()))
+    for one, other in zip(fused, separate, strict=True):
         assert_close(one[1:], other[1:], rtol=1e-9)
 
 
-def test_logits_that_the_loss_makes_probabilities_of_are_probed_as_those():
+def test_logits_of_a_fused_loss_are_probed_as_probabilities():
     probabilities = quadratic(loss=BinaryCrossEntropy())
     logits = Network([Dense(4, 5, W=WIDE), Sigmoid(), Dense(5, 3, W=WIDE)], SigmoidCrossEntropy(), dtype="float64")
     assert repr(look(logits)) == repr(look(probabilities))
@@ -239,20 +239,20 @@ def test_rows_of_targets_are_probed_as_the_labels_they_stand_for():
     assert str(look(net, Dataset(labels.x, np.eye(3)[labels.t]))) == str(look(net, labels))
 
 
-def test_images_are_probed_as_a_network_takes_them():
+def test_images_of_bytes_are_probed_like_rows_of_floats():
     images = np.random.default_rng(0).integers(256, size=(40, 2, 2)).astype("uint8")
     rows = Dataset(images.reshape(40, 4) / 255, samples().t)
     net = quadratic()
     assert str(look(net, Dataset(images, rows.t))) == str(look(net, rows))
 
 
-def test_a_layer_with_parameters_below_the_first_weights_is_passed():
+def test_a_layer_with_parameters_before_the_first_weights_is_skipped():
     net = Network([BatchNorm(4), Dense(4, 3), Softmax()], CrossEntropy())
     (row,) = look(net)
     assert row.name == "layer 1: Dense(4, 3)" and row.delta > 0
 
 
-def test_a_network_without_weights_has_nothing_to_show():
+def test_a_network_without_weights_has_an_empty_report():
     assert look(Network([LayerNorm(4), Softmax()], CrossEntropy()), samples(k=4)) == []
 
 
@@ -271,7 +271,7 @@ def test_report_is_a_table():
 
 
 def everything(net, optimizer):
-    """All that training depends on, as bytes and numbers."""
+    """Everything that training depends on, as bytes and numbers."""
     arrays = [net.params, net.grads, net.buffers, *optimizer.moments]
     steps = [optimizer.steps, optimizer.lr, *(layer.step for layer in net.layers if isinstance(layer, Dropout))]
     return [array.tobytes() for array in arrays], steps, net.rng.bit_generator.state
@@ -287,7 +287,7 @@ def test_probing_leaves_network_and_optimizer_as_they_were(make):
     assert everything(net, optimizer) == before
 
 
-def test_a_backward_that_waits_is_not_disturbed():
+def test_a_probe_does_not_disturb_a_later_backward():
     net, dataset = every_layer(), samples()
     other = copy.deepcopy(net)
     for each in (net, other):
@@ -310,7 +310,7 @@ def test_a_probe_does_not_change_the_training():
     assert_equal(*ends)
 
 
-def test_the_same_moment_is_seen_alike_again():
+def test_probing_twice_gives_the_same_report():
     net = every_layer()
     assert repr(look(net)) == repr(look(net))
 
@@ -331,7 +331,7 @@ def test_anything_but_a_data_set_is_refused(dataset):
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.5, None])
-def test_a_batch_of_no_samples_is_refused(batch_size):
+def test_invalid_batch_sizes_are_refused(batch_size):
     with pytest.raises(ArgumentError, match="batch_size must be an integer of at least 1, received"):
         look(quadratic(), batch_size=batch_size)
 

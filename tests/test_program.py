@@ -3,6 +3,7 @@
 import argparse
 
 import pytest
+from failing import failing
 
 from minibp.cli import exit_status, parse_options
 from minibp.errors import ArgumentError
@@ -15,10 +16,7 @@ from minibp.errors import ArgumentError
     (KeyboardInterrupt(), 130, "stopped"),
 ])  # fmt: skip
 def test_an_error_is_one_line_and_a_status(capsys, error, status, line):
-    def run():
-        raise error
-
-    assert exit_status(run, smaller="train less", interrupted=lambda: "stopped") == status
+    assert exit_status(failing(error), smaller="train less", interrupted=lambda: "stopped") == status
     assert capsys.readouterr() == ("", f"{line}\n")
 
 

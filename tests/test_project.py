@@ -17,13 +17,13 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "minibp"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# Files of minibp, and its packages as wholes: each imports only from those before it.
+# The modules and packages of minibp: each imports only from those before it.
 ORDER = [
     "errors", "backend", "base", "initializers", "layers", "normalization", "dropout", "losses", "compiled", "network",
     "schedules", "optimizer", "optimizers", "data", "stopping", "progress", "files", "metrics", "training", "debug",
     "__init__", "cli", "__main__",
 ]  # fmt: skip
-# The same within each package; then comes its __init__.
+# The same for the modules of each package, whose __init__ comes last.
 INSIDE = {
     "backend": ["libraries", "arrays"],
     "base": ["arguments", "validation", "hashing", "disk", "best", "module", "vectors", "layer", "loss", "shapes",
@@ -33,7 +33,7 @@ INSIDE = {
     "debug": ["diagnosis", "finite_differences", "gradients", "probing"],
     "cli": ["program", "doctor", "commands", "command_line"],
 }  # fmt: skip
-# Scripts, above all of minibp: likewise.
+# The same for the scripts, which import minibp.
 SCRIPTS = {
     "models": ["model", "zoo", "__init__", "neuron"],
     "datasets": ["plot", "common", "moons", "compare", "probe", "script", "make_digits", "__init__", "digits",
@@ -62,7 +62,7 @@ def nodes(path, *kinds):
 
 
 def imports(path):
-    """The modules that a file imports anywhere in it, as minibp.layers; of a package, as numpy."""
+    """The modules that a file imports, anywhere in it, as minibp.layers or numpy."""
     found = {alias.name for node in nodes(path, ast.Import) for alias in node.names}
     folders = path.relative_to(ROOT).parent.parts
     for node in nodes(path, ast.ImportFrom):
@@ -79,7 +79,7 @@ def packages(folder):
 
 
 def before(name, order):
-    """What comes before this in an order, which must have it."""
+    """The names before this one in an order of imports."""
     assert name in order, f"{name} has no place in the order of imports: give it one"
     return set(order[: order.index(name)])
 
@@ -102,14 +102,14 @@ def test_files_and_packages_import_only_those_before_them(path):
 
 
 @pytest.mark.parametrize("folder", SCRIPTS)
-def test_scripts_have_no_circle(folder):
+def test_scripts_have_no_circular_imports(folder):
     for path in (ROOT / folder).glob("*.py"):
         ours = {name.partition(".")[2] or "__init__" for name in imports(path) if name.split(".")[0] == folder}
         assert ours <= before(path.stem, SCRIPTS[folder])
 
 
 @pytest.mark.parametrize("package", INSIDE)
-def test_packages_say_what_they_are_for_and_export_what_others_use(package):
+def test_packages_have_a_docstring_and_export_the_names_they_import(package):
     path = PACKAGE / package / "__init__.py"
     assert len(ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).splitlines()) == 1
     (exported,) = [node.value for node in nodes(path, ast.Assign) if node.targets[0].id == "__all__"]
@@ -134,7 +134,7 @@ def test_network_knows_no_layer_by_name():
     assert named & layers == {"Layer"}
 
 
-def test_importing_minibp_imports_what_all_need_and_no_more():
+def test_importing_minibp_does_not_import_packages_that_few_need():
     code = "import sys, minibp; print(*{name.split('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
@@ -152,7 +152,7 @@ def test_public_names_are_these():
 
 
 @every_module
-def test_modules_and_what_is_public_in_them_have_docstrings(path):
+def test_modules_and_their_public_names_have_docstrings(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     public = [node for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name[0] != "_"]
     assert [getattr(node, "name", path.stem) for node in [tree, *public] if not ast.get_docstring(node)] == []

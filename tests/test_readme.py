@@ -1,4 +1,4 @@
-"""The READMEs: their examples run, and the two say the same."""
+"""The READMEs: their examples run, and both languages have the same code and figures."""
 
 import re
 from pathlib import Path
@@ -38,13 +38,13 @@ def test_both_readmes_show_the_same_code(language):
     assert [without_words(block) for block in english] == [without_words(block) for block in chinese]
 
 
-def test_both_readmes_have_the_same_parts_and_figures():
+def test_both_readmes_have_the_same_headings_and_figures():
     english, chinese = (readme.read_text(encoding="utf-8") for readme in (ENGLISH, CHINESE))
     for pattern in (r"(?m)^#+", r"\d+\.\d+"):
         assert re.findall(pattern, english) == re.findall(pattern, chinese)
 
 
-def test_the_layer_that_the_readme_shows_is_the_layer_that_runs():
+def test_the_layer_in_the_readme_is_the_layer_in_the_source():
     shown = blocks(ENGLISH, "text")[0]
     source = (ROOT / "minibp" / "layers.py").read_text(encoding="utf-8")
     start = source.index("class Sigmoid(Layer)")
@@ -53,7 +53,7 @@ def test_the_layer_that_the_readme_shows_is_the_layer_that_runs():
     assert shown.strip() == whole.strip()
 
 
-def test_the_error_that_the_readme_quotes_is_the_one_that_is_raised():
+def test_the_error_in_the_readme_is_the_error_that_is_raised():
     with pytest.raises(ShapeError) as error:
         Network([Dense(5, 4), Sigmoid(), Dense(5, 3)], QuadraticLoss())
     for readme in (ENGLISH, CHINESE):

@@ -9,23 +9,21 @@ from contextlib import suppress
 import numpy as np
 import pytest
 from arrays import assert_equal
+from changes import rewrite
+from failing import failing
 from hypothesis import given
 from hypothesis import strategies as st
+from networks import every_layer
 from safetensors.numpy import load_file, save_file
 
 import minibp
 from minibp import (
-    ELU,
-    GELU,
     SGD,
     BatchNorm,
     BinaryCrossEntropy,
     CrossEntropy,
     Dense,
-    Dropout,
-    Flatten,
     Layer,
-    LayerNorm,
     LeakyReLU,
     Network,
     QuadraticLoss,
@@ -34,8 +32,6 @@ from minibp import (
     SigmoidCrossEntropy,
     Softmax,
     SoftmaxCrossEntropy,
-    Softplus,
-    Tanh,
     initializers,
     load,
     save,
@@ -45,14 +41,7 @@ from minibp.data import Dataset
 from minibp.errors import ArgumentError, FileFormatError, UnknownNameError
 from minibp.files import tensorfile
 
-on_every_library = pytest.mark.usefixtures("library")  # others are about the file: what lies in it is the same
-
-
-def of_every_layer(**options):
-    """4 inputs as 2 x 2, 3 classes."""
-    layers = [Flatten(), Dense(4, 6), BatchNorm(6, 0.8), ELU(0.5), LeakyReLU(0.2), Dropout(0.25), GELU(), Softplus()]
-    layers += [Dense(6, 6), LayerNorm(6), ReLU(), Tanh(), Sigmoid(), Dense(6, 3), Softmax()]
-    return Network(layers, CrossEntropy(), **options)
+on_every_library = pytest.mark.usefixtures("library")  # the files, which other tests are about, are equal
 
 
 def trained(net):
@@ -74,26 +63,19 @@ def path(tmp_path):
     return path
 
 
-def rewrite(path, change):
-    """Change what is in the file, the arrays and the description of the network, and give it a checksum that fits."""
-    described, arrays = tensorfile.read(path, "network")
-    change(arrays, described)
-    tensorfile.write(path, "network", described, arrays)
+# --- what is loaded ------------------------------------------------------------------------------------------------
 
 
-# --- what comes back -----------------------------------------------------------------------------------------------
-
-
-def test_every_layer_of_minibp_is_tried_here():
+def test_the_network_of_every_layer_has_every_layer():
     public = [getattr(minibp, name) for name in minibp.__all__]
     layers = {each for each in public if isinstance(each, type) and issubclass(each, Layer) and each is not Layer}
-    assert {type(layer) for layer in of_every_layer().layers} == layers
+    assert {type(layer) for layer in every_layer().layers} == layers
 
 
 @on_every_library
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_network_comes_back_bit_for_bit(tmp_path, dtype, rng):
-    net = trained(of_every_layer(dtype=dtype))
+    net = trained(every_layer(dtype=dtype))
     save(net, tmp_path / "net.safetensors")
     loaded = load(tmp_path / "net.safetensors", backend=net.backend)
     assert repr(loaded) == repr(net) and loaded.dtype == dtype
@@ -120,14 +102,14 @@ def test_the_loss_comes_back(tmp_path, last, loss):
 
 @on_every_library
 def test_saving_leaves_the_network_as_it_is(path):
-    net, untouched = trained(of_every_layer()), trained(of_every_layer())
+    net, untouched = trained(every_layer()), trained(every_layer())
     save(net, path)
     assert_equal(trained(net).params, trained(untouched).params)
 
 
 @on_every_library
 def test_equal_networks_give_equal_files(tmp_path):
-    net = trained(of_every_layer())
+    net = trained(every_layer())
     for name, each in (("a", net), ("b", copy.deepcopy(net))):
         save(each, tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
@@ -152,7 +134,7 @@ def test_numbers_of_numpy_in_a_layer_are_saved(tmp_path):
 
 
 class Scale(Layer):
-    """A layer of one's own, y = a x, with a number for a parameter."""
+    """A user's layer, y = a x, whose parameter is a number."""
 
     def __init__(self, start):
         self.start = start
@@ -188,13 +170,13 @@ def test_a_missing_file_is_a_file_not_found_error(tmp_path):
         load(tmp_path / "net.safetensors")
 
 
-def test_a_layer_that_is_not_even_a_name_is_unknown(path):
-    rewrite(path, lambda arrays, described: described["layers"].append([["Dense"], {}]))
+def test_a_layer_whose_name_is_not_a_string_is_unknown(path):
+    rewrite(path, "network", lambda described, arrays: described["layers"].append([["Dense"], {}]))
     with pytest.raises(UnknownNameError, match="unknown layer"):
         load(path)
 
 
-def test_an_unknown_backend_is_not_the_fault_of_the_file(path):
+def test_an_unknown_backend_is_not_a_file_format_error(path):
     with pytest.raises(UnknownNameError, match="unknown backend 'torch'"):
         load(path, backend="torch")
 
@@ -206,7 +188,7 @@ def test_other_files_are_refused(path, content):
         load(path)
 
 
-@pytest.mark.parametrize("dtype", ["F32", "BF16"])  # one that NumPy has, and one that it has not
+@pytest.mark.parametrize("dtype", ["F32", "BF16"])  # one that NumPy has, and one that it lacks
 def test_safetensors_files_of_other_programs_are_refused(path, dtype):
     header = json.dumps({"W": {"dtype": dtype, "shape": [0], "data_offsets": [0, 0]}}).encode()
     path.write_bytes(len(header).to_bytes(8, "little") + header)
@@ -215,25 +197,25 @@ def test_safetensors_files_of_other_programs_are_refused(path, dtype):
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    (lambda arrays, described: described.update(version=2), "format version 2, this minibp reads 1; upgrade minibp"),
-    (lambda arrays, described: described.pop("layers"), r"description of the network is damaged \(KeyError"),
-    (lambda arrays, described: described.update(layers=5), r"description of the network is damaged \(TypeError"),
-    (lambda arrays, described: described.update(kind="checkpoint"), "holds 'checkpoint', expected 'network'"),
-    (lambda arrays, described: described.update(dtype="int8"), "dtype must be"),
-    (lambda arrays, described: described.update(loss=["Softmax", {}]), r"Softmax\(\) is not a loss"),
-    (lambda arrays, described: described["layers"][0][1].update(n_in=10**15), r"shape \(1000000000000000, 3\)"),
-    (lambda arrays, described: described["layers"][0][1].update(n_out="3"), "n_out must be an integer"),
-    (lambda arrays, described: described["layers"][0][1].update(seed=1), "Dense has the argument seed, which no file"),
-    (lambda arrays, described: described["layers"][0][1].update(W=[[1.0]]), "Dense has the argument W, which no file"),
-    (lambda arrays, described: described["layers"].append(["LeakyReLU", {"slope": 10**400}]), "do not fit together"),
-    (lambda arrays, described: described["layers"].clear(), "do not fit together"),
-    (lambda arrays, described: arrays.update({"layers.0.b": np.zeros(3)}), r"b is float64, expected float32"),
-    (lambda arrays, described: arrays.pop("layers.0.b"), r"missing or unexpected: layers\.0\.b"),
-    (lambda arrays, described: arrays.update(extra=np.ones(1)), "missing or unexpected: extra"),
-    (lambda arrays, described: arrays.update({"layers.0.b": np.ones(1, "float32")}), r"b must .* shape \(3,\)"),
+    (lambda described, arrays: described.update(version=2), "format version 2, this minibp reads 1; upgrade minibp"),
+    (lambda described, arrays: described.pop("layers"), r"description of the network is damaged \(KeyError"),
+    (lambda described, arrays: described.update(layers=5), r"description of the network is damaged \(TypeError"),
+    (lambda described, arrays: described.update(kind="checkpoint"), "holds 'checkpoint', expected 'network'"),
+    (lambda described, arrays: described.update(dtype="int8"), "dtype must be"),
+    (lambda described, arrays: described.update(loss=["Softmax", {}]), r"Softmax\(\) is not a loss"),
+    (lambda described, arrays: described["layers"][0][1].update(n_in=10**15), r"shape \(1000000000000000, 3\)"),
+    (lambda described, arrays: described["layers"][0][1].update(n_out="3"), "n_out must be an integer"),
+    (lambda described, arrays: described["layers"][0][1].update(seed=1), "Dense has the argument seed, which no file"),
+    (lambda described, arrays: described["layers"][0][1].update(W=[[1.0]]), "Dense has the argument W, which no file"),
+    (lambda described, arrays: described["layers"].append(["LeakyReLU", {"slope": 10**400}]), "do not fit together"),
+    (lambda described, arrays: described["layers"].clear(), "do not fit together"),
+    (lambda described, arrays: arrays.update({"layers.0.b": np.zeros(3)}), r"b is float64, expected float32"),
+    (lambda described, arrays: arrays.pop("layers.0.b"), r"missing or unexpected: layers\.0\.b"),
+    (lambda described, arrays: arrays.update(extra=np.ones(1)), "missing or unexpected: extra"),
+    (lambda described, arrays: arrays.update({"layers.0.b": np.ones(1, "float32")}), r"b must .* shape \(3,\)"),
 ])  # fmt: skip
 def test_files_that_contradict_themselves_are_refused(path, change, message):
-    rewrite(path, change)
+    rewrite(path, "network", change)
     with pytest.raises(FileFormatError, match=message):
         load(path)
 
@@ -249,11 +231,11 @@ def test_a_file_that_is_cut_off_or_damaged_anywhere_is_refused_or_read(tmp_path_
         load(path)
     content[position] ^= data.draw(st.integers(1, 255))
     path.write_bytes(content)
-    with suppress(FileFormatError):  # and no other error; what does not count, as a space, may change
+    with suppress(FileFormatError):  # and no other error; a change that does not matter, as of a space, is read
         assert_equal(load(path).params, small().params)
 
 
-def test_a_network_of_no_use_is_not_saved(path):
+def test_a_network_with_nan_in_its_weights_is_not_saved(path):
     before, net = path.read_bytes(), small()
     net.layers[0].W[0, 0] = np.nan
     with pytest.raises(ArgumentError, match=r"layers\.0\.W: NaN or infinite"):
@@ -277,7 +259,7 @@ def test_parameters_of_a_loss_are_saved(path):
 
 
 def own_layer(**attributes):
-    """A layer of one's own with these attributes."""
+    """A user's class of layers with these attributes."""
     return type("Own", (Layer,), {"formula": lambda self, x: x, "gradient": lambda self, dy: dy, **attributes})
 
 
@@ -323,7 +305,7 @@ def test_a_layer_that_load_would_change_is_not_saved(path, layer, message):
 
 
 class Reshaped(Layer):
-    """A shape, a table, an option that only starts it, and randomness in use."""
+    """A layer with a shape, a table, an option that is not in its config, and a generator that it uses."""
 
     def __init__(self, shape, init=None):
         self.shape, self.table = tuple(shape), np.arange(3.0) + np.random.rand()  # noqa: NPY002
@@ -345,7 +327,7 @@ class Restless(Reshaped):
 
 
 @pytest.mark.parametrize("kind", [Reshaped, Restless])
-def test_layers_that_come_back_as_they_are_are_saved_and_nothing_else_changes(path, kind):
+def test_saving_a_random_layer_does_not_change_numpys_random_state(path, kind):
     net = Network([Dense(2, 3), kind((1, 3), init="any"), Dense(3, 3)], QuadraticLoss())
     before = np.random.get_state()[2]  # noqa: NPY002
     save(net, path)
@@ -359,7 +341,7 @@ def test_numbers_of_numpy_come_back_as_the_same_numbers(path):
     assert load(path, own=[own]).layers[0].u.shape == (3,)
 
 
-def test_classes_of_one_name_are_refused(path):
+def test_two_classes_of_the_same_name_are_refused(path):
     one, other = own_layer(), own_layer()
     with pytest.raises(ArgumentError, match="two classes of the network have the same name"):
         save(Network([one(), other(), Dense(3, 3)], QuadraticLoss()), path)
@@ -368,8 +350,8 @@ def test_classes_of_one_name_are_refused(path):
             load(path, own=own)
 
 
-def test_a_description_of_more_layers_than_any_file_has_is_refused(path):
-    rewrite(path, lambda arrays, described: described.update(layers=[["ReLU", {}]] * 10_001))
+def test_more_layers_than_a_file_may_have_are_refused(path):
+    rewrite(path, "network", lambda described, arrays: described.update(layers=[["ReLU", {}]] * 10_001))
     with pytest.raises(FileFormatError, match="describes 10,002 layers"):
         load(path)
     with pytest.raises(ArgumentError, match="up to 10,000 layers, this one has 10,000"):
@@ -413,7 +395,7 @@ def test_a_pipe_is_not_replaced_by_a_file(tmp_path):
     assert os.listdir(tmp_path) == ["pipe"]
 
 
-def test_contents_reach_the_disk_before_the_name_and_then_the_name(path, monkeypatch):
+def test_contents_reach_the_disk_before_the_name(path, monkeypatch):
     calls, fsync, replace = [], os.fsync, os.replace
 
     def synced(file):
@@ -429,30 +411,30 @@ def test_contents_reach_the_disk_before_the_name_and_then_the_name(path, monkeyp
 
 
 @pytest.mark.parametrize("own", [3, ["Dense"], [Dense(2, 2)], Network])
-def test_own_layers_are_given_as_classes(path, own):
+def test_own_must_be_classes_of_layers_and_losses(path, own):
     with pytest.raises(ArgumentError, match=r"own must be classes of layers and losses, .* write own=\[MyLayer\]"):
         load(path, own=own)
 
 
-def test_texts_from_a_file_cannot_control_a_terminal(path):
-    rewrite(path, lambda arrays, described: arrays.update({"\x1b[2J": np.ones(1, "float32")}))
+def test_strings_from_a_file_cannot_control_a_terminal(path):
+    rewrite(path, "network", lambda described, arrays: arrays.update({"\x1b[2J": np.ones(1, "float32")}))
     with pytest.raises(FileFormatError, match=r"missing or unexpected: \\x1b\[2J"):
         load(path)
 
 
 def test_a_negative_variance_is_refused(path):
-    def negative(arrays, described):
+    def negative(described, arrays):
         arrays["layers.1.running_var"][0] = -1
 
     save(Network([Dense(2, 3), BatchNorm(3)], SoftmaxCrossEntropy()), path)
-    rewrite(path, negative)
+    rewrite(path, "network", negative)
     with pytest.raises(FileFormatError, match="running_var must not hold negative numbers, received -1"):
         load(path)
 
 
 @pytest.mark.parametrize("name", ["Module", "Layer", "Loss", "Normalization"])
 def test_base_classes_are_not_loaded_as_layers(path, name):
-    rewrite(path, lambda arrays, described: described["layers"].append([name, {}]))
+    rewrite(path, "network", lambda described, arrays: described["layers"].append([name, {}]))
     with pytest.raises(UnknownNameError, match=f"'{name}'"):
         load(path)
 
@@ -462,7 +444,7 @@ def test_a_folder_is_not_a_saved_network(tmp_path):
         load(tmp_path)
 
 
-def test_a_file_that_says_nothing_sensible_of_itself_is_refused(path):
+def test_a_file_whose_description_is_damaged_is_refused(path):
     for text in ("[" * 100_000, "5", "{}", '{"contents": 5, "sha256": ""}'):
         save_file(load_file(path), path, {"minibp": text})
         with pytest.raises(FileFormatError, match="its description is damaged"):
@@ -472,16 +454,12 @@ def test_a_file_that_says_nothing_sensible_of_itself_is_refused(path):
 # --- on the disk ---------------------------------------------------------------------------------------------------
 
 
-def cannot(*_):
-    raise OSError("the disk is full")
-
-
 @pytest.mark.parametrize("fails", ["fsync", "replace"])
 def test_a_file_that_cannot_be_written_leaves_the_old_one(path, monkeypatch, fails):
     before = path.read_bytes()
-    monkeypatch.setattr(os, fails, cannot)
+    monkeypatch.setattr(os, fails, failing(OSError("the disk is full")))
     with pytest.raises(OSError, match="disk is full"):
-        save(trained(of_every_layer()), path)
+        save(trained(every_layer()), path)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 

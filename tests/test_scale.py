@@ -1,4 +1,4 @@
-"""benchmarks.scale: what the limits are made of, and that it runs."""
+"""benchmarks.scale: how its limits are computed, and that it runs."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from benchmarks import scale
 
 def test_least_memory_is_four_vectors_and_the_values_of_a_batch():
     parameters = (784 * 16 + 16) + (16 * 10 + 10)
-    values = 784 + 2 * (16 + 10)  # of one sample: what comes in, and outputs and gradients of both layers
+    values = 784 + 2 * (16 + 10)  # of one sample: the inputs, and the outputs and gradients of both layers
     assert scale.least_bytes((784, 16, 10), 32) == 4 * (4 * parameters + 32 * values)
 
 

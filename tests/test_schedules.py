@@ -1,4 +1,4 @@
-"""Schedules: the learning rate after so many steps."""
+"""Schedules: the learning rate as a function of the step."""
 
 import math
 
@@ -13,11 +13,11 @@ RATES = st.floats(0, 1e3)
 STEPS = st.integers(1, 1000)
 
 
-def test_constant_stays():
+def test_constant_never_changes():
     assert [Constant(0.1)(step) for step in (0, 1, 10**9)] == [0.1] * 3
 
 
-def test_step_multiplies_by_the_factor_each_time_so_many_steps_are_over():
+def test_step_multiplies_by_the_factor_every_so_many_steps():
     schedule = Step(8.0, every=3, factor=0.5)
     assert [schedule(step) for step in range(8)] == [8, 8, 8, 4, 4, 4, 2, 2]
 
@@ -34,7 +34,7 @@ def test_cosine_falls_from_lr_to_the_end_and_stays_there():
 
 
 @given(lr=RATES, end=RATES, steps=STEPS)
-def test_cosine_never_turns_back(lr, end, steps):
+def test_cosine_is_monotonic(lr, end, steps):
     rates = [Cosine(lr, steps, end)(step) for step in range(steps + 2)]
     assert rates == sorted(rates, reverse=lr >= end)
 
@@ -45,7 +45,7 @@ def test_warmup_rises_in_equal_steps_and_then_the_other_schedule_starts():
 
 
 @given(lr=RATES, steps=STEPS)
-def test_warmup_to_a_number_stays_at_it(lr, steps):
+def test_warmup_to_a_number_stays_there(lr, steps):
     schedule = Warmup(lr, steps)
     assert [schedule(0), schedule(steps - 1)] == pytest.approx([lr / steps, lr])
     assert schedule(steps) == schedule(10 * steps) == lr
@@ -91,7 +91,7 @@ def test_plateau_without_patience_cuts_at_once():
     assert rates(ReduceOnPlateau(1.0, factor=0.5, patience=0), [5, 5, 4, 4]) == [1, 0.5, 0.5, 0.25]
 
 
-def test_plateau_takes_nan_for_no_improvement():
+def test_plateau_does_not_count_nan_as_an_improvement():
     assert rates(ReduceOnPlateau(1.0, factor=0.5, patience=0), [math.nan, 5, math.nan]) == [0.5, 0.5, 0.25]
 
 

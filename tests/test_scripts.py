@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import standin
+from failing import failing
 
 from datasets.script import main
 from minibp import data, load, metrics
@@ -21,7 +22,7 @@ EPOCH_LINE = r"epoch +\d+  loss \d+\.\d{4}  test loss \d+\.\d{4}  test accuracy 
 
 @pytest.fixture
 def digits(printed_lines):
-    """Run the script of the digits with these arguments: the lines it prints."""
+    """A function that runs the script of the digits, and returns the lines that it prints."""
     start = ["--model", "softmax", "--epochs", "2"]
     return lambda *arguments: printed_lines(main("digits", data.digits, [*start, *map(str, arguments)]))
 
@@ -121,7 +122,7 @@ def test_the_curves_are_drawn(digits, tmp_path, name, start):
 
 @pytest.fixture
 def refusal(error_line):
-    """Run a script with these arguments: its error."""
+    """A function that runs a script, and returns its error."""
 
     def run(*arguments, dataset="digits"):
         return error_line(main(dataset, getattr(data, dataset), ["--quiet", *map(str, arguments)]))
@@ -155,19 +156,13 @@ def test_a_folder_without_the_files_is_refused(refusal, tmp_path):
     assert str(tmp_path) in refusal("--data", tmp_path, dataset="mnist")
 
 
-def test_missing_matplotlib_is_reported_before_the_training(refusal, monkeypatch):
-    monkeypatch.delitem(sys.modules, "datasets.plot", raising=False)
-    for name in ("matplotlib", "matplotlib.figure"):
-        monkeypatch.setitem(sys.modules, name, None)
+def test_missing_matplotlib_is_reported_before_the_training(refusal, monkeypatch, no_matplotlib):
     monkeypatch.setattr("datasets.script.train", lambda *_: pytest.fail("it was trained"))
     assert "pip install matplotlib" in refusal("--plot", "curves.png")
 
 
 def test_interrupted_script_says_so(capsys):
-    def interrupted(seed):
-        raise KeyboardInterrupt
-
-    assert main("digits", interrupted, []) == 130
+    assert main("digits", failing(KeyboardInterrupt()), []) == 130
     assert capsys.readouterr().err == "interrupted\n"
 
 

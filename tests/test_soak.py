@@ -1,6 +1,6 @@
-"""Long runs: memory, files and threads stay as they are; two networks in two threads do what each does alone.
+"""Long runs leave no memory, files or threads behind, and two networks in two threads do what each does alone.
 
-All but a short form of the last is marked `soak`. ``pytest -m soak tests/test_soak.py -rP`` shows what was read.
+The long tests are marked `soak`. ``pytest -m soak tests/test_soak.py -rP`` prints their readings.
 """
 
 import copy
@@ -45,13 +45,13 @@ from minibp.data import Dataset
 from minibp.errors import DivergenceError
 
 PROC = Path("/proc/self")
-NEVER, AT_ONCE = 1e15, 1e3  # parameters updated before a training goes over to compiled loops
+NEVER, AT_ONCE = 1e15, 1e3  # parameters updated before a training switches to compiled loops
 soak = pytest.mark.soak
 
 
 @pytest.fixture(params=[NEVER, AT_ONCE], ids=["formulas", "loops"])
 def worth(request, monkeypatch):
-    """When trainings go over to compiled loops: a test that uses this runs once without them, and once with."""
+    """When trainings switch to compiled loops: a test that uses this runs once without them, and once with them."""
     if request.param == AT_ONCE:
         pytest.importorskip("numba")
     monkeypatch.setattr(optimizer, "COMPILE_AFTER", request.param)
@@ -69,11 +69,11 @@ def small(seed=0):
     return Network(layers, CrossEntropy(), seed=seed)
 
 
-# --- what a process holds ------------------------------------------------------------------------------------------
+# --- memory, files and threads -------------------------------------------------------------------------------------
 
 
-class Held:
-    """Readings of what this process holds, and whether they are flat."""
+class Readings:
+    """Readings of the memory, files and threads of this process."""
 
     # One object left behind in each of 90,000 steps would be 1.4 MiB at least (16 bytes is the least that Python
     # allocates) and 90,000 blocks; one in each of 9,000 epochs, 9,000 blocks. A reading keeps a handful.
@@ -81,65 +81,65 @@ class Held:
 
     def __init__(self):
         if not (PROC / "statm").exists():
-            pytest.skip("this system does not tell a process what it holds")
-        self.readings = []
+            pytest.skip("this system does not tell a process how much memory it has")
+        self.rows = []
 
     def read(self, done):
         pages = int((PROC / "statm").read_text().split()[1])
         tasks, files = (len(os.listdir(PROC / name)) for name in ("task", "fd"))
         reading = pages * os.sysconf("SC_PAGE_SIZE"), sys.getallocatedblocks(), files, tasks, threading.active_count()
-        self.readings.append(reading)
+        self.rows.append(reading)
         memory, *others = reading
         print(f"{done:7,} done: resident {memory / 2**20:.2f} MiB; blocks, files, tasks, threads: {others}")
 
     def assert_flat(self):
-        """From the second reading on; what comes before the first is warm-up, and readings need memory themselves."""
-        _, first, *_, last = self.readings
+        """The last reading is as the second. The first includes warm-up, and readings need memory themselves."""
+        _, first, *_, last = self.rows
         memory, blocks, *others = (b - a for a, b in zip(first, last, strict=True))
         assert others == [0, 0, 0]
         assert blocks < self.BLOCKS
         assert memory < self.MEMORY
 
 
-def resident_after(held, rounds, run):
-    """Runs `run(i)` so often; reads what is held ten times."""
+def repeat(readings, rounds, run):
+    """Call `run(i)` this many times, and take ten readings."""
     for i in range(rounds + 1):
         if i % (rounds // 10) == 0:
-            held.read(i)
+            readings.read(i)
         run(i)
 
 
 @soak
 def test_a_hundred_thousand_steps_leave_nothing_behind(worth):
-    held, net = Held(), small()
+    readings, net = Readings(), small()
     adam = Adam(net)
     for epoch in train(net, adam, samples(320, 20), epochs=10_000, batch_size=33, validation=samples(100, 20, seed=1)):
         if epoch.number == 1 or epoch.number % 1000 == 0:
             gc.collect()
-            held.read(adam.steps)
+            readings.read(adam.steps)
     assert adam.steps == 100_000
     assert (net.loops is None) == (worth == NEVER)
-    held.assert_flat()
+    readings.assert_flat()
 
 
 @soak
 def test_a_hundred_thousand_steps_kept_in_a_file_leave_nothing_behind(tmp_path):
     # One block left behind by each of the 2,000 files would be seen; the history is kept by design, 300 blocks in all.
-    held, net = Held(), small()
+    readings, net = Readings(), small()
     adam, checkpoint = Adam(net), Checkpoint(tmp_path / "run.ckpt", every="50steps")
     for epoch in train(net, adam, samples(66_000, 20), epochs=50, batch_size=33, checkpoint=checkpoint):
         if epoch.number == 1 or epoch.number % 5 == 0:
             gc.collect()
-            held.read(adam.steps)
+            readings.read(adam.steps)
     assert adam.steps == 100_000 and len(checkpoint.history) == 50 and net.loops is None
     assert sorted(os.listdir(tmp_path)) == ["run.ckpt", "run.ckpt.previous"]
-    held.assert_flat()
+    readings.assert_flat()
 
 
 @soak
 def test_using_copying_and_saving_leave_nothing_behind(tmp_path):
-    held, net, dataset, sizes = Held(), small(), samples(100, 20), cycle(range(1, 100, 7))
-    adam = Adam(net)  # goes along
+    readings, net, dataset, sizes = Readings(), small(), samples(100, 20), cycle(range(1, 100, 7))
+    adam = Adam(net)  # moves with the network
 
     def run(i):
         n = next(sizes)
@@ -157,14 +157,14 @@ def test_using_copying_and_saving_leave_nothing_behind(tmp_path):
             check_gradients(net, dataset.x[:3], dataset.t[:3])
             gc.collect()
 
-    resident_after(held, 2000, run)
-    held.assert_flat()
+    repeat(readings, 2000, run)
+    readings.assert_flat()
     assert adam.net is net and os.listdir(tmp_path) == ["net.safetensors"]
 
 
 @soak
 def test_networks_thrown_away_leave_nothing_behind_even_without_a_collector(worth, without_collector):
-    held, dataset = Held(), samples(70, 20)
+    readings, dataset = Readings(), samples(70, 20)
 
     def run(i):
         net = small(seed=i)
@@ -172,20 +172,20 @@ def test_networks_thrown_away_leave_nothing_behind_even_without_a_collector(wort
             pass
         assert (net.loops is None) == (worth == NEVER)
 
-    resident_after(held, 5000, run)
-    held.assert_flat()
+    repeat(readings, 5000, run)
+    readings.assert_flat()
 
 
 @pytest.fixture
 def without_collector():
-    """Memory is given back only where nothing refers to it any more."""
+    """Turn the garbage collector off: memory is freed only when its last reference goes."""
     gc.collect()
     gc.disable()
     yield
     gc.enable()
 
 
-def test_a_network_is_gone_with_its_last_name(worth, without_collector):
+def test_a_network_is_freed_with_its_last_reference(worth, without_collector):
     net = small()
     adam = Adam(net)
     trained = train(net, adam, samples(70, 20), epochs=9, batch_size=33)
@@ -210,7 +210,7 @@ def test_a_layer_that_outlives_its_network_runs_its_formula():
 
 # --- two networks in two threads -----------------------------------------------------------------------------------
 
-SHARED = samples(200, 20, seed=3)  # a data set that several learn from
+SHARED = samples(200, 20, seed=3)  # a data set for several networks
 
 
 def narrow(seed):
@@ -229,7 +229,7 @@ def wide(seed):
 
 
 def trained(make, seed, epochs):
-    """All that a training gives: losses, weights, statistics, moments, predictions."""
+    """The results of a training: losses, weights, statistics, moments, predictions."""
     net, dataset, batch_size = make(seed)
     adam, losses = Adam(net), []
     for epoch in train(net, adam, dataset, epochs, batch_size, validation=dataset[:50]):
@@ -238,7 +238,7 @@ def trained(make, seed, epochs):
 
 
 def predicted(make, seed, epochs):
-    """What a network in use says, again and again."""
+    """The predictions of a network, several times over."""
     net, dataset, batch_size = make(seed)
     if optimizer.COMPILE_AFTER == AT_ONCE:
         net.compile()
@@ -246,7 +246,7 @@ def predicted(make, seed, epochs):
 
 
 def at_once(*calls):
-    """The results of calls, each in a thread of its own, which start together and take turns quickly."""
+    """The results of calls in one thread each, which start together and switch often."""
     start, interval = threading.Barrier(len(calls), timeout=60), sys.getswitchinterval()
 
     def run(call):
@@ -276,14 +276,14 @@ def test_two_networks_in_two_threads_give_the_results_of_each_alone(worth):
 
 
 def diverged(make, seed):
-    """What is said of a training that fails."""
+    """The error of a training that diverges, and which of its parameters are finite."""
     net, dataset, batch_size = make(seed)
     with pytest.raises(DivergenceError) as caught:
         list(train(net, SGD(net, lr=1e30), dataset, 2, batch_size))
     return [str(caught.value), np.isfinite(net.params)]
 
 
-def test_a_divergence_in_one_thread_is_one_there_alone(worth):
+def test_a_divergence_in_one_thread_does_not_affect_the_others(worth):
     for seed in range(5):
         assert_as_alone((diverged, narrow, seed), (trained, deep, seed, 1), (diverged, wide, seed))
 
@@ -298,7 +298,7 @@ def test_any_two_networks_in_two_threads_give_what_each_gives_alone(worth, first
 
 
 def compiled_at_once():
-    """What two networks learn whose threads want compiled loops at the same time, and which of them received any."""
+    """The results of networks whose threads compile the loops at the same time, and whether each received them."""
     optimizer.COMPILE_AFTER = AT_ONCE
 
     def run(make):
@@ -312,7 +312,7 @@ def compiled_at_once():
 @pytest.mark.parametrize("attempt", range(5))
 def test_threads_that_compile_the_loops_at_the_same_time_all_get_them(attempt, tmp_path, monkeypatch):
     pytest.importorskip("numba")
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))  # nothing is compiled yet
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))  # an empty cache
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         results = pool.submit(compiled_at_once).result()
     assert list(tmp_path.rglob("*.nbi"))

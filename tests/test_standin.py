@@ -1,6 +1,6 @@
 """The stand-in for CuPy: it refuses what CuPy refuses, and counts what CuPy waits for.
 
-Marked `gpu`, the same runs on the real CuPy, which shows that the stand-in does not refuse too much or too little.
+On a GPU the same tests run on CuPy itself, and show that the stand-in refuses neither too much nor too little.
 """
 
 import copy
@@ -61,7 +61,7 @@ MISTAKES = {
     "np.concatenate of both": lambda xp, d, h: np.concatenate([d, h]),
     "concatenate of both": lambda xp, d, h: xp.concatenate([d, h]),
     "the mean of a list of device numbers, by NumPy": lambda xp, d, h: np.mean([d.sum()]),
-    "what is no np.ndarray taken for a list": lambda xp, d, h: d if isinstance(d, np.ndarray) else np.array(list(d)),
+    "a device array taken for a list": lambda xp, d, h: d if isinstance(d, np.ndarray) else np.array(list(d)),
     "a device number as the end of a range": lambda xp, d, h: range(d.argmax()),
     "a device number as the index of a list": lambda xp, d, h: [*range(24)][d.argmax()],
     "an element by item(i)": lambda xp, d, h: d.item(3),
@@ -78,7 +78,7 @@ def test_a_mistake_is_refused(xp, device, host, mistake):
         mistake(xp, device, host)
 
 
-@pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) < "2.1.0", reason="older NumPy refuses some of them, too")
+@pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) < "2.1.0", reason="older NumPy also refuses some of them")
 @pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
 def test_a_mistake_passes_unnoticed_on_numpy(host, mistake):
     mistake(np, host.copy(), host)
@@ -147,7 +147,7 @@ def test_the_device_tells_its_name_and_memory(xp):
     assert isinstance(xp.cuda.runtime.getDeviceProperties(0)["name"], bytes)
 
 
-# --- what crosses the bus ------------------------------------------------------------------------------------------
+# --- reads, uploads and calls --------------------------------------------------------------------------------------
 
 READS = {
     "float": lambda xp, d: float(d.sum()),
@@ -157,8 +157,8 @@ READS = {
     "tolist": lambda xp, d: d.tolist(),
     "get": lambda xp, d: d.get(),
     "asnumpy": lambda xp, d: xp.asnumpy(d),
-    "a text": lambda xp, d: str(d),
-    "a formatted text": lambda xp, d: f"{d.sum():.3f}",
+    "a string": lambda xp, d: str(d),
+    "a formatted string": lambda xp, d: f"{d.sum():.3f}",
     "tobytes": lambda xp, d: d.tobytes(),
     "dumps": lambda xp, d: d.dumps(),
     "array_repr": lambda xp, d: xp.array_repr(d),
@@ -216,7 +216,7 @@ def test_uploads_and_calls_are_counted(host):
     assert standin.traffic.uploads == 3
 
 
-# --- what the stand-in alone refuses: on CuPy undefined, a needless copy, or of no use to minibp ---------------------
+# --- refused by the stand-in alone: undefined on CuPy, a needless copy, or of no use to minibp -----------------------
 
 
 def test_many_values_are_not_assigned_to_a_repeated_index(host):
@@ -235,7 +235,7 @@ def test_a_product_is_not_written_into_an_array_that_is_not_contiguous(host):
 
 
 @pytest.mark.parametrize("name", ["data", "flat", "device", "cstruct"])
-def test_no_memory_of_the_host_is_handed_out(host, name):
+def test_host_memory_is_not_exposed(host, name):
     assert not hasattr(standin.asarray(host), name)
 
 
@@ -253,7 +253,7 @@ def test_arrays_have_no_special_method_that_those_of_cupy_lack():
 
 
 def test_minibp_uses_no_function_whose_parameters_are_not_known():
-    sources = Path(minibp.__file__).parent.glob("*.py")
+    sources = Path(minibp.__file__).parent.rglob("*.py")
     used = {name for path in sources for name in re.findall(r"\bxp\.(\w+)", path.read_text(encoding="utf-8"))}
     assert {"matmul", "einsum"} <= used
     assert not [name for name in used if standin.NAMES["cupy"].get(name) == "any"]

@@ -43,7 +43,7 @@ def small(**options):
 
 
 def linear(**options):
-    """4 inputs, 3 numbers."""
+    """4 inputs, 3 outputs."""
     return Network([Dense(4, 3)], QuadraticLoss(), **options)
 
 
@@ -69,7 +69,7 @@ def test_digits_are_learned():
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(1, 1), (10, 3), (10, 5), (10, 10), (10, 99), (300, 256), (600, 7)])
-def test_an_epoch_is_the_loop_that_one_would_write(n, batch_size):
+def test_an_epoch_equals_a_loop_written_by_hand(n, batch_size):
     net = small(dtype="float64")
     by_hand, dataset = copy.deepcopy(net), samples(n)
     optimizer = SGD(by_hand, lr=0.1)
@@ -85,7 +85,7 @@ def test_an_epoch_is_the_loop_that_one_would_write(n, batch_size):
 
 
 class Recorder(Layer):
-    """The identity; keeps what it is fed in training."""
+    """The identity; keeps its inputs in training."""
 
     def __init__(self):
         self.seen = []
@@ -117,7 +117,7 @@ def test_epochs_are_numbered_and_yielded_one_by_one():
 
 def test_loss_of_an_epoch_is_the_mean_over_all_samples():
     dataset, net = samples(10), Network([Dense(4, 3), Softmax()], CrossEntropy())
-    (epoch,) = run(net, dataset, epochs=1, batch_size=4, lr=0)  # nothing is learnt: each batch sees the same weights
+    (epoch,) = run(net, dataset, epochs=1, batch_size=4, lr=0)  # nothing is learned: each batch has the same weights
     assert epoch.loss == pytest.approx(evaluate(net, dataset).loss, rel=1e-6)
 
 
@@ -174,7 +174,7 @@ def test_a_memory_map_trains_as_its_array(tmp_path):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 1000])
-def test_evaluation_is_of_the_predictions_whatever_the_batch_size(batch_size):
+def test_evaluation_does_not_depend_on_the_batch_size(batch_size):
     net, dataset = small(dtype="float64"), samples(10)
     y = net.predict(dataset.x)
     loss, accuracy = evaluate(net, dataset, batch_size=batch_size)
@@ -202,7 +202,7 @@ def test_targets_that_are_not_classes_have_no_accuracy(rng):
 
 
 def stopped(values, patience):
-    """After how many of the values it is time to stop; None if never."""
+    """The number of values after which early stopping stops, or None."""
     best = EarlyStopping(small(), patience=patience)
     return next((i for i, value in enumerate(values, start=1) if best.should_stop(value)), None)
 
@@ -219,7 +219,7 @@ def test_nan_is_not_an_improvement():
     assert stopped([3, math.nan, math.nan], patience=1) == 3
 
 
-def test_best_weights_and_statistics_are_given_back():
+def test_best_weights_and_statistics_are_restored():
     net = small()
     best = EarlyStopping(net)
     kept = {}
@@ -233,7 +233,7 @@ def test_best_weights_and_statistics_are_given_back():
     assert best.best == 1
 
 
-def test_without_a_best_the_network_is_left_as_it_is():
+def test_restoring_before_the_first_epoch_changes_nothing():
     net = small()
     before = net.params.copy()
     EarlyStopping(net).restore()
@@ -264,7 +264,7 @@ def test_a_first_step_that_fails_in_a_later_epoch_is_the_fault_of_the_rate():
         run(linear(), samples(10), batch_size=10, lr=1e30)
 
 
-def test_inputs_that_are_too_large_are_named():
+def test_inputs_that_are_too_large_are_named_as_the_cause():
     dataset = samples(10)
     with pytest.raises(DivergenceError, match=r"in epoch 1, at step 1 of 3\. .*inputs .* too large"):
         run(linear(), Dataset(1e30 * dataset.x, dataset.t))
@@ -275,7 +275,7 @@ def test_weights_that_overflow_in_the_last_step_are_named():
         run(linear(), samples(10), epochs=1, batch_size=10, lr=1e39)
 
 
-# --- what is refused, by the call itself ---------------------------------------------------------------------------
+# --- what is refused before the first epoch -----------------------------------------------------------------------
 
 
 def bad(x=None, t=None):
@@ -314,10 +314,10 @@ def test_nothing_is_trained_before_the_first_epoch_is_asked_for():
     assert_equal(net.params, before)
 
 
-# --- the contract --------------------------------------------------------------------------------------------------
+# --- the example ---------------------------------------------------------------------------------------------------
 
 
-def test_the_contract_of_the_design_works_as_written(library):
+def test_the_example_of_the_design_runs_as_written(library):
     digits, backend = data.digits(), "numpy" if library is np else "cupy"
     net = Network(
         [Dense(64, 100), Sigmoid(), Dense(100, 10), Softmax()], CrossEntropy(), backend=backend, dtype="float32", seed=0

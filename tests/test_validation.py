@@ -1,4 +1,4 @@
-"""The checks of arrays that all others use: what is accepted, what is refused, and in which words."""
+"""base.validation: which arrays are accepted, and the errors that refuse the others."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def test_numbers_become_an_array(values):
     (np.ones(2, np.longdouble), "x: received an array of .*, expected numbers"),
     (np.zeros(2, "datetime64[s]"), r"x: received an array of datetime64\[s\], expected numbers"),
 ])  # fmt: skip
-def test_other_values_are_refused_by_the_error_asked_for(values, message):
+def test_other_values_are_refused_with_the_given_error(values, message):
     with pytest.raises(InputError, match=message):
         check_array(values, "x")
     with pytest.raises(TargetError, match=message):
@@ -40,7 +40,7 @@ def test_inputs_may_not_have_other_types(dtype):
         check_array(np.ones(2, dtype), "x", dtypes=INPUTS, expected="pixels or floats")
 
 
-def test_a_memory_map_stays_one_and_another_subclass_becomes_an_array(tmp_path):
+def test_memory_maps_stay_memory_maps_and_other_subclasses_become_arrays(tmp_path):
     mapped = np.memmap(tmp_path / "x", "float32", "w+", shape=(3, 2))
     assert check_array(mapped, "x") is mapped
     assert type(check_array(np.ones(2).view(np.recarray), "x")) is np.ndarray
@@ -54,18 +54,22 @@ def test_an_array_on_a_device_stays_there():
         check_array(array, "x")
 
 
-@pytest.mark.parametrize("chunk", [1, 5, 1 << 20])
+@pytest.mark.parametrize("chunk", [1, 8, 1 << 20])  # one sample at a time, two, and all
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_the_first_sample_that_is_not_finite_is_found_over_chunks(monkeypatch, chunk, value):
+def test_the_first_sample_that_is_not_finite_is_found_over_chunks(monkeypatch, chunk, dtype, value):
     monkeypatch.setattr(validation, "CHUNK", chunk)
-    x = np.zeros((9, 2, 2))
+    x = np.zeros((9, 2, 2), dtype)
     assert first_not_finite(x) is None
     x[4, 1, 0] = x[7] = value
     assert first_not_finite(x) == 4
-    assert first_not_finite(x.astype(int) if np.isfinite(value) else np.zeros((9, 2), int)) is None
 
 
-def test_the_error_counts_from_the_first_sample_given():
+def test_integers_are_always_finite():
+    assert first_not_finite(np.zeros((9, 2), int)) is None
+
+
+def test_the_error_adds_the_number_of_the_first_sample():
     x = np.array([[0.0], [np.inf]])
     with pytest.raises(InputError, match="x: NaN or infinity, first in sample 101; replace it"):
         check_finite(x, "x", InputError, "replace it", first=100)

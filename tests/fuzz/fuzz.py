@@ -1,7 +1,7 @@
-"""Fuzz what reads files and command lines, guided by coverage: python tests/fuzz/fuzz.py TARGET --runs 1000000
+"""Fuzz the readers of files and the command lines, guided by coverage: python tests/fuzz/fuzz.py TARGET --runs 1000000
 
-It ends with the first input that gives another error than those promised, and writes that to ./crash-...; given as
---again FILE it is tried once more. Needs atheris: pip install atheris
+It stops at the first input that raises another error than those promised, and writes it to ./crash-...; --again FILE
+tries it once more. Needs atheris: pip install atheris
 """
 
 import argparse
@@ -12,7 +12,7 @@ import time
 import warnings
 from pathlib import Path
 
-ROUND = 200_000  # inputs a process; what it found is kept for the next. atheris itself takes up to 2 KB an input
+ROUND = 200_000  # inputs of one process; the next continues with its corpus. atheris takes up to 2 KB an input
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the matrices are tiny
@@ -30,7 +30,7 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("target", choices=hostile.TARGETS)
     p.add_argument("--runs", type=int, default=1_000_000, help="inputs to try; default 1000000")
-    p.add_argument("--seed", type=int, default=0, help="0, the default, for one that is never the same")
+    p.add_argument("--seed", type=int, default=0, help="0, the default, for another one each time")
     p.add_argument("--again", metavar="FILE", help="try this input only")
     options = p.parse_args()
     target = hostile.TARGETS[options.target]
@@ -43,7 +43,7 @@ def main() -> None:
         for i, content in enumerate(hostile.SEEDS[options.target]):
             (Path(corpus) / str(i)).write_bytes(content)
         for done in range(0, options.runs, ROUND):
-            if child := os.fork():  # the fuzzer ends its process without tidying up
+            if child := os.fork():  # the fuzzer ends its process without cleaning up
                 if status := os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
                     sys.exit(status)
                 continue

@@ -1,7 +1,7 @@
-"""What a stranger could feed to the readers and the command lines, made from bytes.
+"""Hostile inputs of the readers and the command lines, made from bytes.
 
-Each target takes any bytes, and fails with an error that is none of those the project promises, or where what is read
-is not what is in the file. Hypothesis gives it such bytes in test_hostile.py, fuzz/fuzz.py many more.
+Each target takes any bytes. It fails if an error is raised that minibp does not promise, or if the result differs from
+the file. test_hostile.py tries a few inputs, fuzz/fuzz.py many more.
 """
 
 import gzip

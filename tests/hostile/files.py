@@ -1,4 +1,4 @@
-"""The readers of files, and the trainings that go on from one."""
+"""Readers of files, and trainings that resume from one."""
 
 import gzip
 import json
@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import safetensors.numpy
+from arrays import IDX_TYPES
 
 from minibp import (
     SGD,
@@ -51,23 +52,20 @@ PATH = os.path.join(FOLDER.name, "file")
 
 
 def write(content: bytes, path: str = PATH) -> str:
-    """Write a file; gives its path."""
+    """Write a file; returns its path."""
     with open(path, "wb") as file:
         file.write(content)
     return path
 
 
 def remove() -> None:
-    """Remove what is in the scratch folder."""
+    """Remove the files in the scratch folder."""
     for name in os.listdir(FOLDER.name):
         os.unlink(os.path.join(FOLDER.name, name))
 
 
-IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: "i2", 0x0C: "i4", 0x0D: "f4", 0x0E: "f8"}
-
-
 def idx(data: bytes) -> None:
-    """An IDX file, gzipped and not: refused, or the array is what is in it."""
+    """An IDX file, gzipped and not: it is refused, or the array has its contents."""
     for content in (data, b"\x1f\x8b\x08" + data, gzip.compress(data, 1)):
         try:
             array = read_idx(write(content))
@@ -75,7 +73,7 @@ def idx(data: bytes) -> None:
             continue
         unpacked = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
         code, dimensions = unpacked[2:4]
-        assert array.dtype == IDX_TYPES[code]
+        assert code == IDX_TYPES[array.dtype.str[1:]]
         assert array.shape == struct.unpack_from(f">{dimensions}I", unpacked, 4)
         assert array.astype(array.dtype.newbyteorder(">")).tobytes() == unpacked[4 + 4 * dimensions :]
 
@@ -93,7 +91,7 @@ def good_networks() -> list[bytes]:
 
 @cache
 def whole(kind: str, good: bytes) -> bytes:
-    """A good file that is not changed."""
+    """A good file, unchanged."""
     return tensorfile.to_bytes(kind, *pickle.loads(good))
 
 
@@ -103,7 +101,7 @@ def exact(arrays: dict) -> dict:
 
 
 def model(data: bytes) -> None:
-    """A saved network: refused, or it is what is in the file, and of use."""
+    """A saved network: it is refused, or it has the contents of the file and can be used."""
     content = Taken(data).file(saving.KIND, good_networks())
     try:
         net = load(write(content))
@@ -135,7 +133,7 @@ EPOCHS = 2
 
 
 class Drop(Dropout):
-    """A layer of one's own, with an object, an array and a generator, or whatever a file gives in their places."""
+    """A user's layer with an object, an array and a generator, or what a file has in their places."""
 
     def __init__(self, rate: float):
         super().__init__(rate)
@@ -158,8 +156,8 @@ SCHEDULES: list[Callable[[], Schedule]] = [
 
 
 def training(which: int, stop_after: int | None = None) -> tuple[int, dict]:
-    """A small training that is kept in a file, and goes on from there where one is: the step that it begins after, and
-    the arrays that it ends with.
+    """A small training that is kept in a file, and resumes from it: the step that it begins after, and the arrays that
+    it ends with.
     """
     drop = Drop(0.5) if which % 2 else Dropout(0.5)
     net = Network([Dense(2, 2), BatchNorm(2), drop], SoftmaxCrossEntropy())
@@ -190,7 +188,7 @@ STOPS = (0, 1, 3)  # after no step, in the first epoch, and in the second
 
 @cache
 def good_checkpoints(which: int) -> list[bytes]:
-    """One of each of STOPS."""
+    """A checkpoint for each of STOPS."""
     good = []
     for steps in STOPS:
         remove()
@@ -202,13 +200,13 @@ def good_checkpoints(which: int) -> list[bytes]:
 
 @cache
 def undisturbed(which: int) -> dict:
-    """What the training ends with."""
+    """The arrays that the training ends with."""
     remove()
     return training(which)[1]
 
 
 def checkpoint(data: bytes) -> None:
-    """A training kept in a file: refused, or it goes on to its end; from a good file, to the very same end."""
+    """A checkpoint: it is refused, or the training resumes and ends, with the same arrays if the file is good."""
     taken = Taken(data)
     which = taken.below(2 * len(SCHEDULES))
     good, end = good_checkpoints(which), undisturbed(which)

@@ -1,4 +1,4 @@
-"""The command lines: options and values in any order, and the images that they name."""
+"""Command lines: options and values in any order, and the images that they name."""
 
 import argparse
 import io
@@ -32,7 +32,7 @@ VALUES = [
 ]  # fmt: skip
 
 
-# Of minibp's own commands. Only reading, so that they need not be confined.
+# For the commands of minibp, which only read, so that they need not be confined.
 NET, IMAGES = os.path.join(FOLDER.name, "net"), os.path.join(FOLDER.name, "images")
 OWN_OPTIONS = ["--dataset", "--data", "--images", "--outputs", "--seed", "--backend", "-h", "--", "doctor", "predict"]
 OWN_VALUES = [
@@ -70,11 +70,11 @@ def arguments(taken: Taken, options: list[str] = OPTIONS, values: list[str] = VA
             value = bytes(taken.below(256) for _ in range(taken.below(9))).decode(errors="surrogateescape")
         line += [option] if how == 1 else [value] if how == 2 else [f"{option}={value}"] if how < 6 else [option, value]
         line += [taken.one(values)] if how > 13 else []
-    return [each.replace("\0", "").replace("\ud800", "") for each in line]  # no system can pass these on
+    return [each.replace("\0", "").replace("\ud800", "") for each in line]  # no system can pass these to a program
 
 
 def own_arguments(taken: Taken) -> list[str]:
-    """A command line of minibp itself: mostly one by which a saved network looks at the images."""
+    """A command line of minibp: mostly one that applies a saved network to the images."""
     how = taken.below(8)
     if how == 0:
         return arguments(taken, OWN_OPTIONS, OWN_VALUES)
@@ -85,7 +85,7 @@ def own_arguments(taken: Taken) -> list[str]:
 
 
 def _few(numbers: list[int]) -> list[int]:
-    """Numbers of units: some, or more than any memory holds."""
+    """Numbers of units: a few, or more than any memory holds."""
     return [n if n < 9 or n > 2**42 else 1 + n % 8 for n in numbers[:4]]
 
 
@@ -105,7 +105,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
 
 
 def commands(data: bytes) -> None:
-    """The command lines: they end well, or say what is wrong."""
+    """A command line: it succeeds, or prints what is wrong."""
     taken = Taken(data)
     command = taken.one([*["mnist"] * 6, "digits", "digits", "compare", *["minibp"] * 4, *["moons"] * 3])
     run, line = COMMANDS[command], own_arguments(taken) if command == "minibp" else arguments(taken)
@@ -121,9 +121,9 @@ def commands(data: bytes) -> None:
         stack.enter_context(patch.object(moons, "learn", _learn))
         stack.enter_context(patch.multiple(command_line, report=lambda: "", testing=lambda *_: DATA))
         stack.enter_context(patch.object(tqdm.tqdm, "monitor_interval", 0))
-        stack.enter_context(patch.object(argparse, "_", str))  # it looks for a translation on the disk
+        stack.enter_context(patch.object(argparse, "_", str))  # else it looks for a translation on the disk
         stack.enter_context(np.errstate(all="ignore"))
-        for _ in range(2):  # the second goes on from a checkpoint, where the first wrote one
+        for _ in range(2):  # the second resumes if the first wrote a checkpoint
             out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", how) for how in ("strict", "backslashreplace"))
             with redirect_stdout(out), redirect_stderr(err):
                 try:

@@ -1,7 +1,7 @@
 """Values, arrays and files made from bytes.
 
-Bytes at random never have a checksum that fits, so most files are made from a good one: parts of it are exchanged, and
-it is written again.
+Random bytes never have a checksum that fits, so most files are made from a good one: parts of it are exchanged, and it
+is written again.
 """
 
 import json
@@ -34,7 +34,7 @@ DTYPES = ["f4", "f8", "f2", "i1", "u1", "i4", "i8", "u8", "?", "c8"]
 
 
 class Taken:
-    """Choices and values taken from bytes, one byte a choice; zeros when they are used up."""
+    """Choices and values made from bytes, one byte for each choice, and zeros when they are used up."""
 
     def __init__(self, data: bytes):
         self.rest = iter(data)
@@ -125,12 +125,12 @@ class Taken:
         return arrays | {name: self.array(array)}
 
     def file(self, kind: str, good: list[bytes]) -> bytes:
-        """A file: anything, or a good one, mostly changed and given a checksum that fits."""
+        """A file: any bytes, or a good file, mostly changed and with a checksum that fits."""
         described, arrays = pickle.loads(self.one(good))  # a copy
         mode = self.below(16)
         if mode == 0:
             return self.bytes()
-        if mode == 1:  # no checksum that fits
+        if mode == 1:  # the checksum does not fit
             content = self.spoilt(tensorfile.to_bytes(kind, described, arrays), 1 + self.below(4))
             return content[: len(content) - self.below(3)]
         if mode == 2:
@@ -148,12 +148,12 @@ class Taken:
             return self.bytes()
 
     def headed(self, kind: str, described: dict, arrays: dict) -> bytes:
-        """A file whose header was changed, with a checksum of what is in it now, if anything is."""
+        """A file with a changed header, and a checksum of its contents if they can be read."""
         header, values = parts(tensorfile.to_bytes(kind, described, arrays))
         about = header.pop("__metadata__")
         for _ in range(1 + self.below(2)):
             header = self.changed(header)
-        with suppress(Exception):  # where nothing can be read there is no checksum
+        with suppress(Exception):  # without a checksum if nothing can be read
             found = safetensors.numpy.load(joined(header, values))
             contents = json.loads(about[tensorfile.KEY])["contents"]
             checksum = tensorfile._checksum(contents, found)
@@ -162,7 +162,7 @@ class Taken:
 
 
     def images(self) -> bytes:
-        """A file of images: anything, an IDX file of which bytes were changed, or mostly a .npy file."""
+        """A file of images: any bytes, an IDX file with changed bytes, or mostly a .npy file."""
         mode = self.below(8)
         if mode == 0:
             return self.bytes()
@@ -195,7 +195,7 @@ def _copy(tree):
 
 
 def _spots(tree, found: list) -> list:
-    """Every place in a tree, as what holds it and its key."""
+    """Every place in a tree, as the container and the key."""
     for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
         found.append((tree, key))
         if isinstance(value, (dict, list)):

@@ -1,19 +1,19 @@
 """A stand-in for CuPy on machines without a GPU: NumPy underneath, CuPy's refusals on top.
 
-It offers the names and parameters that the real wheel has (names.json, written by make_names.py), and like CuPy
+It offers the names and parameters of the real wheel (names.json, written by make_names.py). Like CuPy, it
 
-- refuses host arrays in its functions, and to become one by itself (`np.asarray(device_array)`);
-- gives 0-d device arrays where NumPy gives scalars, and is dispatched to where NumPy's functions get device arrays;
-- wraps indices that lie outside, silently;
-- counts what crosses the bus: `traffic.reads` to the host, `traffic.uploads` from it, and `traffic.calls`, the
-  functions that are called, each at least one launch of a kernel.
+- refuses host arrays in its functions, and does not convert a device array by itself (`np.asarray(device_array)`);
+- returns 0-d device arrays where NumPy returns scalars, and takes over NumPy's functions of device arrays;
+- wraps indices that are out of range, silently;
+- counts the transfers between host and device: `traffic.reads` to the host, `traffic.uploads` from it, and
+  `traffic.calls`, the functions that are called, each of which launches at least one kernel.
 
-It refuses more than CuPy: what CuPy leaves undefined (an index that stands twice in an assignment of many values), what
-costs it a copy (a product into an array that is not contiguous), and what minibp has no use for (`fuse`, kernels,
-streams, `linalg` and other modules, methods of ufuncs, `.flat`, `.data`). So none of these can pass unnoticed.
+It refuses more than CuPy: an assignment of several values to a repeated index, which CuPy leaves undefined; a product
+into an array that is not contiguous, which costs CuPy a copy; and what minibp has no use for (`fuse`, kernels, streams,
+`linalg` and other modules, methods of ufuncs, `.flat`, `.data`). So none of these can pass unnoticed.
 
-Whether it refuses and wraps as CuPy does, and no more than that, the tests of test_standin.py show that run on both.
-What it cannot show, and what does on a GPU (`-m gpu`; in test_standin.py, where no file is named):
+The tests in test_standin.py run on both, and show that it refuses and wraps as CuPy does, and no more. These tests on
+a GPU (`-m gpu`) show what it cannot; they are in test_standin.py unless another file is named:
 
 - rounding, and orders of summation: test_parity.py, whose tests run on the real CuPy too;
 - the parameters of functions that take any ("any" in names.json): einsum's are written here, and tested by the mistake

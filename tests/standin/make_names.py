@@ -1,9 +1,8 @@
-"""Write names.json, what CuPy offers: python tests/standin/make_names.py, where CuPy can be imported (no GPU needed).
+"""Write names.json, the names that CuPy offers: python tests/standin/make_names.py. Needs CuPy, but no GPU.
 
-For each function its parameters, as "(a, axis=None, out=None)", all defaults being None; "ufunc" for a ufunc, "any"
-where the parameters are not known. For each method of the arrays, and of the generator of random numbers, its
-parameters, and null for a plain attribute; the special methods of the arrays; and what waits for the device by its own
-docstring, since it must know a value to go on.
+Functions have their parameters, as "(a, axis=None, out=None)" with None for all defaults; "ufunc" for a ufunc; "any" if
+the parameters are not known. Methods of arrays and of random generators have theirs, and plain attributes null. The
+file also lists the special methods of arrays, and the functions that wait for the device by their own docstrings.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any
 
 
 def names(module: Any) -> dict[str, Any]:
-    """What a module offers, and how it is called."""
+    """The names in a module, with the parameters of its functions."""
     import cupy
 
     found: dict[str, Any] = {}
@@ -37,7 +36,7 @@ def names(module: Any) -> dict[str, Any]:
 
 
 def parameters(function: Any) -> str:
-    """A function's parameters."""
+    """The parameters of a function."""
     if type(function).__name__ == "_GUFunc":
         return "gufunc"
     try:
@@ -51,7 +50,7 @@ def parameters(function: Any) -> str:
 
 
 def methods(cls: type) -> dict[str, str | None]:
-    """The methods of a compiled class, whose parameters only the first line of the docstring tells."""
+    """The methods of a compiled class, with the parameters from the first lines of their docstrings."""
     found: dict[str, str | None] = {}
     for name in dir(cls):
         if name.startswith("_"):
@@ -67,12 +66,12 @@ def methods(cls: type) -> dict[str, str | None]:
 
 
 def synchronizing(space: Any) -> list[str]:
-    """What may wait for the device, as its docstring warns."""
+    """The functions that may wait for the device, by their docstrings."""
     return [name for name in dir(space) if "may synchronize" in " ".join(str(getattr(space, name).__doc__).split())]
 
 
 def content() -> dict[str, Any]:
-    """What the file holds."""
+    """The contents of the file."""
     import cupy
 
     return {
