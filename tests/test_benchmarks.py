@@ -1,7 +1,9 @@
 """The benchmarks: what is compared, what is dropped and refused, and that every script runs. No time is asserted."""
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 
 import numpy as np
@@ -10,11 +12,11 @@ import pytest
 import minibp
 from benchmarks import gpu, inference, launches, nets, startup, train_step
 from benchmarks.machine import others
-from benchmarks.peers import PEERS, ROOT, build
+from benchmarks.peers import PEERS, ROOT, build, label, revision
 from benchmarks.peers.arrays import Naive
 from benchmarks.ratios import by_round, deviation, fastest, ratio, spread
 from benchmarks.rounds import PeerError, Worker, environment, take_turns
-from benchmarks.tables import markdown
+from benchmarks.tables import markdown, measured
 from minibp.backend import Backend
 
 CORE = ["--smoke", "--peers", "minibp-core", "naive"]
@@ -87,6 +89,14 @@ def test_the_load_of_others_is_a_share_of_all_processors(monkeypatch):
 def test_tables_are_aligned():
     assert markdown(["", "a"], [["long name", "1"], ["b", "10.5"]]).splitlines() == [
         "|           |    a |", "| --------- | ---: |", "| long name |    1 |", "| b         | 10.5 |",
+    ]  # fmt: skip
+
+
+def test_versions_follow_their_own_peer_and_are_told_apart():
+    names = ["naive", "minibp-core@one/old", "minibp@two/old", "minibp-core", "minibp@one/old", "minibp"]
+    assert [label(name) for name in measured({"a": {name: {} for name in names}})] == [
+        "minibp, every extra", "minibp, every extra @two/old", "minibp, every extra @one/old",
+        "minibp, the core alone", "minibp, the core alone @one/old", "NumPy that allocates",
     ]  # fmt: skip
 
 
@@ -205,38 +215,65 @@ def test_an_absent_peer_is_skipped_by_name(capsys, monkeypatch):
 
 @pytest.fixture
 def checkout(tmp_path):
-    """Another checkout, whose minibp leaves a file behind when it is imported."""
+    """Another checkout. Its minibp notes the programs that import it in the file `imported`."""
     for name in ("minibp", "benchmarks"):
         shutil.copytree(ROOT / name, tmp_path / "other" / name, ignore=shutil.ignore_patterns("__pycache__", "results"))
     init = tmp_path / "other" / "minibp" / "__init__.py"
-    init.write_text(f"{init.read_text(encoding='utf-8')}\nopen('imported', 'w').close()\n", encoding="utf-8")
+    note = "import sys\nwith open('imported', 'a') as file:\n    print(sys.argv[0], file=file)\n"
+    init.write_text(f"{init.read_text(encoding='utf-8')}\n{note}", encoding="utf-8")
     return tmp_path / "other"
+
+
+def importers(checkout):
+    return (checkout / "imported").read_text().splitlines()
+
+
+def commit(folder):
+    """Make a repository of a folder, and return its revision."""
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    env = {"PATH": os.environ["PATH"]}  # without the settings of a git that runs these tests
+    for command in (["init", "-q"], ["add", "minibp"], ["commit", "-q", "-m", "a"], ["rev-parse", "--short", "HEAD"]):
+        done = subprocess.run([*git, *command], cwd=folder, env=env, check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout.strip()
 
 
 def test_two_versions_of_minibp_are_compared_in_one_run(checkout, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     assert train_step.main(["--smoke", "--nets", "a", "--peers", "minibp-core@other", "minibp-core"]) == 0
-    assert (checkout / "imported").exists()
+    assert str(checkout / "benchmarks" / "worker.py") in importers(checkout)
     printed = capsys.readouterr().out
     rows = [line for line in printed.splitlines() if line.startswith("| minibp, the core alone")]
     assert [row.split("|")[1].strip() for row in rows] == [
         "minibp, the core alone", "minibp, the core alone @other", "minibp, the core alone = 1",
         "minibp, the core alone @other",
     ]  # fmt: skip
-    assert "minibp-core@other of unknown revision" in printed
+    assert f"minibp-core@other {minibp.__version__}" in printed
 
 
 def test_startup_runs_the_code_of_the_other_version(checkout, capsys):
     pytest.importorskip("resource")
     assert startup.main(["--smoke", "--peers", f"minibp-core@{checkout}"]) == 0
-    assert (checkout / "imported").exists()
+    assert importers(checkout)[:2] == ["-c", str(checkout / "benchmarks" / "startup.py")]
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+def test_the_revision_is_that_of_the_folder_and_not_of_a_repository_around_it(checkout, tmp_path):
+    (tmp_path / "minibp").touch()
+    commit(tmp_path)
+    assert revision(f"minibp@{checkout}") == minibp.__version__
+    own = commit(checkout)
+    assert revision(f"minibp@{checkout}") == own
+    (checkout / "minibp" / "__init__.py").write_text("")
+    assert revision(f"minibp@{checkout}") == f"{own}-dirty"
 
 
 @pytest.mark.parametrize(("name", "message"), [
     ("torch", "'torch' is not a peer: choose from minibp, minibp-core, floor, "),
     ("naive@.", "'naive@.' is not a peer: choose from"),
-    ("minibp@nowhere", "nowhere is not a checkout of minibp with its benchmarks"),
+    ("minibp@", "'minibp@' is not a peer: choose from"),
+    ("minibp@nowhere", "minibp@nowhere: expected a checkout of minibp, but "),
 ])  # fmt: skip
 def test_a_peer_that_does_not_exist_is_refused(name, message, capsys):
     with pytest.raises(SystemExit):
@@ -249,7 +286,7 @@ def test_a_folder_from_which_python_does_not_import_is_refused(checkout, capsys)
     (checkout / "minibp").symlink_to(ROOT / "minibp")
     with pytest.raises(SystemExit):
         train_step.main(["--smoke", "--peers", f"minibp@{checkout}"])
-    assert "Python imports minibp from" in capsys.readouterr().err
+    assert f"Python imports minibp from {ROOT / 'minibp'}, not from " in capsys.readouterr().err
 
 
 def test_inference_compares_many_images_and_one(capsys):

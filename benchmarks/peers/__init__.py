@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -101,35 +102,47 @@ def label(name: str, labels: Mapping[str, str] = MappingProxyType({})) -> str:
 
 def peer_name(text: str, known: Sequence[str]) -> str:
     """Check the name of a peer, for argparse."""
-    if kind(text) not in known or ("@" in text and kind(text) not in MINIBP):
+    _, at, place = text.partition("@")
+    if kind(text) not in known or (at and (kind(text) not in MINIBP or not place)):
         names = ", ".join([*known, *(f"{name}@FOLDER" for name in MINIBP if name in known)])
         raise argparse.ArgumentTypeError(f"{text!r} is not a peer: choose from {names}")
-    if "@" in text:
-        place = folder(text)
-        if not (place / "benchmarks" / "worker.py").is_file() or not (place / "minibp").is_dir():
-            raise argparse.ArgumentTypeError(f"{text}: {place} is not a checkout of minibp with its benchmarks")
-        imported = imported_from(place)
-        if imported != place / "minibp":
-            raise argparse.ArgumentTypeError(f"{text}: Python imports minibp from {imported}, not from {place}")
+    if at:
+        check_folder(text)
     return text
+
+
+def check_folder(name: str) -> None:
+    """Check, for argparse, that the folder of a peer is a checkout, and that Python imports minibp from it."""
+    place, advice = folder(name), "make a checkout with git worktree add FOLDER REVISION"
+    for file in ("minibp/__init__.py", "benchmarks/worker.py"):
+        if not (place / file).is_file():
+            message = f"{name}: expected a checkout of minibp, but {place} has no {file}; {advice}"
+            raise argparse.ArgumentTypeError(message)
+    imported = imported_from(place)
+    if imported != place / "minibp":
+        raise argparse.ArgumentTypeError(f"{name}: Python imports minibp from {imported}, not from {place}; {advice}")
 
 
 def imported_from(place: Path) -> Path:
     """The folder of the minibp that a process in this folder imports."""
     code = "import importlib.util; print(importlib.util.find_spec('minibp').origin)"
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=place, env=env, capture_output=True, text=True, check=True)
-    return Path(done.stdout.strip()).resolve().parent
+    return Path(printed([sys.executable, "-c", code], place)).resolve().parent
 
 
 def revision(name: str) -> str:
-    """The git revision of the folder of a peer, if git knows it."""
-    command = ["git", "-C", str(folder(name)), "describe", "--always", "--dirty"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "of unknown revision"
-    return done.stdout.strip()
+    """The git revision of the folder of a peer, or the version of its minibp if it is no repository."""
+    git = ["git", "--git-dir=.git", "--work-tree=.", "describe", "--always", "--dirty"]  # not of a repository around it
+    version = [sys.executable, "-c", "import minibp; print(minibp.__version__)"]
+    for command in (git, version):
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):
+            return printed(command, folder(name))
+    return "of unknown version"
+
+
+def printed(command: Sequence[str], place: Path) -> str:
+    """What a command prints if it runs in this folder."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    return subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def missing(name: str) -> list[str]:
