@@ -1,4 +1,4 @@
-"""Every error minibp raises on purpose: one tree, so that one `except MinibpError` catches them all.
+"""The errors that minibp raises on purpose, in one tree: `except MinibpError` catches them all.
 
 Each also derives from the built-in exception that a Python programmer would expect.
 A message says what was received, what was expected, and what to do.
@@ -57,7 +57,7 @@ class CheckpointError(MinibpError, ValueError):
 
 
 class CheckpointWarning(UserWarning):
-    """A checkpoint was damaged, so the one before is used, or it could not be written. The training goes on."""
+    """A checkpoint is damaged and the previous one is used, or it cannot be written. The training continues."""
 
 
 class DataError(MinibpError):

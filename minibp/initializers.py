@@ -28,7 +28,7 @@ class Constant:
 
 
 class Zeros(Constant):
-    """Zeros, for biases. As weights of a hidden layer they would keep all its units the same."""
+    """Zeros, for biases. As weights of a hidden layer they would keep all its units identical."""
 
     def __init__(self) -> None:
         self.value = 0.0
@@ -52,7 +52,7 @@ class Normal:
 
 
 class Scaled:
-    """Base of the initializers whose variance follows from fan-in and fan-out of a weight matrix (I, O)."""
+    """Base of the initializers whose variance depends on the fan-in and fan-out of a weight matrix (I, O)."""
 
     def variance(self, fan_in: int, fan_out: int) -> float:
         """Variance of each weight."""

@@ -83,17 +83,17 @@ CASES = {  # the messages are CuPy's
     ),
     "library missing": (
         cupy(ones=fails('Failure finding "libnvrtc.so.13 or libnvrtc.so.12": No such file: libnvrtc.so.13')),
-        "misses libraries of CUDA .*libnvrtc.so.12",
+        "lacks CUDA libraries .*libnvrtc.so.12",
         f"they come with {INSTALL}",
     ),
     "library missing on Windows": (
         cupy(ones=fails("DLL load failed while importing cublas", ImportError)),
-        "misses libraries of CUDA .*cublas",
+        "lacks CUDA libraries .*cublas",
         f"they come with {INSTALL}",
     ),
     "headers missing": (
         cupy(ones=fails('cupy/carray.cuh(4): catastrophic error: cannot open source file "vector_types.h"')),
-        "misses the headers of CUDA .*vector_types.h",
+        "lacks the CUDA headers .*vector_types.h",
         f"they come with {INSTALL}",
     ),
     "no memory for CUDA": (

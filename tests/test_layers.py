@@ -468,7 +468,7 @@ def test_invalid_alphas_are_refused(alpha):
 @pytest.mark.parametrize(
     ("x", "error", "message"),
     [
-        ([1.0, 2.0], ShapeError, r"x of shape \(2,\), expected a batch \(N, \.\.\.\); one sample is x\[None\]"),
+        ([1.0, 2.0], ShapeError, r"x of shape \(2,\), expected \(N, \.\.\.\); for one sample use x\[None\]"),
         (3.0, ShapeError, r"received x of shape \(\)"),
         (np.ones((2, 5)), ShapeError, r"Dense\(2, 3\) is fed 5 values, but takes 2 values"),
         (np.ones((2, 1)), ShapeError, "is fed 1 value, but"),
@@ -492,7 +492,7 @@ def test_backward_before_forward_is_refused():
 def test_dy_of_another_shape_than_y_is_refused(make):
     layer = make(3)
     k = layer.forward(np.ones((4, 3))).shape[1]
-    with pytest.raises(ShapeError, match=rf"received dy of shape \(1, {k}\), expected \(4, {k}\), as the last y"):
+    with pytest.raises(ShapeError, match=rf"received dy of shape \(1, {k}\), expected \(4, {k}\), like y"):
         layer.backward(np.ones((1, k)))
 
 

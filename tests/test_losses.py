@@ -269,7 +269,7 @@ def test_labels_and_rows_may_alternate(kind):
     [
         ([0, -1], r"the label of sample 1 is -1, expected 0\.\.2, since there are 3 outputs"),
         ([3, 0], r"the label of sample 0 is 3, expected 0\.\.2, since there are 3 outputs"),
-        ([0.0, 1.5], r"labels must be integers 0\.\.2, received an array of float64, 1\.5 among them"),
+        ([0.0, 1.5], r"labels must be integers 0\.\.2, received an array of float64 that holds 1\.5"),
         (np.array([0, 2**64 - 1], "uint64"), "the label of sample 1 is 18446744073709551615, expected 0"),
         ([0.0, 1.0], r"labels must be integers 0\.\.2, received an array of float64; convert it: t\.astype\(int\)"),
         ([0], "received 1 targets for 2 samples, expected one for each"),

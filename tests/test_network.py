@@ -432,7 +432,7 @@ LOGITS = [Dense(2, 2), Tanh(), ReLU(), LeakyReLU(), ELU(), GELU(), Softplus(), B
     ("loss", "lasts", "message"),
     [
         (CrossEntropy, [*LOGITS, Sigmoid()], r"takes probabilities that sum to 1, but .*: end .* in Softmax\(\)"),
-        (BinaryCrossEntropy, LOGITS, r"takes probabilities, each by itself, but .* gives numbers of any size"),
+        (BinaryCrossEntropy, LOGITS, r"takes independent probabilities, but .* gives numbers of any size"),
         (SoftmaxCrossEntropy, [Softmax(), Sigmoid()], r"it contains Softmax\(\); end the network in the Dense\(\)"),
         (SigmoidCrossEntropy, [Softmax(), Sigmoid()], r"it contains Sigmoid\(\); end the network in the Dense\(\)"),
     ],
@@ -451,7 +451,7 @@ def test_a_missing_output_shape_is_reported():
             return self.xp.hstack([x, x])
 
     net = Network([Dense(2, 2), Twice()], QuadraticLoss())
-    with pytest.raises(ShapeError, match=r"makes 4 values of 2 values, expected 2 values; define output_shape"):
+    with pytest.raises(ShapeError, match=r"turns 2 values into 4 values, expected 2 values; define output_shape"):
         net.predict(np.ones((3, 2)))
 
 
@@ -584,7 +584,7 @@ def test_bytes_are_scaled_to_0_to_1(n, seed):
 @pytest.mark.parametrize("call", [lambda net, x: net.forward(x, [0, 1]), lambda net, x: net.predict(x)])
 @pytest.mark.parametrize(("x", "error", "message"), [
     (np.ones((2, 4), "int64"), InputError, r"array of int64, expected floats .* or uint8 .*astype\('float32'\)"),
-    ([[1.0] * 4, [1.0] * 3], InputError, "cannot be made an array"),
+    ([[1.0] * 4, [1.0] * 3], InputError, "cannot be converted to an array"),
     ([[np.nan] * 4] * 2, InputError, "x: NaN, infinity"),
     ([[1e300] * 4] * 2, InputError, "number too large for float32"),
     (np.ones((0, 4)), InputError, r"x is empty \(shape \(0, 4\)\)"),
@@ -609,9 +609,11 @@ def test_targets_that_do_not_fit_are_refused(t, message):
 @pytest.mark.host  # a network on NumPy receives arrays of a device
 def test_arrays_of_another_library_are_refused():
     net, (x, t) = small(backend="numpy"), batch()
-    with pytest.raises(InputError, match=r"x: cannot be made an array.*conversion to a NumPy array is not allowed"):
+    with pytest.raises(
+        InputError, match=r"x: cannot be converted to an array.*conversion to a NumPy array is not allowed"
+    ):
         net.predict(standin.asarray(x))
-    with pytest.raises(TargetError, match=r"targets: cannot be made an array.*Please use `\.get\(\)`"):
+    with pytest.raises(TargetError, match=r"targets: cannot be converted to an array.*Please use `\.get\(\)`"):
         net.forward(x, standin.asarray(t))
 
 

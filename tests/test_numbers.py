@@ -411,7 +411,7 @@ def test_data_are_refused_after_a_move_to_a_smaller_dtype():
 @entrances()
 @pytest.mark.parametrize(("labels", "message"), [
     (np.array([0] * 11 + [3]), r"the label of sample 11 is 3, expected 0\.\.2"),
-    (np.arange(12) / 4, r"labels must be integers 0\.\.2, received an array of float64, 0\.25 among them"),
+    (np.arange(12) / 4, r"labels must be integers 0\.\.2, received an array of float64 that holds 0\.25"),
 ])  # fmt: skip
 def test_invalid_labels_are_refused_everywhere(use, labels, message):
     with pytest.raises(TargetError, match=message):

@@ -16,7 +16,7 @@ def test_numbers_become_an_array(values):
 
 @pytest.mark.parametrize(("values", "message"), [
     (np.ma.masked_array([1.0, 2.0], mask=[0, 1]), r"x: received a masked array.* fill it first: \.filled\(value\)"),
-    ([[1.0], [1.0, 2.0]], r"x: cannot be made an array \(.*inhomogeneous.*\); expected numbers"),
+    ([[1.0], [1.0, 2.0]], r"x: cannot be converted to an array \(.*inhomogeneous.*\); expected numbers"),
     (["a"], "x: received an array of <U1, expected numbers"),
     ([None], "x: received an array of object, expected numbers"),
     (np.ones(2, np.longdouble), "x: received an array of .*, expected numbers"),
@@ -50,7 +50,7 @@ def test_an_array_on_a_device_stays_there():
     standin = pytest.importorskip("standin")
     array = standin.ones(3, "float32")
     assert check_array(array, "x", xp=standin) is array
-    with pytest.raises(InputError, match="x: cannot be made an array"):
+    with pytest.raises(InputError, match="x: cannot be converted to an array"):
         check_array(array, "x")
 
 

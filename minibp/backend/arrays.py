@@ -1,4 +1,4 @@
-"""Arrays of either library: where they are, how they move, and how rows are gathered."""
+"""Arrays of either library: how they move between host and device, and how rows are gathered."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def to_library(array: Any, xp: Any, dtype: Any) -> Any:
 
 
 def gather(array: Any, rows: Any, out: Any) -> None:
-    """Write array[rows] into `out`. All three are on the same library, and all row numbers are valid."""
+    """Write array[rows] into `out`. All three belong to one library, and all row numbers are valid."""
     if isinstance(array, np.ndarray):
         array.take(rows, axis=0, out=out, mode="clip")  # with clip, NumPy writes to `out` without a buffer
     else:

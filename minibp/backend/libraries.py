@@ -1,4 +1,4 @@
-"""Which array libraries work here, NumPy or CuPy, and why not: the only module that imports cupy."""
+"""Which array libraries work on this machine, and why not. Only this module imports cupy."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ FAULTS = (
     (
         ("MemoryAllocation", "ALLOC_FAILED", "OutOfMemory", "OUT_OF_MEMORY"),
         "finds too little free memory on the GPU",
-        "find out with nvidia-smi what uses it, and stop that",
+        "use nvidia-smi to see what uses it, and stop that process",
     ),
-    (("cannot open source file",), "misses the headers of CUDA", f"they come with {INSTALL}"),
-    ((".so.", ".dll", "shared object", "ImportError"), "misses libraries of CUDA", f"they come with {INSTALL}"),
+    (("cannot open source file",), "lacks the CUDA headers", f"they come with {INSTALL}"),
+    ((".so.", ".dll", "shared object", "ImportError"), "lacks CUDA libraries", f"they come with {INSTALL}"),
     (("",), "fails", f"check that nvidia-smi lists the GPU; if it does, reinstall CuPy: {INSTALL}"),
 )
 
 
 class Backend(NamedTuple):
-    """What `available` reports about an array library.
+    """The state of an array library on this machine.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Backend(NamedTuple):
 
 
 def available() -> dict[str, Backend]:
-    """The state of each array library on this machine, by name; if one does not work, why and what to do."""
+    """The state of NumPy and CuPy on this machine, by name; if CuPy does not work, why and what to do."""
     return {"numpy": Backend("numpy", True, f"NumPy {np.__version__}"), "cupy": _cupy()[1]}
 
 
@@ -128,7 +128,7 @@ def _cupy() -> tuple[Any, Backend]:
             return broken(f"{label} {NO_GPU[0]}", NO_GPU[1])
         device = _device(cupy)
         a = cupy.ones((2, 2), "float32")
-        float((a @ a + 1).sum())  # an allocation, cuBLAS, a compiled kernel and a copy back
+        float((a @ a + 1).sum())  # tries an allocation, cuBLAS, a compiled kernel and a copy to the host
     except Exception as error:
         message = f"{type(error).__name__}: {error}"
         fault, cure = next(row[1:] for row in FAULTS if any(word in message for word in row[0]))

@@ -1,4 +1,4 @@
-"""What layers, losses, networks and data stand on: modules with parameters and workspaces, and the checks of input."""
+"""The base of layers, losses, networks and data: modules with parameters and workspaces, and checks of input."""
 
 from .arguments import (
     COUNTS,

@@ -29,7 +29,7 @@ class Checked:
         self.name = name
 
     def checked(self, owner: Any, value: Any) -> Any:
-        """The value, or an ArgumentError that names the class and the attribute."""
+        """Return the checked value; an ArgumentError names the class and the attribute."""
         try:
             return self.check(self.name, value)
         except ArgumentError as error:
@@ -40,32 +40,32 @@ class Checked:
 
 
 def checked_names(cls: type, kind: type[Checked] = Checked) -> list[str]:
-    """The names of the checked attributes of a class, those of its bases first."""
+    """The names of the checked attributes of a class, with those of its bases first."""
     found = [name for base in reversed(cls.__mro__) for name, each in vars(base).items() if isinstance(each, kind)]
     return [name for name in dict.fromkeys(found) if isinstance(inspect.getattr_static(cls, name), kind)]
 
 
 def _as_float(name: str, value: Any) -> float:
-    """A number as a float; NaN if it is not a number."""
+    """The value as a float; NaN if it is not a number."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return math.nan
     try:
         return float(value)
-    except OverflowError:  # of an integer, which may be too long to print
+    except OverflowError:  # an integer, which may be too long to print
         raise ArgumentError(f"{name} is too large for a float") from None
 
 
 def number(name: str, value: Any, least: float = 0.0) -> float:
     """A finite number of at least `least`."""
-    given = _as_float(name, value)
-    if not (math.isfinite(given) and given >= least):
+    result = _as_float(name, value)
+    if not (math.isfinite(result) and result >= least):
         bound = f" of at least {least:g}" if math.isfinite(least) else ""
         raise ArgumentError(f"{name} must be a finite number{bound}, received {value!r}")
-    return given
+    return result
 
 
 def instance(name: str, value: Any, kind: type, cure: str) -> Any:
-    """An object of this class; `cure` says how to make one."""
+    """An instance of `kind`; `cure` tells the user how to create one."""
     if not isinstance(value, kind):
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
         raise ArgumentError(f"{name} must be {article} {kind.__name__}, received {type(value).__name__}; {cure}")
@@ -74,10 +74,10 @@ def instance(name: str, value: Any, kind: type, cure: str) -> Any:
 
 def positive(name: str, value: Any) -> float:
     """A finite number above 0."""
-    given = number(name, value)
-    if given == 0:
+    result = number(name, value)
+    if result == 0:
         raise ArgumentError(f"{name} must be above 0, received {value!r}")
-    return given
+    return result
 
 
 def positive_or_none(name: str, value: Any) -> float | None:
@@ -87,10 +87,10 @@ def positive_or_none(name: str, value: Any) -> float | None:
 
 def fraction(name: str, value: Any) -> float:
     """A number in [0, 1)."""
-    given = _as_float(name, value)
-    if not 0 <= given < 1:
+    result = _as_float(name, value)
+    if not 0 <= result < 1:
         raise ArgumentError(f"{name} must lie in [0, 1), received {value!r}")
-    return given
+    return result
 
 
 def boolean(name: str, value: Any) -> bool:
@@ -128,7 +128,7 @@ def at_least_one(name: str, value: Any) -> int:
 
 
 def epoch_value(who: str, value: Any) -> float:
-    """The loss or another value of an epoch. It may be NaN or infinite, but not None, as without a validation set."""
+    """The loss or metric of an epoch. NaN and infinity are allowed; None, for lack of a validation set, is not."""
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -157,7 +157,7 @@ def generator(seed: int | None) -> np.random.Generator:
 
 def float_dtype(dtype: Any) -> np.dtype:
     """A dtype to compute in, float32 or float64."""
-    for known in (np.dtype("float32"), np.dtype("float64")):  # NumPy's own objects, which `forward` compares by `is`
+    for known in (np.dtype("float32"), np.dtype("float64")):  # NumPy's own objects: `forward` compares with `is`
         try:
             if dtype is not None and np.dtype(dtype) == known:
                 return known

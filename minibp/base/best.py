@@ -1,4 +1,4 @@
-"""BestSoFar: the smallest loss of the epochs so far, and how long ago it was."""
+"""BestSoFar: the smallest loss so far, and the number of epochs since then."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .arguments import Checked, at_least_zero, epoch_value
 
 
 class BestSoFar:
-    """Base of what waits for a loss to improve: ReduceOnPlateau and EarlyStopping.
+    """Base of ReduceOnPlateau and EarlyStopping, which wait for a loss to improve.
 
     Attributes
     ----------
@@ -27,12 +27,12 @@ class BestSoFar:
         self.best, self.waited = math.inf, 0
 
     def improved(self, loss: float | None) -> bool:
-        """Take in the loss of an epoch. NaN and infinity are no improvement.
+        """Record the loss of an epoch, and return whether it is the smallest so far. NaN and infinity never are.
 
         Raises
         ------
         ArgumentError
-            If loss is not a number: it is None where `train` was called without a validation set.
+            If loss is not a number. It is None if `train` is called without a validation set.
         """
         loss = epoch_value(type(self).__name__, loss)
         if math.isfinite(loss) and loss < self.best:

@@ -1,4 +1,4 @@
-"""write_atomically(): at a path there is a whole file at all times, the old or the new one."""
+"""write_atomically(): replace a file in one step, so that its path never holds part of a file."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from contextlib import suppress
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes, previous: str | None = None) -> None:
-    """Write a file beside its place, have the disk take it, and only then give it its name.
+    """Write a temporary file in the same folder, sync it to the disk, and then rename it to `path`.
 
     Parameters
     ----------
-    path : path
-        Where the file goes. A link of that name is replaced, not followed.
+    path : str or path-like
+        The file to write. A symbolic link is replaced, not followed.
     content : bytes
-        All of it.
-    previous : path, optional
-        The name that the file before is given, instead of being replaced. If the process is killed between the two
-        renames, only that one is left.
+        The whole content of the file.
+    previous : str, optional
+        Rename the old file to this instead of replacing it. If the process is killed between the two renames, only
+        this file is left.
 
     Raises
     ------
     OSError
-        If it cannot be written; what was there before is still there.
+        If the file cannot be written. The old file is kept.
     """
     path = os.fspath(path)
-    temporary = f"{path}.{os.urandom(8).hex()}.part"  # a name of its own, so that two processes never share one
+    temporary = f"{path}.{os.urandom(8).hex()}.part"  # random, so that two processes never share a file
     try:
-        with open(temporary, "xb") as file:  # not mkstemp: others may read the file
+        with open(temporary, "xb") as file:  # not mkstemp, whose files only their owner can read
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -40,12 +40,12 @@ def write_atomically(path: str | os.PathLike[str], content: bytes, previous: str
         with suppress(OSError):
             os.unlink(temporary)
         if isinstance(error, OSError) and error.filename == temporary:
-            error.filename = path  # the one that the caller knows
+            error.filename = path  # the path that the caller knows
         raise
 
 
 def _sync_folder(path: str) -> None:
-    """Have the disk take the new name of a file, if the system can be asked to (Windows cannot)."""
+    """Sync the folder of a file to the disk, and with it the new name, if the system can (Windows cannot)."""
     with suppress(OSError):
         folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
         try:

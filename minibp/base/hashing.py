@@ -1,4 +1,4 @@
-"""The hash of arrays of any size."""
+"""Hashes of arrays of any size."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-PIECE = 1 << 22  # bytes at a time: a memory map may be larger than memory
+PIECE = 1 << 22  # bytes to hash at a time; a memory map may be larger than memory
 
 
 def hash_values(digest: Any, array: np.ndarray, label: tuple[str, ...] = ()) -> None:
-    """Update a hash of hashlib with an array: its label, type, shape and values."""
+    """Update a hashlib hash with an array: its label, dtype, shape and values."""
     digest.update(repr((*label, array.dtype.str, array.shape)).encode())
     hash_bytes(digest, array)
 
 
 def hash_bytes(digest: Any, array: np.ndarray) -> None:
-    """Update a hash with the values of an array only."""
+    """Update a hashlib hash with only the values of an array."""
     array = np.atleast_1d(array)
     rows = max(1, PIECE * len(array) // max(array.nbytes, 1))
     for start in range(0, len(array), rows):

@@ -12,39 +12,41 @@ from .module import Array, Module, Shape
 
 
 class Layer(Module):
-    """One differentiable step y = f(x) on a batch.
+    """Base of all layers: a differentiable function y = f(x) of a batch x, one sample per row.
 
-    A layer of your own has two methods (README.md shows one in ten lines):
+    To write your own layer, define two methods (README.md shows one in ten lines):
 
-    - ``formula(x)`` returns y. x is a batch, one sample a row.
+    - ``formula(x)`` returns y.
     - ``gradient(dy)`` returns dx = ∂C/∂x for dy = ∂C/∂y, and sets the gradients of the parameters (``self.dW = ...``).
-      It finds the last x and y as ``self.x`` and ``self.y``, and does not change dy.
+      It reads the last x and y from ``self.x`` and ``self.y``, and must not change dy.
 
-    ``forward`` and ``backward`` check the shapes and call the two. A layer works alone, in float64. A network gives it
-    another dtype and array library (``self.xp``), and puts its parameters into the vectors of the network.
+    ``forward`` and ``backward`` check the shapes and call these two. If the samples of y have another shape than those
+    of x, define ``output_shape(shape)`` as well. If ``__init__`` takes arguments, return them from ``config()``, so
+    that the layer can be saved and loaded. A layer works alone, in float64. A network sets its dtype and array library
+    (``self.xp``).
 
-    Results are workspaces that the next call overwrites: copy what you want to keep. Do not run one layer in two
-    threads, nor twice before its `backward`.
+    Declare parameters with `add_parameter`. Arrays that later batches need, such as a running mean, are buffers:
+    ``add_parameter(..., trained=False)``. Both are saved and moved with the network. Arrays that only the next
+    `backward` needs are best declared by `workspaces`. Checkpoints keep all other attributes (numbers, strings, lists,
+    arrays, generators).
 
-    An array that a batch leaves for the next ones, such as a running mean, is a buffer:
-    ``add_parameter(..., trained=False)``. It is saved and moved with the network. An array that only the next
-    `backward` needs is best a workspace. Other attributes (numbers, strings, lists, arrays, generators) are kept in
-    checkpoints. To be saved and loaded, a layer that takes arguments returns them from ``config()``.
+    Results may be workspaces, which the next call overwrites: copy what you want to keep. Do not run a layer in two
+    threads, or twice before its `backward`.
 
     Attributes
     ----------
     in_shape : tuple of int or None
-        The shape of one sample that the layer takes; None for any shape.
+        The shape of one sample of x; None for any shape.
     gives : str or None
-        What a row of y is: "numbers" of any size; "probabilities", each in [0, 1]; a "distribution", probabilities
-        that sum to 1; or "its input", if the layer only passes it on. A loss refuses outputs that it would mistake for
-        something else. None is not checked.
+        The kind of values in a row of y: "numbers" of any size; "probabilities", each in [0, 1]; a "distribution",
+        probabilities that sum to 1; or "its input", if the layer only passes it on. A loss refuses outputs that it
+        would mistake for another kind. None skips the check.
     """
 
     in_shape: Shape | None = None
     gives: str | None = None
-    needs_dx = True  # False in the first layer with parameters: nobody needs the gradient of the data
-    index = 0  # its number in the network
+    needs_dx = True  # False in the first layer with parameters: nothing needs the gradient of the data
+    index = 0  # its position in the network
 
     def formula(self, x: Array) -> Array:
         """y = f(x)."""
@@ -62,34 +64,34 @@ class Layer(Module):
         return {"y": (shape[0], *self.output_shape(shape[1:])), "dx": shape}
 
     def forward(self, x: Array) -> Array:
-        """y = f(x) for a batch x (N, ...), checked. Do not change x before the `backward`.
+        """Return y = f(x) for a batch x (N, ...), after checking it. Do not change x before `backward`.
 
         Raises
         ------
         ShapeError
-            If x is not a batch of samples that this layer takes.
+            If x is not a batch of samples of shape `in_shape`, or y does not have the shape of `output_shape`.
         InputError
-            If x is empty, or does not hold numbers.
+            If x is empty or does not hold numbers.
         """
         new = not isinstance(x, self.xp.ndarray) or x.dtype is not self.dtype or x.shape != self._shape
         if new:
             x = self._enter(x)
-        here = self.__dict__  # saves two calls of __setattr__
-        here["x"] = x
-        y = here["y"] = self.formula(x)
+        attributes = self.__dict__  # saves two calls of __setattr__
+        attributes["x"] = x
+        y = attributes["y"] = self.formula(x)
         if new and y.shape[1:] != self.output_shape(x.shape[1:]):
-            made, fed, expected = map(describe_sample, (y.shape[1:], x.shape[1:], self.output_shape(x.shape[1:])))
+            returned, fed, expected = map(describe_sample, (y.shape[1:], x.shape[1:], self.output_shape(x.shape[1:])))
             cure = f"define output_shape(self, shape) in {type(self).__name__}"
-            raise ShapeError(f"{self} makes {made} of {fed}, expected {expected}; {cure}")
+            raise ShapeError(f"{self} turns {fed} into {returned}, expected {expected}; {cure}")
         return y
 
     def backward(self, dy: Array) -> Array:
-        """dx = ∂C/∂x for dy = ∂C/∂y of the last `forward`; the gradients of the parameters are overwritten.
+        """Return dx = ∂C/∂x for dy = ∂C/∂y of the last `forward`, and overwrite the gradients of the parameters.
 
         Raises
         ------
         StateError
-            If there was no `forward`.
+            If `forward` was not called.
         ShapeError
             If dy does not have the shape of y.
         InputError
@@ -101,18 +103,18 @@ class Layer(Module):
         if not isinstance(dy, self.xp.ndarray) or dy.dtype is not self.dtype or dy.shape != y.shape:
             dy = self._as_array(dy, "dy")
             if dy.shape != y.shape:
-                raise ShapeError(f"{self}: backward received dy of shape {dy.shape}, expected {y.shape}, as the last y")
+                raise ShapeError(f"{self}: backward received dy of shape {dy.shape}, expected {y.shape}, like y")
         return self.gradient(dy)
 
     def _enter(self, x: Array) -> Array:
         """Check an x of a new shape or type, and bind the workspaces for it."""
         if self._owned and isinstance(x, np.ndarray) and self.xp is not np:
-            raise InputError(f"{self} is fed a NumPy array, on CuPy: the layer before must compute with self.xp")
+            raise InputError(f"{self} is fed a NumPy array but runs on CuPy; the layer before must use self.xp")
         x = self._as_array(x, "x")
         if x.shape == self._shape:
             return x
         if x.ndim < 2:
-            raise ShapeError(f"{self} received x of shape {x.shape}, expected a batch (N, ...); one sample is x[None]")
+            raise ShapeError(f"{self} received x of shape {x.shape}, expected (N, ...); for one sample use x[None]")
         if x.size == 0:
             raise InputError(f"{self} received an empty batch, x of shape {x.shape}")
         if self.in_shape is not None and x.shape[1:] != self.in_shape:

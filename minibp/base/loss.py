@@ -13,32 +13,31 @@ from .layer import Layer
 from .module import Array, Module, Shape, Workspace
 from .validation import check_array, check_finite
 
-ROW_SUM = 1e-5  # tolerance of the sum of a row of probabilities: float32 rows are within it, typed thirds are not
+ROW_SUM = 1e-5  # tolerance for sums of probabilities: float32 rows pass, thirds typed as 0.33 do not
 ROWS = {  # the words of `Layer.gives` and `Loss.takes`
     "numbers": "numbers of any size",
-    "probabilities": "probabilities, each by itself",
+    "probabilities": "independent probabilities",
     "distribution": "probabilities that sum to 1",
-    "its input": "what it is fed",
+    "its input": "its own input",
 }
 
 
 class Loss(Module):
     """Base of the losses.
 
-    A loss of your own has two methods: ``formula(x, t)`` returns the loss of each sample (N,), ``gradient()`` returns
-    ∂L/∂x for their mean L.
+    To write your own loss, define two methods: ``formula(x, t)`` returns the loss of each sample (N,), and
+    ``gradient()`` returns ∂L/∂x for their mean L.
 
     Attributes
     ----------
     fuses : (layer class, loss class) or None
-        The layer that this loss can be fused with, and the loss that does the work of both. A network that ends in the
-        two runs the fused loss.
+        The layer that this loss can be fused with, and the fused loss that replaces both at the end of a network.
     activation : layer class or None
-        Of a fused loss, the layer that it contains. `Network.predict` applies it to the logits.
+        The layer that a fused loss contains. `Network.predict` applies it to the logits.
     takes : tuple of str
-        The predictions it takes, in the words of `Layer.gives`; empty for any.
+        The kinds of predictions it accepts, in the words of `Layer.gives`; empty for any.
     min_outputs : int
-        The smallest number of outputs K that it is defined for.
+        The smallest number of outputs K for which it is defined.
     x, t : arrays (N, K)
         The last predictions and target rows, for `gradient`. Do not change them before it.
     """
@@ -55,7 +54,7 @@ class Loss(Module):
         Raises
         ------
         InputError, ShapeError, TargetError
-            As `losses`.
+            See `losses`.
         """
         return self.losses(x, t).mean()
 
@@ -65,7 +64,7 @@ class Loss(Module):
         Raises
         ------
         ShapeError, InputError
-            If x does not hold rows of finite numbers, or of probabilities if the loss takes those.
+            If x does not hold rows of finite numbers, or of probabilities if the loss needs them.
         TargetError
             If the targets do not fit x or this loss.
         """
@@ -88,23 +87,23 @@ class Loss(Module):
         Raises
         ------
         StateError
-            If there was no `forward`.
+            If `forward` was not called.
         """
         if self.__dict__.get("y") is None:
             raise StateError(f"{self}: backward was called before forward; call forward(x, t) first")
         return self.gradient()
 
     def unchecked_losses(self, x: Array, t: Array) -> Array:
-        """Loss of each sample (N,), for predictions and targets that are checked already."""
+        """Loss of each sample (N,), for predictions and targets that have been checked."""
         if x.shape != self._shape:
             self.bind(x.shape)
-        here = self.__dict__  # spares two calls of __setattr__
-        here["x"] = x
-        rows = here["t"] = t if t.ndim == 2 else self.one_hot(t)
+        attributes = self.__dict__  # saves two calls of __setattr__
+        attributes["x"] = x
+        rows = attributes["t"] = t if t.ndim == 2 else self.one_hot(t)
         return self.formula(x, rows)
 
     def one_hot(self, t: Array) -> Array:
-        """Target rows (N, K) for labels t (N,): 1 in column t of each; with one output, the labels themselves."""
+        """Target rows (N, K) for labels t (N,): 1 in column t, else 0. With one output, the labels themselves."""
         rows = self.target_rows
         if rows.shape[1] == 1:
             rows[:, 0] = t
@@ -124,26 +123,26 @@ class Loss(Module):
         labels = {"target_rows": shape, "classes": Workspace((1, shape[1]), "int64", fill="range")}
         return {"y": shape, "dx": shape, "row": column, "score": column} | labels
 
-    def made(self, shape: Shape) -> dict[str, Array]:
+    def create_workspaces(self, shape: Shape) -> dict[str, Array]:
         inv_n = self.xp.asarray(1 / shape[0], self.dtype)  # 1/N, the weight of a sample in the mean
-        return super().made(shape) | {"inv_n": inv_n}
+        return super().create_workspaces(shape) | {"inv_n": inv_n}
 
     def check_outputs(self, k: int, who: str = "") -> None:
-        """Refuse, by a ShapeError, a number of outputs that this loss is not defined for."""
+        """Raise a ShapeError if this loss is not defined for k outputs."""
         if k < self.min_outputs:
             needed = f"{self.min_outputs} outputs: one for each class" if self.min_outputs > 1 else "1 output"
             advice = "; for a yes/no answer from one output use Sigmoid() and BinaryCrossEntropy()" if k == 1 else ""
             raise ShapeError(f"{self} is fed {describe_sample((k,))}{who}, but needs at least {needed}{advice}")
 
     def check_last(self, layer: Layer) -> None:
-        """Refuse, by an ArgumentError, a last layer whose outputs this loss would mistake for something else."""
+        """Raise an ArgumentError if this loss would mistake the outputs of the last layer for another kind."""
         if self.takes and layer.gives and layer.gives not in self.takes:
             raise ArgumentError(
                 f"{self} takes {ROWS[self.takes[0]]}, but {layer} gives {ROWS[layer.gives]}: {self.advice}"
             )
 
     def check_targets(self, t: Any, n: int, k: int) -> np.ndarray:
-        """Refuse targets that do not fit n samples, k outputs or this loss, by a TargetError or ShapeError.
+        """Raise a TargetError or ShapeError if the targets do not fit n samples, k outputs or this loss.
 
         Returns
         -------
@@ -169,21 +168,21 @@ class Loss(Module):
         return self.check_labels(t, k)
 
     def check_labels(self, t: np.ndarray, k: int) -> np.ndarray:
-        """Refuse, by a TargetError, labels that are not integers in 0..k-1 (0 or 1 for one output)."""
+        """Raise a TargetError if labels are not integers in 0..k-1 (0 or 1 for one output)."""
         if t.dtype.kind == "f":
-            broken = t != np.floor(t)
-            first = f", {t[broken][0]:g} among them" if broken.any() else "; convert it: t.astype(int)"
-            raise TargetError(f"{self}: labels must be integers 0..{k - 1}, received an array of {t.dtype}{first}")
+            bad = t != np.floor(t)
+            detail = f" that holds {t[bad][0]:g}" if bad.any() else "; convert it: t.astype(int)"
+            raise TargetError(f"{self}: labels must be integers 0..{k - 1}, received an array of {t.dtype}{detail}")
         low, high = int(t.min()), int(t.max())
         if low < 0 or high > max(k - 1, 1):
-            bad = int(np.argmax((t < 0) | (t > max(k - 1, 1))))
+            n = int(np.argmax((t < 0) | (t > max(k - 1, 1))))
             expected = f"0..{k - 1}, since there are {k} outputs" if k > 1 else "0 or 1 for one output, or floats"
-            raise TargetError(f"{self}: the label of sample {bad} is {t[bad]}, expected {expected}")
+            raise TargetError(f"{self}: the label of sample {n} is {t[n]}, expected {expected}")
         native = "uint8" if t.dtype.kind == "b" else t.dtype.newbyteorder("=")  # what compiled loops can index with
         return t.astype(native, copy=False)
 
     def check_rows(self, t: np.ndarray) -> None:
-        """Refuse, by a TargetError, target rows that this loss is not defined for."""
+        """Raise a TargetError if this loss is not defined for these target rows."""
 
 
 class Distribution(Loss):

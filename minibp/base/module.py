@@ -17,7 +17,7 @@ from .validation import check_array, check_assigned, check_range
 
 Shape = tuple[int, ...]
 Self = TypeVar("Self", bound="Module")
-Array = Any  # a NumPy array, or a CuPy array: whatever `xp` makes
+Array = Any  # a NumPy or CuPy array, depending on `xp`
 
 # An array with fewer columns than this, and at least as many rows as columns, is stored column by column. Reducing its
 # rows is then 3 to 5 times as fast, and adds up the columns in their order (compiled.py does the same).
@@ -27,10 +27,10 @@ MAX_SHAPES = 8  # batch shapes to remember: training and inference need two each
 
 
 class Workspace(NamedTuple):
-    """Memory that a formula uses: its shape, its dtype (None: that of the module), and what fills it.
+    """An array that a formula uses: its shape, its dtype (None for that of the module), and its values.
 
-    `fill` is None for memory that the formula writes to; or a number; or "range", for 0, 1, 2, ... in the order of the
-    elements. A formula must not write to a filled workspace.
+    `fill` is None if the formula writes the values, a number, or "range" for 0, 1, 2, ... in the order of the elements.
+    A formula must not write to a filled workspace.
     """
 
     shape: Shape
@@ -41,10 +41,10 @@ class Workspace(NamedTuple):
 class Module:
     """Base of layers and losses.
 
-    A module holds parameters, which are trained; buffers, which are kept but not trained; and workspaces, into which
-    its formula writes its results. All three are plain attributes: ``self.W``, ``self.running_mean``, ``self.y``. An
-    assignment to a parameter or a buffer copies the values into the array that is there, because it may be a view of
-    the vectors of a network.
+    A module holds parameters, which are trained; buffers, which are saved but not trained; and workspaces, which its
+    formula overwrites with its results. All three are attributes: ``self.W``, ``self.running_mean``, ``self.y``.
+    Assigning to a parameter, its gradient or a buffer copies the values into the existing array, which may be a view
+    of a network's vector. Assigning to any other attribute replaces it.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Module:
     xp : module
         The array library to compute with: numpy or cupy.
     dtype : numpy.dtype
-        The type it computes in: float64 for a module alone, else that of its network.
+        The dtype to compute in: float64, unless a network or `astype` sets another.
     """
 
     xp: Any = np
@@ -64,7 +64,7 @@ class Module:
     zero, half, one, log_max = np.float64(0), np.float64(0.5), np.float64(1), np.float64(708)
 
     def config(self) -> dict[str, Any]:
-        """The arguments from which the class makes an equal module, by name, as plain numbers and strings."""
+        """The arguments that create an equal module, by name, as plain numbers and strings."""
         return {}
 
     def __repr__(self) -> str:
@@ -78,7 +78,7 @@ class Module:
 
     def __new__(cls: type[Self], *args: Any, **kwargs: Any) -> Self:
         # Not in __init__, so that your own layer need not call super().__init__().
-        if (args or kwargs) and cls.__init__ is object.__init__:  # object leaves it to __new__ to refuse arguments
+        if (args or kwargs) and cls.__init__ is object.__init__:  # object relies on __new__ to refuse arguments
             raise TypeError(f"{cls.__name__}() takes no arguments")
         self = super().__new__(cls)
         self.__dict__.update(_initializers={}, _buffer_names=[], _arrays={})
@@ -95,7 +95,7 @@ class Module:
         shape : tuple of int
             Its shape. Arrays of two or more dimensions are weights, which weight decay applies to; others are biases.
         start : initializer or array
-            Draws the initial values, ``start(shape, rng)``; or the values themselves, which are copied.
+            An initializer, called as ``start(shape, rng)``; or the initial values, which are copied.
         trained : bool, default True
             False declares a buffer: an array that is saved and moved with the network but not trained, such as running
             statistics. It has no gradient.
@@ -116,7 +116,7 @@ class Module:
             self._fill(name, start)
 
     def _fill(self, name: str, value: Any) -> None:
-        """Make the arrays of a parameter, with these values."""
+        """Create the array of a parameter or buffer from these values, and the gradient of a parameter."""
         shape, _ = self._initializers[name]
         try:
             array = np.array(value, self.dtype)
@@ -127,7 +127,7 @@ class Module:
                 f"{type(self).__name__}: {name} must hold finite numbers, shape {shape}; received shape {array.shape}"
                 + (", with NaN or infinity in it" if array.shape == shape else "")
             )
-        self._initializers[name] = (shape, None)  # no longer needed, and not to be copied
+        self._initializers[name] = (shape, None)  # copies of the module do not need the initial values
         array = self.xp.asarray(array)
         arrays = {name: array} if name in self._buffer_names else {name: array, "d" + name: self.xp.zeros_like(array)}
         self._arrays.update(arrays)
@@ -138,7 +138,7 @@ class Module:
         return {name: shape for name, (shape, _) in self._initializers.items()}
 
     def initialize(self, rng: np.random.Generator) -> None:
-        """Draw the parameters that have no values yet; an ArgumentError if an initializer gives NaN or infinity."""
+        """Draw the parameters that have no values yet; an ArgumentError if an initializer draws NaN or infinity."""
         for name, (shape, start) in self._initializers.items():
             if name not in self._arrays:
                 self._fill(name, start(shape, rng))
@@ -157,23 +157,23 @@ class Module:
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # `layer.W = array` and `self.dW = array` write into the array that is there, which may be a network's view.
-        held = self._arrays.get(name)
-        if held is None and name in self._initializers:
+        # `layer.W = array` and `self.dW = array` write into the existing array, which may be a view of a network's.
+        array = self._arrays.get(name)
+        if array is None and name in self._initializers:
             self.initialize(np.random.default_rng())
-            held = self._arrays[name]
-        if held is None:
+            array = self._arrays[name]
+        if array is None:
             check = getattr(type(self), name, None)
             self.__dict__[name] = check.checked(self, value) if isinstance(check, Checked) else value
             return
-        if value is held:  # changed in place, as in layer.W -= ...
+        if value is array:  # changed in place, as in layer.W -= ...
             return
         if name in self._initializers and name not in self._buffer_names:
             check_assigned(value, f"{self}: {name}", self.xp, self.dtype)
         value = to_library(value, self.xp, self.dtype)
-        if value.shape != held.shape:
-            raise ShapeError(f"{self}: {name} has shape {held.shape}, received an array of shape {value.shape}")
-        held[...] = value
+        if value.shape != array.shape:
+            raise ShapeError(f"{self}: {name} has shape {array.shape}, received an array of shape {value.shape}")
+        array[...] = value
 
     def _group(self, prefix: str, buffers: bool) -> Mapping[str, Array]:
         names = [name for name in self._initializers if (name in self._buffer_names) == buffers]
@@ -181,75 +181,75 @@ class Module:
 
     @property
     def params(self) -> Mapping[str, Array]:
-        """The trained parameters by name. The mapping is read-only; the arrays are those of the module."""
+        """The trained parameters by name. The mapping is read-only, but not the arrays."""
         return self._group("", False)
 
     @property
     def grads(self) -> Mapping[str, Array]:
-        """The gradients by the names of the parameters, as the last `backward` computed them."""
+        """The gradients of the last `backward`, by the names of the parameters."""
         return self._group("d", False)
 
     @property
     def buffers(self) -> Mapping[str, Array]:
-        """The arrays that are kept but not trained, by name."""
+        """The arrays that are saved but not trained, by name."""
         return self._group("", True)
 
     # ---- memory
 
     def workspaces(self, shape: Shape) -> dict[str, Shape | Workspace]:
-        """The memory that the formula uses for an x of this shape: a shape or a `Workspace` by name.
+        """The arrays that the formula uses for an x of this shape: by name, a shape or a `Workspace`.
 
-        Each is then an attribute, such as ``self.y``.
+        Each is available as an attribute, such as ``self.y``.
         """
         return {"y": shape, "dx": shape}
 
-    def attach(self, xp: Any, dtype: np.dtype, held: dict[str, Array]) -> None:
-        """Compute with this library and dtype on these arrays, by name (W, dW, ...): the views of a network."""
+    def attach(self, xp: Any, dtype: np.dtype, arrays: dict[str, Array]) -> None:
+        """Compute with this library, dtype and arrays (W, dW, ... by name). A network passes views of its vectors."""
         self.drop_loops()
         for name in self._workspace_names():
             self.__dict__.pop(name, None)
-        for kept in (self._memory, self._bound):
-            kept.clear()
+        self._memory.clear()
+        self._bound.clear()
         # As 0-d arrays: NumPy is 0.3 us faster with them than with Python numbers, and CuPy launches no copy.
         log_max = math.floor(math.log(np.finfo(dtype).max)) - 1  # so that 1 / exp(log_max) is a normal number
         numbers = {"zero": 0, "half": 0.5, "one": 1, "log_max": log_max}
         constants = {name: xp.asarray(number, dtype) for name, number in numbers.items()}
-        self.__dict__.update(held, **constants, _arrays=held, xp=xp, dtype=dtype, _shape=None, x=None, y=None)
+        self.__dict__.update(arrays, **constants, _arrays=arrays, xp=xp, dtype=dtype, _shape=None, x=None, y=None)
 
     def astype(self: Self, dtype: Any) -> Self:
-        """Compute in this dtype from now on, and return the module. For a module alone: a network decides for its own.
+        """Compute in this dtype from now on, and return the module. A module of a network has the network's dtype.
 
-        An ArgumentError if it is neither float32 nor float64, or a parameter is too large for it.
+        Raises an ArgumentError if dtype is neither float32 nor float64, or a parameter is too large for it.
         """
         if self._owned:
-            raise StateError(f"{self} belongs to a network, which decides the dtype: Network(..., dtype={dtype!r})")
+            raise StateError(f"{self} belongs to a network, which sets the dtype: Network(..., dtype={dtype!r})")
         self.initialize(np.random.default_rng())
         refuse_too_large(self, float_dtype(dtype))
         self.attach(self.xp, float_dtype(dtype), {name: array.astype(dtype) for name, array in self._arrays.items()})
         return self
 
     def use_loops(self, loops: Mapping[str, Callable]) -> None:
-        """Run these functions of (module, ...) in place of the methods of the same names, until the module moves."""
+        """Replace the methods of these names by functions of (module, ...), until `attach` or `drop_loops`."""
         self._loops.update(loops)
         self.__dict__.update({name: partial(function, self) for name, function in loops.items()})
 
     def drop_loops(self) -> None:
-        """Run the methods themselves again."""
+        """Undo `use_loops`."""
         for name in self._loops:
             self.__dict__.pop(name, None)
         self._loops.clear()
 
     def bind(self, shape: Shape) -> None:
-        """Point ``self.y``, ``self.dx``, ... to the workspaces for an x of this shape, which are made once."""
-        key = (self.training, shape)  # apart, so that a prediction does not disturb a training step
+        """Point ``self.y``, ``self.dx``, ... to the workspaces for an x of this shape, which are created once."""
+        key = (self.training, shape)  # by mode, so that a prediction does not disturb a training step
         if key not in self._bound:
             if len(self._bound) >= MAX_SHAPES:
                 del self._bound[next(iter(self._bound))]
-            self._bound[key] = self.made(shape)
+            self._bound[key] = self.create_workspaces(shape)
         self.__dict__.update(self._bound[key], _shape=shape)
 
-    def made(self, shape: Shape) -> dict[str, Array]:
-        """The workspaces for an x of this shape, by name."""
+    def create_workspaces(self, shape: Shape) -> dict[str, Array]:
+        """Create the workspaces for an x of this shape, by name."""
         return {name: self._cut(name, spec) for name, spec in self.workspaces(shape).items()}
 
     def _cut(self, name: str, spec: Shape | Workspace) -> Array:
@@ -274,19 +274,19 @@ class Module:
         return {name for views in self._bound.values() for name in views}
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy takes the values, on the host, but no workspaces and no place in a network.
-        left = self._workspace_names() | {"_memory", "_bound", "_owned", "xp", "x", "y", "_shape", "needs_dx", "index"}
-        left |= {"zero", "half", "one", "log_max", *self._arrays, "_loops", *self._loops}
-        kept = {name: value for name, value in self.__dict__.items() if name not in left}
+        # A copy holds the values, on the host, but no workspaces, and belongs to no network.
+        drop = self._workspace_names() | {"_memory", "_bound", "_owned", "xp", "x", "y", "_shape", "needs_dx", "index"}
+        drop |= {"zero", "half", "one", "log_max", *self._arrays, "_loops", *self._loops}
+        kept = {name: value for name, value in self.__dict__.items() if name not in drop}
         return kept | {"_arrays": {name: to_host(array) for name, array in self._arrays.items()}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # A copy of a layer of a network works alone.
+        # A copy works alone, even if the original belongs to a network.
         self.__dict__.update(state)
         self.attach(self.xp, self.dtype, {name: self.xp.asarray(array) for name, array in self._arrays.items()})
 
 
 def refuse_too_large(module: Module, dtype: np.dtype) -> None:
-    """Refuse, by an ArgumentError, parameters that would become infinite in this dtype."""
+    """Raise an ArgumentError if a parameter or buffer would become infinite in this dtype."""
     for name, array in {**module.params, **module.buffers}.items():
         check_range(array, f"{module}: {name}", dtype)

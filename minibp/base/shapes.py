@@ -1,4 +1,4 @@
-"""Whether layers fit together: the shapes from one to the next."""
+"""Checks that the layers and the loss of a network fit together."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .module import Shape
 
 
 def layer_list(layers: Any) -> tuple[Any, ...]:
-    """The layers as a tuple, of a list of layers or of a single one; an ArgumentError for anything else."""
+    """The layers as a tuple, from a list of layers or a single one; an ArgumentError for anything else."""
     if isinstance(layers, Layer):
         return (layers,)
     if not isinstance(layers, Iterable):
@@ -23,29 +23,29 @@ def layer_list(layers: Any) -> tuple[Any, ...]:
 
 
 def refuse_unusable(layers: Sequence[Any], loss: Any) -> None:
-    """Refuse anything that is not a layer or a loss (ArgumentError) or is used already (StateError)."""
+    """Raise an ArgumentError for anything that is not a layer or a loss, a StateError if one is already used."""
     if not layers:
         raise ArgumentError("a network needs at least one layer, received none")
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer):
             raise ArgumentError(f"layer {i}: {layer!r} is not a layer{brackets(layer)}")
     if not isinstance(loss, Loss):
-        raise ArgumentError(f"{loss!r} is not a loss{brackets(loss)}; give one such as CrossEntropy()")
+        raise ArgumentError(f"{loss!r} is not a loss{brackets(loss)}; pass one such as CrossEntropy()")
     places: dict[int, int] = {}
     for i, layer in enumerate([*layers, loss]):
         first = places.setdefault(id(layer), i)
         if first < i:
-            raise StateError(f"layer {i}: {layer} is layer {first} again; a layer is used once, so create a second one")
+            raise StateError(f"layer {i}: {layer} is layer {first} again; use each layer once, and create a second one")
         if layer._owned:
             raise StateError(f"layer {i}: {layer} belongs to another network; create a new one, or use copy.deepcopy")
-    # The outputs that the loss sees are those of the last layer that does more than pass its input on.
+    # The loss sees the outputs of the last layer that does more than pass on its input.
     loss.check_last(next((layer for layer in reversed(layers) if layer.gives != "its input"), layers[0]))
 
 
 def infer_shapes(layers: Sequence[Layer], loss: Loss, shape: Shape | None = None) -> list[Shape | None]:
     """The shape of one sample of each layer's output, for samples of this shape; None if it depends on the data.
 
-    A ShapeError if a layer does not fit the one before; the message names both.
+    Raises a ShapeError that names both layers if one does not fit the one before.
     """
     shapes: list[Shape | None] = []
     source = "the data"
@@ -54,7 +54,7 @@ def infer_shapes(layers: Sequence[Layer], loss: Loss, shape: Shape | None = None
         if shape is None and takes is not None:
             shape = takes
             if i:
-                shapes[-1] = takes  # the layer before must give this
+                shapes[-1] = takes  # the layer before must return this
         elif shape is not None and takes is not None and shape != takes:
             fed = f"layer {i}: {layer} is fed {describe_sample(shape)} by {source}"
             raise ShapeError(f"{fed}, but takes {describe_sample(takes)}{flat(shape, takes)}")
@@ -71,10 +71,10 @@ def infer_shapes(layers: Sequence[Layer], loss: Loss, shape: Shape | None = None
 
 
 def brackets(thing: Any) -> str:
-    """The advice to write brackets, if they were forgotten."""
-    return " (give an instance, not the class: write it with brackets)" if isinstance(thing, type) else ""
+    """The advice to write brackets, if a class was passed; else nothing."""
+    return " (pass an instance, not the class: write it with brackets)" if isinstance(thing, type) else ""
 
 
 def flat(shape: Shape, takes: Shape | None = None) -> str:
-    """The advice to put Flatten before, if that helps."""
+    """The advice to put Flatten() before a layer, if that helps; else nothing."""
     return "; put Flatten() before it" if len(shape) > 1 and takes in (None, (math.prod(shape),)) else ""

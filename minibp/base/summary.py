@@ -1,4 +1,4 @@
-"""A network as a table, of text or of HTML."""
+"""A network as a table, in text or HTML."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ HEAD = ("", "layer", "output", "parameters")
 
 
 def summary_text(net: Any) -> str:
-    """The layers of a network, their output shapes and parameter counts, and what all of them take."""
+    """The layers of a network, their output shapes and parameter counts, and the memory of all parameters."""
     rows = [HEAD, *_rows(net)]
     a, b, c, d = (max(len(row[column]) for row in rows) for column in range(4))
     b = max(b, len(str(net.loss)))
@@ -18,8 +18,8 @@ def summary_text(net: Any) -> str:
 
 
 def summary_html(net: Any) -> str:
-    """The same as a table of HTML, for notebooks."""
-    from html import escape  # here, not above: few need it, and it is slow to import
+    """The same table in HTML, for notebooks."""
+    from html import escape  # not above: few need it, and it is slow to import
 
     align = ("right", "left", "left", "right")
 

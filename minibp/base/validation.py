@@ -1,4 +1,4 @@
-"""Checks of arrays: each returns the array, or raises an error that says what was received and what to do."""
+"""Checks of arrays. An error says what was received, what was expected, and what to do."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from ..backend import to_host
 from ..errors import ArgumentError, InputError, MinibpError
 
-# Types of values, by NumPy's characters for them.
+# Allowed dtypes, as NumPy's one-letter codes.
 FLOATS = "efd"  # float16, float32, float64
 NUMBERS = f"?{np.typecodes['AllInteger']}{FLOATS}"
-INPUTS = f"B{FLOATS}"  # what a network takes: uint8 is scaled by 1/255, floats are taken as they are
-CHUNK = 1 << 20  # values looked at in one go
+INPUTS = f"B{FLOATS}"  # inputs of a network: uint8 is scaled by 1/255, floats are used unchanged
+CHUNK = 1 << 20  # values to check at a time
 
 
 def check_array(
@@ -25,32 +25,32 @@ def check_array(
     expected: str = "numbers",
     xp: Any = np,
 ) -> Any:
-    """The values as an array of one of these types.
+    """Convert values to an array and check its dtype.
 
     Parameters
     ----------
     values : array_like
-        What a caller gave. A memory map stays one, and an array on the device of `xp` stays there.
+        The values of the user. A memory map stays one.
     name : str
-        What an error calls it: "x", "the targets".
+        The name of the values in errors: "x", "the targets".
     error : exception class
-        What is raised.
+        The error to raise.
     dtypes : str
-        Which types of values are taken: the characters of `INPUTS` or `NUMBERS`.
+        The allowed dtypes: `INPUTS` or `NUMBERS`.
     expected : str
-        What an error says of these types, and what to do.
+        The words for these dtypes in errors, and what to do.
     xp : module
-        The array library whose arrays are taken too.
+        The array library whose arrays are accepted, too.
 
     Returns
     -------
     array
-        On the host, or of `xp` if it was one.
+        A NumPy array; an array of `xp` is returned unchanged.
 
     Raises
     ------
     error
-        If it is a masked array, cannot be made an array, or holds values of another type.
+        If values is a masked array, cannot be converted to an array, or has another dtype.
     """
     if np.ma.isMaskedArray(values):
         raise error(f"{name}: received a masked array, whose mask would be ignored; fill it first: .filled(value)")
@@ -59,14 +59,14 @@ def check_array(
         try:
             values = np.asarray(values)
         except (TypeError, ValueError) as cause:  # TypeError: an array of another library
-            raise error(f"{name}: cannot be made an array ({cause}); expected {expected}") from None
+            raise error(f"{name}: cannot be converted to an array ({cause}); expected {expected}") from None
     if values.dtype.char not in dtypes:
         raise error(f"{name}: received an array of {values.dtype}, expected {expected}")
     return values
 
 
 def first_not_finite(values: Any, dtype: Any = None, xp: Any = np) -> int | None:
-    """The first sample that holds NaN or infinity, after a cast to `dtype` if one is given; None if all are finite."""
+    """The first sample that holds NaN or infinity, after a cast to `dtype` if there is one; None if all are finite."""
     if values.dtype.kind != "f":
         return None
     xp = np if isinstance(values, np.ndarray) else xp
@@ -82,9 +82,9 @@ def first_not_finite(values: Any, dtype: Any = None, xp: Any = np) -> int | None
 def check_finite(
     values: Any, name: str, error: type[MinibpError], cure: str, dtype: Any = None, first: int = 0, xp: Any = np
 ) -> None:
-    """Refuse values that are NaN or infinite, or become so in `dtype`; the error names the first such sample.
+    """Raise an error that names the first sample with NaN or infinity, if any, after a cast to `dtype`.
 
-    `first` is the number of the first sample, where the values are a part of a larger array.
+    `first` is the index of the first sample, if the values are part of a larger array.
     """
     bad = first_not_finite(values, dtype, xp)
     if bad is not None:
@@ -93,7 +93,7 @@ def check_finite(
 
 
 def check_assigned(values: Any, name: str, xp: Any, dtype: np.dtype) -> None:
-    """Refuse, by an ArgumentError, NaN and infinity in values that are assigned; arrays on a device are not read."""
+    """Raise an ArgumentError if assigned values hold NaN or infinity. Arrays on a device are not read."""
     if xp is not np and isinstance(values, xp.ndarray):
         return
     with np.errstate(over="ignore"):
@@ -103,7 +103,7 @@ def check_assigned(values: Any, name: str, xp: Any, dtype: np.dtype) -> None:
 
 
 def check_range(array: Any, name: str, dtype: np.dtype) -> None:
-    """Refuse, by an ArgumentError, finite numbers that would become infinite in this dtype."""
+    """Raise an ArgumentError if finite numbers would become infinite in this dtype."""
     if array.dtype.itemsize > dtype.itemsize:
         size = abs(array)
         if ((size > np.finfo(dtype).max) & (size < math.inf)).any():

@@ -1,4 +1,4 @@
-"""The flat vectors of a network: parameters, gradients and buffers, and the views that the layers have of them."""
+"""The flat vectors of a network: parameters, gradients and buffers. The arrays of the layers are views of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Vectors(NamedTuple):
 def flatten(modules: Sequence[Module], xp: Any, dtype: np.dtype) -> Vectors:
     """Copy the arrays of these modules into three new vectors, weights (two or more dimensions) before biases.
 
-    An ArgumentError if a number is too large for the dtype.
+    Raises an ArgumentError if a number is too large for the dtype.
     """
     for module in modules:
         refuse_too_large(module, dtype)
@@ -43,7 +43,7 @@ def flatten(modules: Sequence[Module], xp: Any, dtype: np.dtype) -> Vectors:
         return vector
 
     trained = [(i, name, value) for i, module in enumerate(modules) for name, value in module.params.items()]
-    trained.sort(key=lambda entry: entry[2].ndim < 2)  # stable: keeps the order of the layers otherwise
+    trained.sort(key=lambda entry: entry[2].ndim < 2)  # stable: keeps the order of the layers
     params = cut(trained)
     grads = cut([(i, "d" + name, modules[i].grads[name]) for i, name, _ in trained])
     buffers = cut([(i, name, value) for i, module in enumerate(modules) for name, value in module.buffers.items()])
@@ -52,18 +52,18 @@ def flatten(modules: Sequence[Module], xp: Any, dtype: np.dtype) -> Vectors:
 
 
 def all_finite(xp: Any, *vectors: Array) -> bool:
-    """Whether no number is NaN or infinite. Reads back from a device once."""
+    """Whether all numbers are finite. Reads from a device once."""
     if xp is np and math.isfinite(sum(float(np.vdot(each, each)) for each in vectors)):  # faster, but may overflow
         return True
     return bool(xp.stack([xp.isfinite(vector).all() for vector in vectors]).all())
 
 
 def vector_property(name: str, doc: str) -> Any:
-    """A property for a vector. Values that are assigned are written into it, because layers have views of it."""
+    """A property for a vector. Assigned values are copied into it, because layers have views of it."""
 
-    def put(owner: Any, values: Any) -> None:
+    def assign(owner: Any, values: Any) -> None:
         if name == "params":
             check_assigned(values, "the network: params", owner.xp, owner.dtype)
         owner.__dict__[name][...] = to_library(values, owner.xp, owner.dtype)
 
-    return property(lambda owner: owner.__dict__[name], put, doc=doc)
+    return property(lambda owner: owner.__dict__[name], assign, doc=doc)
