@@ -25,7 +25,7 @@ ORDER = [
 ]  # fmt: skip
 # The same for the modules of each package, whose __init__ comes last.
 INSIDE = {
-    "backend": ["libraries", "arrays"],
+    "backend": ["libraries", "arrays", "blas"],
     "base": ["arguments", "validation", "hashing", "disk", "best", "module", "vectors", "layer", "loss", "shapes",
              "summary"],
     "data": ["idx", "download", "published", "dataset", "batches", "sets"],

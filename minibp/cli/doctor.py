@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
-from typing import Any
 
 import numpy as np
 
 from .. import __version__
-from ..backend import available, short_message
+from ..backend import available, loaded_blas, short_message
 
 LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
@@ -58,29 +57,18 @@ def _backends() -> Rows:
 
 def _blas() -> Rows:
     """The library that multiplies matrices, its kernels on this processor, and its threads."""
-    pools = _pools()
-    unknown = "unknown: pip install threadpoolctl" if pools is None else "unknown to threadpoolctl"
+    pools, unknown = loaded_blas(), "unknown to threadpoolctl"
     built = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
     limits = ", ".join(f"{name}={os.environ[name]}" for name in LIMITS if name in os.environ)
 
     def values(*keys: str) -> str:
-        return "; ".join(" ".join(str(pool.get(key) or "unknown") for key in keys) for pool in pools or [])
+        return "; ".join(" ".join(str(pool.get(key) or "unknown") for key in keys) for pool in pools)
 
     return [
         ("BLAS", values("internal_api", "version") or f"{built.get('name', 'unknown')} {built.get('version', '')}"),
         ("kernels", values("architecture") or unknown),
         ("threads", (values("num_threads") or unknown) + (f" ({limits})" if limits else "")),
     ]
-
-
-def _pools() -> list[dict[str, Any]] | None:
-    """What threadpoolctl knows of the BLAS; None if it is not installed."""
-    try:
-        import threadpoolctl
-    except ImportError:
-        return None
-    np.ones((2, 2)) @ np.ones((2, 2))  # loads the BLAS
-    return [pool for pool in threadpoolctl.threadpool_info() if pool.get("user_api") == "blas"]
 
 
 def _numba() -> Rows:
@@ -113,11 +101,9 @@ def _warnings() -> Rows:
 
 def _forced_kernels() -> str:
     """The effect of OPENBLAS_CORETYPE, if it is set and its kernels do not use all instructions; else ""."""
-    pools = _pools()
-    if pools is None:
-        kernels = [os.environ.get("OPENBLAS_CORETYPE", "")]
-    else:
-        kernels = [pool.get("architecture") or "" for pool in pools if pool.get("internal_api") == "openblas"]
+    if not os.environ.get("OPENBLAS_CORETYPE"):
+        return ""
+    kernels = [pool.get("architecture") or "" for pool in loaded_blas() if pool.get("internal_api") == "openblas"]
     simd = np.show_config(mode="dicts").get("SIMD Extensions", {})
     processor = {*simd.get("baseline", []), *simd.get("found", [])}
     for instructions, names, slower in WIDEST_FIRST:
