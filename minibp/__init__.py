@@ -2,6 +2,7 @@
 
 from . import backend, data, initializers, metrics, schedules
 from .base import Layer, Loss
+from .containers import Residual, Sequential
 from .debug import check_gradients, probe
 from .dropout import Dropout
 from .files import Checkpoint, load, save
@@ -42,6 +43,8 @@ __all__ = [
     "QuadraticLoss",
     "RMSProp",
     "ReLU",
+    "Residual",
+    "Sequential",
     "Sigmoid",
     "SigmoidCrossEntropy",
     "Softmax",

@@ -106,7 +106,7 @@ def gather_scaled(x: Any, rows: Any, scale: Any, out: Any) -> None:
 
 # ---- layers: formula and gradient of a batch, see layers.py
 #
-# Narrow arrays, which are stored column by column (see base/module.py), are left to the formulas. The exception is
+# Narrow arrays, which are stored column by column (see base/workspaces.py), are left to the formulas. The exception is
 # softmax, which usually has few columns; its loops add up sums in NumPy's order.
 
 

@@ -35,6 +35,7 @@ class Dropout(Layer):
     step: Any = Checked(at_least_zero)  # the number of masks drawn so far
 
     def __init__(self, rate: float, seed: int | None = None):
+        super().__init__()
         self.rate, self.seed, self.step = rate, seed, 0
 
     def config(self) -> dict[str, Any]:

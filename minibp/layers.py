@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .base import Array, Checked, Layer, Shape, Workspace, at_least_one, fraction, number
+from .base import Array, Checked, Layer, Shape, Workspace, at_least_one, fraction, generator, number
 from .initializers import GlorotUniform, Zeros
 
 
@@ -31,11 +31,13 @@ class Dense(Layer):
     gives = "numbers"
 
     def __init__(self, n_in: int, n_out: int, W: Any = None, b: Any = None, seed: int | None = None):
+        super().__init__()
         self.n_in, self.n_out = at_least_one("Dense: n_in", n_in), at_least_one("Dense: n_out", n_out)
         self.in_shape = (self.n_in,)
         self.add_parameter("W", (self.n_in, self.n_out), GlorotUniform() if W is None else W)
         self.add_parameter("b", (self.n_out,), Zeros() if b is None else b)
-        self.seeded(seed)
+        if seed is not None:
+            self.initialize(generator(seed))
 
     def config(self) -> dict[str, Any]:
         return {"n_in": self.n_in, "n_out": self.n_out}
@@ -54,8 +56,9 @@ class Dense(Layer):
     def gradient(self, dy: Array) -> Array:
         """dW = xᵀ dy,  db = Σₙ dy,  dx = dy Wᵀ."""
         xp = self.xp
-        xp.matmul(self.x.T, dy, out=self.dW)
-        xp.dot(self.ones, dy, out=self.db)  # Σₙ dy, twice as fast as dy.sum(axis=0)
+        if self.trainable:
+            xp.matmul(self.x.T, dy, out=self.dW)
+            xp.dot(self.ones, dy, out=self.db)  # Σₙ dy, twice as fast as dy.sum(axis=0)
         return xp.matmul(dy, self.W.T, out=self.dx) if self.needs_dx else None
 
 
@@ -168,6 +171,7 @@ class LeakyReLU(Layer):
     slope: Any = Checked(fraction)
 
     def __init__(self, slope: float = 0.01):
+        super().__init__()
         self.slope = slope
 
     def config(self) -> dict[str, Any]:
@@ -201,6 +205,7 @@ class ELU(Layer):
     alpha: Any = Checked(number)
 
     def __init__(self, alpha: float = 1.0):
+        super().__init__()
         self.alpha = alpha
 
     def config(self) -> dict[str, Any]:

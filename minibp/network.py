@@ -3,42 +3,44 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
+from threading import Lock
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 import numpy as np
 
 from .backend import resolve, to_host
 from .base import (
-    INPUTS,
     Array,
+    Boundary,
     Layer,
     Loss,
     Module,
     Shape,
+    Stateful,
+    Twins,
     all_finite,
     at_least_one,
-    check_array,
-    check_finite,
     flatten,
     float_dtype,
     generator,
     infer_shapes,
     layer_list,
+    mark_needs_dx,
     refuse_unusable,
     summary_html,
     summary_text,
+    trained_ranges,
     vector_property,
 )
-from .errors import DivergenceError, InputError, ShapeError, StateError, TargetError
+from .errors import ArgumentError, DivergenceError, StateError
 
 PREDICT = 512  # samples predicted at a time: the workspaces of one piece stay in the cache
 
 
-class Network:
+class Network(Boundary, Stateful):
     """Layers chained into one function, closed by a loss.
 
     Parameters
@@ -89,13 +91,17 @@ class Network:
         self.rng = generator(seed)
         for layer in self.layers:
             layer.initialize(self.rng)
+            layer.training = True
         self._fuse()
         self._flatten(xp, dtype)
 
     params = vector_property("params", "All trained parameters (P,), weights before biases.")
     grads = vector_property("grads", "Their gradients (P,), as the last `backward` left them.")
     buffers = vector_property("buffers", "What is kept but not trained (S,), such as running statistics.")
+    rng: Any = None
     loops: Any = None  # compiled.py, once it is used
+    first_trainable = weight_count = 0
+    _waiting = False  # whether a `forward` waits for its `backward`
 
     # ---- building
 
@@ -109,17 +115,25 @@ class Network:
             self.chain, self.fused_loss, self.output_activation = self.layers[:-1], fuses[1](), last
         elif self.loss.activation:
             self.output_activation = self.loss.activation()
-        for i, layer in enumerate(self.layers):
-            layer.index = i
+        elif fuses and type(last.output_layer) is fuses[0]:
+            what = f"{last.output_layer} at the end of a {type(last).__name__} cannot be fused with {self.loss}"
+            raise ArgumentError(f"{what}, so large logits would not train; put it after the {type(last).__name__}")
+        inside = [module for layer in self.layers for module in layer.modules()]
+        for i, module in enumerate(inside):
+            module.index = i
+        for module in self.modules():
+            module.note_attributes()
         self.optimizers: WeakSet[Any] = WeakSet()  # those of this network, which move along with it
-        with_params = [i for i, layer in enumerate(self.chain) if layer.params]
-        self.first_trainable = with_params[0] if with_params else len(self.chain)
-        if with_params:
-            self.chain[self.first_trainable].needs_dx = False
+        self.training_lock = Lock()  # held while an epoch runs
+
+    def named_modules(self) -> dict[str, Module]:
+        """All layers, also those inside others, and the loss, by dotted names: "layers.0", "layers.1.inner"."""
+        named = [part.named_modules(name) for name, part in self.state_parts().items()]
+        return {name: module for found in named for name, module in found.items()}
 
     def modules(self) -> list[Module]:
         """All layers and losses, once each: those given, and those that fusing adds."""
-        found = [*self.layers, self.loss, self.fused_loss, self.output_activation]
+        found = [*self.named_modules().values(), self.fused_loss, self.output_activation]
         return list({id(module): module for module in found if module is not None}.values())
 
     def _flatten(self, xp: Any, dtype: np.dtype) -> None:
@@ -128,13 +142,32 @@ class Network:
         vectors = flatten(modules, xp, dtype)  # first: if memory runs out here, nothing has changed
         self.xp, self.dtype = xp, dtype
         self.__dict__.update(params=vectors.params, grads=vectors.grads, buffers=vectors.buffers)  # past the properties
-        self.weights, self.weight_count = vectors.weights, sum(W.size for W in vectors.weights)
         for module, views in zip(modules, vectors.views, strict=True):
             module.attach(xp, dtype, views)
-            module.__dict__.update(_owned=True, training=True)
+            module.__dict__["_network"] = ref(self)
+        self._modules, self._twins, self._spans = modules, Twins(modules), vectors.spans
+        self.weights = [W for span in vectors.spans if (W := getattr(span.module, span.name)).ndim >= 2]
+        self.weight_count = sum(W.size for W in self.weights)
         self.loops = None
         self._waiting = False
         self._output_sizes: dict[Shape, int] = {}  # by the shape of a sample: checked once
+        self.refresh_trainable()
+
+    def refresh_trainable(self) -> None:
+        """Find out which parameters are trained. A layer calls this when its `trainable` is assigned."""
+        self.first_trainable = mark_needs_dx(self.chain, needed=False)
+        self.trained_ranges = trained_ranges(self._spans)
+        for span in self._spans:
+            if not span.module.trainable:
+                self.grads[span.start : span.stop] = 0  # they are no longer computed
+        for optimizer in self.optimizers:
+            optimizer.pieces = None
+
+    @property
+    def trained_weights(self) -> list[Array]:
+        """The weight matrices that are not frozen."""
+        spans = [span for span in self._spans if span.stop <= self.weight_count and span.module.trainable]
+        return [getattr(span.module, span.name) for span in spans]
 
     def to(self, backend: str, dtype: Any = None) -> Network:
         """Move the network to this array library (and dtype), with its gradients, buffers and optimizers.
@@ -174,13 +207,13 @@ class Network:
                 compiled.works()
             except Exception:  # not installed, or does not fit this NumPy: `python -m minibp doctor` says which
                 return None
-            compiled.use(self.modules())
+            compiled.use(self._modules)
             self.loops = compiled
         return self.loops
 
     def __del__(self) -> None:
         if self.loops:  # they hold the layers, which hold them: the memory would wait for Python's garbage collector
-            for module in self.modules():
+            for module in self._modules:
                 module.drop_loops()
 
     @property
@@ -201,76 +234,28 @@ class Network:
         self._fuse()
         self._flatten(xp, float_dtype(self.dtype))
 
-    # ---- the boundary: where a user's arrays come in
-
-    def prepare_inputs(self, x: Any, first: int = 0) -> Array:
-        """Inputs x as the network computes with them: uint8 scaled by 1/255, on its library, in its dtype.
-
-        An InputError or a ShapeError if x cannot be used. `first` is the number of the first sample, for errors, where
-        x is a part of a larger array.
-        """
-        x = self._check_inputs(x)
-        self.output_size(x.shape)
-        x = x.reshape(len(x), *self.sample_shape(x.shape))
-        if x.dtype.kind == "u":
-            values = self.xp.asarray(x).astype(self.dtype)
-            values *= self.xp.asarray(1 / 255, self.dtype)
-            return values
-        lib = np if isinstance(x, np.ndarray) else self.xp  # host arrays are checked before they go to a device
-        with np.errstate(over="ignore"):  # a number too large for the dtype becomes infinity, which is refused
-            values = lib.asarray(x, self.dtype)
-        cure = "clean it first, e.g. by numpy.nan_to_num(x)"
-        check_finite(values, "x", InputError, cure, self.dtype, first, lib)
-        return self.xp.asarray(values)
-
-    def _check_inputs(self, x: Any) -> Array:
-        expected = "floats (taken as they are) or uint8 (scaled by 1/255); convert other numbers: x.astype('float32')"
-        return check_array(x, "x", InputError, INPUTS, expected, self.xp)
-
-    def prepare_targets(self, t: Any, n: int, k: int) -> Array:
-        """Targets as the loss computes with them, on the network's library; they are checked on the host.
-
-        A ShapeError or a TargetError if they do not fit n samples, k outputs or the loss.
-        """
-        t = self.loss.check_targets(to_host(t) if isinstance(t, self.xp.ndarray) else t, n, k)
-        if t.ndim == 1:
-            return self.xp.asarray(t)
-        with np.errstate(over="ignore"):
-            rows = t.astype(self.dtype, copy=False)
-        if not np.isfinite(rows).all():
-            raise TargetError(f"the targets hold numbers that are too large for {self.dtype}; scale them")
-        return self.xp.asarray(rows)
-
-    def sample_shape(self, shape: Shape) -> Shape:
-        """Shape of one sample of inputs (N, ...) as the first layer takes it: images as rows, where it takes rows."""
-        takes = self.layers[0].in_shape
-        return takes if takes == (math.prod(shape[1:]),) else shape[1:]
-
-    def output_size(self, shape: Shape) -> int:
-        """K, the number of outputs for inputs (N, ...) of this shape; InputError or ShapeError if they do not fit."""
-        if len(shape) < 2:
-            raise ShapeError(f"x has shape {shape}, expected a batch (N, ...); for one sample give x[None]")
-        if shape[0] == 0:
-            raise InputError(f"x is empty (shape {shape}): there is nothing to compute")
-        sample = self.sample_shape(shape)
-        if sample not in self._output_sizes:
-            last = infer_shapes(self.layers, self.loss, sample)[-1]
-            assert last is not None  # known, because the input's is
-            self._output_sizes[sample] = last[0]
-        return self._output_sizes[sample]
+    def check_layers(self) -> None:
+        """Refuse, by a StateError, layers that came into others after the network was built: nothing trains them."""
+        known = {id(module) for module in self._modules}
+        new = [place for place, module in self.named_modules().items() if id(module) not in known]
+        if new:
+            raise StateError(f"{', '.join(new)}: not there when the network was built; build a new network")
 
     def check_weights(self) -> None:
         """Refuse, by a DivergenceError that names the layer, weights and buffers that are NaN or infinite."""
         if all_finite(self.xp, self.params, self.buffers):
             return
         arrays = [
-            (f"layer {i}: {layer}: {name}", values)
-            for i, layer in enumerate(self.layers)
-            for name, values in {**layer.params, **layer.buffers}.items()
+            (f"{place.replace('layers.', 'layer ', 1)}: {module}: {name}", values)
+            for place, module in self.named_modules().items()
+            for name, values in {**module.params, **module.buffers}.items()
         ]
         lost = [name for name, values in arrays if not self.xp.isfinite(values).all()]
         cure = "build the network again, or give it finite weights"
         raise DivergenceError(f"{lost[0] if lost else self.loss} holds NaN or infinity; {cure}")
+
+    def state_parts(self) -> dict[str, Module]:
+        return {f"layers.{i}": layer for i, layer in enumerate(self.layers)} | {"loss": self.loss}
 
     # ---- running
 
@@ -311,6 +296,10 @@ class Network:
             x = layer.forward(x)
         return x
 
+    def outputs(self, y: Array) -> Array:
+        """The outputs of the network, for the output of `chain`."""
+        return self.output_activation.forward(y) if self.output_activation else y
+
     def backward(self) -> None:
         """Overwrite `grads` with the gradient of the mean loss of the last `forward`.
 
@@ -321,8 +310,6 @@ class Network:
         """
         if not self._waiting:
             raise StateError("backward was called before forward; call net.forward(x, t) first")
-        if self.first_trainable == len(self.chain):
-            return  # nothing to train
         dy = self.fused_loss.gradient()
         for i in range(len(self.chain) - 1, self.first_trainable - 1, -1):
             dy = self.chain[i].backward(dy)
@@ -331,7 +318,7 @@ class Network:
         """Outputs (N, K) for inputs x (N, ...), in inference mode: a NumPy array on the host, yours to keep.
 
         They are probabilities where the network ends in Softmax or Sigmoid, or in a loss that contains one of them
-        (SoftmaxCrossEntropy, SigmoidCrossEntropy). A `forward` whose `backward` has not run is not disturbed.
+        (SoftmaxCrossEntropy, SigmoidCrossEntropy). Nothing in the network changes, and any thread may call this.
 
         Parameters
         ----------
@@ -354,34 +341,27 @@ class Network:
         x = self._check_inputs(x)
         k = self.output_size(x.shape)
         out = np.empty((len(x), k), self.dtype)
-        with self.inference_mode():
+        with self.inference_mode() as twin:
             for start in range(0, len(x), batch_size):
                 piece = slice(start, start + batch_size)
-                y = self.run_chain(self.prepare_inputs(x[piece], start))
-                out[piece] = to_host(self.output_activation.forward(y) if self.output_activation else y)
+                out[piece] = to_host(twin.outputs(twin.run_chain(twin.prepare_inputs(x[piece], start))))
         if not all_finite(np, out):
             bad = int(np.isfinite(out).all(axis=1).argmin())
             cause = f"the sample is too large for these weights and {self.dtype}; scale inputs to about -1..1"
             raise DivergenceError(f"the outputs of sample {bad} are NaN or infinite: {cause}")
         return out
 
-    def inference_mode(self) -> AbstractContextManager[None]:
-        """A context in which the layers run as at inference: no dropout, running statistics."""
-        return self.preserved(training=False)
-
     @contextmanager
-    def preserved(self, training: bool) -> Iterator[None]:
-        """A context in which the layers run in this mode, on other workspaces; afterwards each is as it was."""
-        modules = self.modules()
-        before = [vars(module).copy() for module in modules]
-        for module in modules:
-            vars(module).update(training=training, _shape=None)
-        try:
-            yield
-        finally:
-            for module, attributes in zip(modules, before, strict=True):
-                vars(module).clear()
-                vars(module).update(attributes)
+    def inference_mode(self) -> Iterator[Network]:
+        """A context that gives a twin of the network in inference mode (see `Twins`), of use inside it only."""
+        with self._twins.borrowed() as twins:
+            twin: Network = object.__new__(type(self))
+            twin.__dict__.update(self.__dict__, _modules=[*twins.values()])
+            twin.layers = tuple(twins[id(layer)] for layer in self.layers)
+            twin.chain = twin.layers[: len(self.chain)]
+            twin.loss, twin.fused_loss = twins[id(self.loss)], twins[id(self.fused_loss)]
+            twin.output_activation = twins[id(self.output_activation)] if self.output_activation else None
+            yield twin
 
     # ---- looking
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .base import Array, Checked, Layer, Shape, at_least_one, fraction, positive
 from .errors import ArgumentError
 from .initializers import Ones, Zeros
@@ -20,6 +22,7 @@ class Normalization(Layer):
     eps: Any = Checked(positive)
 
     def __init__(self, n: int, eps: float = 1e-5):
+        super().__init__()
         name = type(self).__name__
         self.n, self.eps = at_least_one(f"{name}: n", n), eps
         self.in_shape = (self.n,)
@@ -60,8 +63,9 @@ class Normalization(Layer):
     def gradient(self, dy: Array) -> Array:
         """dγ = Σₙ dy x̂,  dβ = Σₙ dy,  dx = (g - mean(g) - x̂ mean(g x̂)) / √(σ² + ε)  with g = dy γ."""
         xp, xhat, part = self.xp, self.xhat, self.part
-        xp.multiply(dy, xhat, out=part).sum(axis=0, out=self.dgamma)
-        dy.sum(axis=0, out=self.dbeta)
+        if self.trainable:
+            xp.multiply(dy, xhat, out=part).sum(axis=0, out=self.dgamma)
+            dy.sum(axis=0, out=self.dbeta)
         g = xp.multiply(dy, self.gamma, out=self.dx)
         along = xp.multiply(g, xhat, out=part).mean(axis=self.axis, keepdims=True, out=self.var)
         xp.multiply(xhat, along, out=part)
@@ -117,11 +121,11 @@ class BatchNorm(Normalization):
         self.add_parameter("running_mean", (self.n,), Zeros(), trained=False)
         self.add_parameter("running_var", (self.n,), Ones(), trained=False)
 
-    def _fill(self, name: str, value: Any) -> None:
-        super()._fill(name, value)
-        if name == "running_var" and (self.running_var < 0).any():
-            least = self.running_var.min()
-            raise ArgumentError(f"{self}: running_var must not hold negative numbers, received {least:g}")
+    def check_values(self, name: str, values: Any) -> np.ndarray:
+        array = super().check_values(name, values)
+        if name == "running_var" and (array < 0).any():
+            raise ArgumentError(f"{self}: running_var must not hold negative numbers, received {array.min():g}")
+        return array
 
     def config(self) -> dict[str, Any]:
         return {"n": self.n, "momentum": self.momentum, "eps": self.eps}

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .backend import to_host, to_library
-from .base import Array, Checked, checked_names, instance, number, positive_or_none
+from .base import (
+    Array,
+    Checked,
+    Stateful,
+    at_least_zero,
+    by_part,
+    check_vector,
+    checked_names,
+    instance,
+    number,
+    positive_or_none,
+    refuse_other_names,
+)
 from .errors import ArgumentError
 from .network import Network
-from .schedules import Constant, Schedule
+from .schedules import Constant, Schedule, resumed
 
 PIECE = 65536  # values: 256 KiB of each float32 vector, so that a piece stays in the second-level cache
 COMPILE_AFTER = 4e8  # parameters times steps. Compiled loops save 1.2 to 1.6 ns for each, and load in half a second
@@ -44,7 +57,7 @@ class Piece(NamedTuple):
     moments: list[Array]
 
 
-class Optimizer:
+class Optimizer(Stateful):
     """Base of the optimizers. An optimizer changes the params of a network by its grads, and does not change grads.
 
     Parameters
@@ -73,6 +86,9 @@ class Optimizer:
     clip_norm: Any = Number(positive_or_none)
     max_norm: Any = Number(positive_or_none)
     n_moments = 0  # vectors that it keeps besides params and grads
+    steps = 0
+    rate = 0.0  # of the current step
+    compile_at = 0  # the step before which compiled loops come in
     loop: str | None = None  # the compiled form of `update`, called as loop(w, g, *moments, *loop_numbers())
 
     def __init__(
@@ -109,6 +125,29 @@ class Optimizer:
     def lr(self, lr: float | Schedule) -> None:
         self.schedule = self._as_schedule(lr)
 
+    def state_parts(self) -> Mapping[str, Stateful]:
+        return {"schedule": self.schedule}
+
+    def state_dict(self) -> dict[str, Any]:
+        moments = {f"moments.{i}": np.array(to_host(vector)) for i, vector in enumerate(self.moments)}
+        return super().state_dict() | {"steps": self.steps} | moments
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        names = [f"moments.{i}" for i in range(len(self.moments))]
+        own, inner = by_part(state, self.state_parts())
+        refuse_other_names(self, own, [*self.state_names(), "steps", *names])
+        who = type(self).__name__
+        moments = [check_vector(f"{who}: {name}", own[name], self.net.params) for name in names]
+        steps = at_least_zero(f"{who}: steps", own["steps"])
+        numbers = {name: getattr(type(self), name).checked(self, own[name]) for name in checked_names(type(self))}
+        vars(self).update(numbers)  # all of them first: one alone may contradict another that was there
+        for name in self.state_names():
+            self.load_value(name, own[name])
+        for moment, values in zip(self.moments, moments, strict=True):
+            moment[...] = to_library(values, self.xp, self.net.dtype)
+        self.steps, self.schedule = steps, resumed(self.schedule, inner["schedule"])
+        self.sync()
+
     def config(self) -> dict[str, Any]:
         """The numbers other than the learning rate, by name."""
         return {name: getattr(self, name) for name in checked_names(type(self), Number)}
@@ -132,15 +171,18 @@ class Optimizer:
 
     def _cut(self) -> list[Piece]:
         """Cut the vectors into pieces. Weights and biases are in different pieces if weights decay."""
+        self.note_attributes()
         net, size = self.net, self.net.params.size
         self.compiled = self._compiled() if self.steps >= self.compile_at else None
         one_pass = self.compiled and not self.weight_decay and self.clip_norm is None  # larger pieces will do
         step = max(size, 1) if self.xp is not np else 4 * PIECE if one_pass else PIECE
-        cuts = sorted({*range(0, size, step), net.weight_count if self.weight_decay else 0, size})
-        longest = max((b - a for a, b in pairwise(cuts)), default=0)
-        scratch = self.xp.empty((2, longest), net.dtype)
+        borders: list[tuple[int, int]] = []  # where the pieces begin and end
+        for first, last in net.trained_ranges:
+            middle = min(max(net.weight_count, first), last) if self.weight_decay else first
+            borders += pairwise(sorted({*range(first, last, step), middle, last}))
+        scratch = self.xp.empty((2, max((stop - start for start, stop in borders), default=0)), net.dtype)
         pieces = []
-        for start, stop in pairwise(cuts):
+        for start, stop in borders:
             w, g, *moments = (vector[start:stop] for vector in (net.params, net.grads, *self.moments))
             delta, changed = scratch[:, : stop - start]
             pieces.append(Piece(start < net.weight_count, delta, changed, w, g, moments))
@@ -184,7 +226,7 @@ class Optimizer:
         if self.steps == self.compile_at:
             self.pieces = None
         if self.max_norm is not None:
-            for W in self.net.weights:
+            for W in self.net.trained_weights:
                 units = W.reshape(-1, W.shape[-1])
                 norms = xp.sqrt(xp.einsum("ij,ij->j", units, units))
                 factor = self.max_norm / xp.maximum(norms, self.max_norm)  # 1 if the norm is small enough
@@ -211,12 +253,11 @@ class Optimizer:
 
     def _clip(self, pieces: list[Piece]) -> Any:
         """The factor for the gradients, as a 0-d array; None without clipping."""
-        if self.clip_norm is None:
+        if self.clip_norm is None or not pieces:
             return None
-        xp, g = self.xp, self.net.grads
-        if g.size == 0:
-            return None
-        largest = xp.maximum(xp.maximum(g.max(), -g.min()), np.finfo(g.dtype).tiny)
+        xp = self.xp
+        sizes = [xp.maximum(piece.g.max(), -piece.g.min()) for piece in pieces]
+        largest = functools.reduce(xp.maximum, sizes, np.finfo(self.net.dtype).tiny)
         total = 0  # sum of squares, after division by the largest against overflow
         with np.errstate(over="ignore", invalid="ignore"):
             for piece in pieces:

@@ -179,6 +179,7 @@ class Adam(Optimizer):
     beta1: Any = Number(fraction)
     beta2: Any = Number(fraction)
     eps: Any = Number(positive)
+    a = e = 0.0  # of the current step
     n_moments = 2
     loop = "adam"
 

@@ -7,14 +7,15 @@ step. A step is one batch: an epoch has ``math.ceil(len(dataset) / batch_size)``
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from inspect import signature
 from typing import Any
 
-from .base import BestSoFar, Checked, at_least_one, at_least_zero, number
+from .base import BestSoFar, Checked, Stateful, at_least_one, at_least_zero, by_part, number
 from .errors import ArgumentError
 
 
-class Schedule:
+class Schedule(Stateful):
     """Base of the schedules: ``schedule(step)`` is the learning rate after that many steps."""
 
     def __call__(self, step: int) -> float:
@@ -23,6 +24,14 @@ class Schedule:
     def __repr__(self) -> str:
         names = [name for name in signature(type(self)).parameters if hasattr(self, name)]
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"class": type(self).__name__} | super().state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if state.get("class") != type(self).__name__:
+            raise ArgumentError(f"{type(self).__name__}: the state is one of {state.get('class')!s:.40}")
+        super().load_state_dict({name: value for name, value in state.items() if name != "class"})
 
 
 def _schedule(name: str, value: Any) -> Schedule:
@@ -113,6 +122,17 @@ class Warmup(Schedule):
     def __init__(self, then: float | Schedule, steps: int):
         self.then, self.steps = then, steps
 
+    def state_names(self) -> list[str]:
+        return [name for name in super().state_names() if name != "then"]
+
+    def state_parts(self) -> Mapping[str, Stateful]:
+        return {"then": self.then}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        _, inner = by_part(state, ["then"])
+        self.then = resumed(vars(self).get("then", Constant(0)), inner["then"])
+        super().load_state_dict(state)
+
     def __call__(self, step: int) -> float:
         if step < self.steps:
             return self.then(0) * (step + 1) / self.steps
@@ -152,3 +172,19 @@ class ReduceOnPlateau(Schedule, BestSoFar):
 
     def __call__(self, step: int) -> float:
         return self.lr
+
+
+def resumed(schedule: Schedule, state: Mapping[str, Any]) -> Schedule:
+    """The schedule with this state: the same object, or another of minibp's schedules if the state is that of one.
+
+    An ArgumentError if it is the state of neither, or of a ReduceOnPlateau, which a program must hold to use it.
+    """
+    kind = state.get("class")
+    if kind != type(schedule).__name__:
+        known = {cls.__name__: cls for cls in Schedule.__subclasses__() if cls.__module__ == __name__}
+        known.pop(ReduceOnPlateau.__name__)
+        if not isinstance(kind, str) or kind not in known:
+            raise ArgumentError(f"the state is one of {kind!s:.40}, expected {type(schedule).__name__}")
+        schedule = known[kind].__new__(known[kind])
+    schedule.load_state_dict(state)
+    return schedule

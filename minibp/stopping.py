@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from .backend import to_library
-from .base import Array, BestSoFar, Checked, at_least_one, instance
+import numpy as np
+
+from .backend import to_host, to_library
+from .base import Array, BestSoFar, Checked, at_least_one, check_vector, instance, refuse_other_names
 from .network import Network
+
+KEPT = ("best_params", "best_buffers")  # the names of the best weights and buffers in the state
 
 
 class EarlyStopping(BestSoFar):
@@ -43,6 +48,9 @@ class EarlyStopping(BestSoFar):
         self.start_over()
         self.kept: tuple[Array, Array] | None = None
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(net, patience={self.patience})"
+
     def should_stop(self, value: float | None) -> bool:
         """Take the value of an epoch, and return whether to stop. Smaller is better: give -accuracy, not accuracy."""
         if self.improved(value):
@@ -55,3 +63,15 @@ class EarlyStopping(BestSoFar):
         if self.kept is not None:
             for vector, kept in zip((self.net.params, self.net.buffers), self.kept, strict=True):
                 vector[...] = to_library(kept, self.net.xp, self.net.dtype)
+
+    def state_dict(self) -> dict[str, Any]:
+        kept = zip(KEPT, self.kept or (), strict=False)
+        return super().state_dict() | {name: np.array(to_host(vector)) for name, vector in kept}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        kept = [name for name in KEPT if name in state]
+        refuse_other_names(self, state, [*self.state_names(), *(KEPT if kept else ())])
+        pairs = zip(kept, (self.net.params, self.net.buffers), strict=False)
+        best = [check_vector(f"{type(self).__name__}: {name}", state[name], vector) for name, vector in pairs]
+        super().load_state_dict({name: state[name] for name in self.state_names()})
+        self.kept = (best[0], best[1]) if kept else None

@@ -11,7 +11,7 @@ import numpy as np
 from .backend import to_host, to_library
 from .base import Array, all_finite, at_least_one, instance
 from .data import Batches, Dataset
-from .errors import ArgumentError, DivergenceError
+from .errors import ArgumentError, DivergenceError, StateError
 from .files import Checkpoint
 from .metrics import accuracy, classes
 from .network import PREDICT, Network
@@ -20,6 +20,8 @@ from .progress import Epoch, Progress
 
 # The loss shows these: it becomes NaN or infinite.
 SHOWN_BY_THE_LOSS: dict[str, Any] = dict.fromkeys(("over", "invalid", "divide"), "ignore")
+
+TRAINED_ELSEWHERE = "the network is being trained by another thread; train a copy of it, or wait"
 
 
 class Evaluation(NamedTuple):
@@ -83,6 +85,8 @@ def train(
     DivergenceError
         At the end of an epoch, if the loss, a weight, a moment of the optimizer or the validation loss has become NaN
         or infinite; by the call itself, if a weight already is.
+    StateError
+        If another thread trains the network.
     """
     check_fit(net, optimizer, dataset)
     if validation is not None:
@@ -94,6 +98,8 @@ def train(
     if checkpoint is None:
         return _epochs(net, optimizer, batches, epochs, held_out, Progress(), None)
     instance("checkpoint", checkpoint, Checkpoint, "create one: Checkpoint('run.ckpt')")
+    if net.training_lock.locked():  # the checkpoint would set it back on the way
+        raise StateError(TRAINED_ELSEWHERE)
     progress = checkpoint.begin(net, optimizer, batches, held_out, epochs)
     return _epochs(net, optimizer, batches, epochs, held_out, progress, checkpoint)
 
@@ -105,6 +111,7 @@ def check_fit(net: Network, optimizer: Optimizer, dataset: Any) -> None:
     if optimizer.net is not net:
         raise ArgumentError("the optimizer belongs to another network; create one for this, e.g. SGD(net, lr=0.1)")
     check_dataset("dataset", dataset)
+    net.check_layers()
     net.check_weights()
 
 
@@ -125,20 +132,25 @@ def _epochs(
     if checkpoint is not None:
         checkpoint.settle()
     for number in range(len(progress.history) + 1, epochs + 1):
-        batches, validation = batches.sync(), validation.sync() if validation is not None else None
-        start = time.perf_counter() - progress.seconds
-        losses = _one_epoch(net, optimizer, batches, progress, checkpoint)
-        loss = float(losses.mean(dtype="float64"))
-        seconds = time.perf_counter() - start
-        if not (np.isfinite(loss) and all_finite(net.xp, net.params, net.buffers, *optimizer.moments)):
-            raise DivergenceError(_diagnosis(net, optimizer, to_host(losses), number, batches.batch_size))
-        val_loss, val_accuracy = _evaluate(net, validation) if validation is not None else (None, None)
+        if not net.training_lock.acquire(blocking=False):
+            raise StateError(TRAINED_ELSEWHERE)
+        try:
+            batches, validation = batches.sync(), validation.sync() if validation is not None else None
+            start = time.perf_counter() - progress.seconds
+            losses = _one_epoch(net, optimizer, batches, progress, checkpoint)
+            loss = float(losses.mean(dtype="float64"))
+            seconds = time.perf_counter() - start
+            if not (np.isfinite(loss) and all_finite(net.xp, net.params, net.buffers, *optimizer.moments)):
+                raise DivergenceError(_diagnosis(net, optimizer, to_host(losses), number, batches.batch_size))
+            val_loss, val_accuracy = _evaluate(net, validation) if validation is not None else (None, None)
+        finally:
+            net.training_lock.release()
         epoch = Epoch(number, loss, val_loss, val_accuracy, seconds)
         yield epoch
         if checkpoint is None:
             progress = Progress()  # no history, which nobody would read
         else:
-            progress.next(epoch, dict(net.rng.bit_generator.state))
+            progress.next(dict(net.rng.bit_generator.state), epoch)
             checkpoint.epoch_done(last=number == epochs)
 
 
@@ -146,18 +158,17 @@ def _one_epoch(
     net: Network, optimizer: Optimizer, batches: Batches, progress: Progress, checkpoint: Checkpoint | None
 ) -> Array:
     """Make one pass over the samples, or the rest of one; returns the loss of each when it was trained on."""
-    seen, done = net.xp.empty(len(batches), net.dtype), 0
+    seen, start = net.xp.empty(len(batches), net.dtype), time.perf_counter() - progress.seconds
     if progress.losses is not None:
-        done = len(progress.losses)
-        seen[:done] = to_library(progress.losses, net.xp, net.dtype)
-    progress.losses, start = seen, time.perf_counter() - progress.seconds
+        seen[: progress.samples] = to_library(progress.losses, net.xp, net.dtype)
+    progress.losses = seen
     with np.errstate(**SHOWN_BY_THE_LOSS):
         for x, t in batches.shuffled(net.rng, progress.steps):
             losses = net.unchecked_losses(x, t)
             net.backward()
             optimizer.step()
-            seen[done : done + len(losses)] = losses
-            done += len(losses)
+            seen[progress.samples : progress.samples + len(losses)] = losses
+            progress.samples += len(losses)
             progress.steps += 1
             if checkpoint is not None:
                 progress.seconds = time.perf_counter() - start
@@ -223,11 +234,11 @@ def evaluate(net: Network, dataset: Dataset, batch_size: int = PREDICT) -> Evalu
 def _evaluate(net: Network, batches: Batches) -> Evaluation:
     n = len(batches)
     losses, answers, done = net.xp.empty(n, net.dtype), net.xp.empty(n, "int64"), 0
-    with net.inference_mode(), np.errstate(**SHOWN_BY_THE_LOSS):
+    with net.inference_mode() as twin, np.errstate(**SHOWN_BY_THE_LOSS):
         for x, t in batches(np.arange(n)):
-            y = net.run_chain(x)
-            losses[done : done + len(x)] = net.fused_loss.unchecked_losses(y, t)
-            answers[done : done + len(x)] = classes(net.output_activation.forward(y) if net.output_activation else y)
+            y = twin.run_chain(x)
+            losses[done : done + len(x)] = twin.fused_loss.unchecked_losses(y, t)
+            answers[done : done + len(x)] = classes(twin.outputs(y))
             done += len(x)
     loss = float(losses.mean(dtype="float64"))
     if not np.isfinite(loss):  # then the largest output means nothing

@@ -7,7 +7,7 @@ def rewrite(path, kind, change):
     """Change the contents and the arrays of a file, and give it a checksum that fits."""
     contents, arrays = tensorfile.read(path, kind)
     change(contents, arrays)
-    tensorfile.write(path, kind, contents, arrays)
+    tensorfile.write(path, tensorfile.to_bytes(kind, contents, arrays))
 
 
 def put(*path_and_value):
@@ -22,11 +22,23 @@ def put(*path_and_value):
     return change
 
 
-def attribute(thing, name, value):
-    """A change of a checkpoint: another value of this attribute of a layer, the optimizer, the schedule and so on."""
-    return put("objects", thing, 3, name, value)
+def state(*path_and_value):
+    """A change of a checkpoint: this value at this place of the state, such as "optimizer", "steps"."""
+    return put("state", *path_and_value)
 
 
 def schedule(name, **numbers):
     """A change of a checkpoint: another schedule."""
-    return put("objects", "schedule", ["object", name, 0, numbers])
+
+    def change(contents, arrays):
+        state = contents["state"]["optimizer"]
+        for key in [key for key in state if key.startswith("schedule.")]:
+            del state[key]
+        state.update({f"schedule.{key}": value for key, value in {"class": name, **numbers}.items()})
+
+    return change
+
+
+def array(name, values):
+    """A change of an array: these values, or none."""
+    return lambda contents, arrays: arrays.pop(name) if values is None else arrays.update({name: values})

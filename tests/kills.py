@@ -68,7 +68,7 @@ def newest(folder: Path) -> int:
     """The step of the newest intact checkpoint; 0 without one."""
     for name in ("killed.ckpt", "killed.ckpt.previous"):
         with suppress(FileNotFoundError, FileFormatError):
-            return tensorfile.read(folder / name, "checkpoint")[0]["objects"]["optimizer"][3]["steps"]
+            return tensorfile.read(folder / name, "checkpoint")[0]["state"]["optimizer"]["steps"]
     return 0
 
 

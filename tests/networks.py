@@ -10,10 +10,13 @@ from minibp import (
     Dense,
     Dropout,
     Flatten,
+    Layer,
     LayerNorm,
     LeakyReLU,
     Network,
     ReLU,
+    Residual,
+    Sequential,
     Sigmoid,
     Softmax,
     Softplus,
@@ -28,9 +31,27 @@ def samples(n=40, seed=0, k=3):
     return Dataset(rng.normal(size=(n, 4)), rng.integers(k, size=n))
 
 
+class TwoBranches(Layer):
+    """A user's layer of layers, y = f(x) + g(x)."""
+
+    def __init__(self, n):
+        super().__init__()
+        self.n, self.left = n, Dense(n, n)
+        self.right = {"inner": Sequential(Dense(n, n), BatchNorm(n), Dropout(0.2))}
+
+    def config(self):
+        return {"n": self.n}
+
+    def formula(self, x):
+        return self.left.forward(x) + self.right["inner"].forward(x)
+
+    def gradient(self, dy):
+        return self.left.backward(dy) + self.right["inner"].backward(dy)
+
+
 def every_layer(**options):
     """A network of every kind of layer, with options other than the defaults."""
     layers = [Dense(4, 8), BatchNorm(8, 0.8), LeakyReLU(0.2), Dropout(0.5), Dense(8, 8), LayerNorm(8), ELU(0.5)]
-    layers += [Dense(8, 8)]
-    layers += [GELU(), Dense(8, 8), Softplus(), Dense(8, 8), ReLU(), Dense(8, 8), Tanh(), Dropout(0.2), Flatten()]
+    layers += [Residual(Dense(8, 5), GELU(), Sequential(Dense(5, 8), BatchNorm(8))), Softplus(), Dense(8, 8), ReLU()]
+    layers += [Dense(8, 8), Tanh(), Dropout(0.2), Flatten()]
     return Network([Flatten(), *layers, Dense(8, 8), Sigmoid(), Dense(8, 3), Softmax()], CrossEntropy(), **options)

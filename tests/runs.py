@@ -12,6 +12,7 @@ from minibp import (
     Dense,
     Dropout,
     EarlyStopping,
+    LayerNorm,
     Network,
     ReLU,
     Softmax,
@@ -35,7 +36,8 @@ class Run:
     def __init__(self, optimizer=lambda net: Adam(net, lr=0.01), seed=0, hidden=5, dtype="float32", patience=0, more=(),
                  loss=CrossEntropy, stopping=EarlyStopping, on_the_way=lambda run, epoch: None):  # fmt: skip
         layers = [Dense(6, hidden), BatchNorm(hidden), ReLU(), Dropout(0.3), *(layer() for layer in more)]
-        self.net = Network([*layers, Dense(hidden, 3), Softmax()], loss(), dtype=dtype, seed=seed)
+        layers += [LayerNorm(hidden), Dense(hidden, 3), Softmax()]
+        self.net = Network(layers, loss(), dtype=dtype, seed=seed)
         self.optimizer = optimizer(self.net)
         self.stopping = stopping(self.net, patience) if patience else None
         self.epochs, self.checkpoint, self.on_the_way = [], None, on_the_way
@@ -57,8 +59,9 @@ class Run:
         for epoch in train(self.net, self.optimizer, dataset, epochs, batch_size, validation, self.checkpoint):
             self.epochs.append(epoch)
             self.on_the_way(self, epoch)
-            if isinstance(self.optimizer.schedule, schedules.ReduceOnPlateau):
-                self.optimizer.schedule.update(epoch.val_loss)
+            schedule = getattr(self.optimizer.schedule, "then", self.optimizer.schedule)  # that in a Warmup
+            if isinstance(schedule, schedules.ReduceOnPlateau):
+                schedule.update(epoch.val_loss)
             if self.stopping and self.stopping.should_stop(epoch.val_loss):
                 break
         return self
@@ -69,13 +72,6 @@ class Run:
         return self
 
 
-def resumed(build, path, stop):
-    """A run that was interrupted after `stop` steps, built again, and resumed from its file."""
-    with pytest.raises(KeyboardInterrupt):
-        build(path, stop=stop)
-    return build(path)
-
-
 def assert_same(ours, theirs):
     """Two runs ended with the same bits."""
     pairs = [(ours.net.params, theirs.net.params), (ours.net.buffers, theirs.net.buffers)]
@@ -84,3 +80,16 @@ def assert_same(ours, theirs):
         assert_equal(our, their)
     assert ours.optimizer.steps == theirs.optimizer.steps and ours.optimizer.lr == theirs.optimizer.lr
     assert ours.net.rng.bit_generator.state == theirs.net.rng.bit_generator.state
+
+
+def assert_same_state(ours, theirs):
+    """Two results of `state_dict` are equal to the bit."""
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        if isinstance(value, dict):
+            assert_same_state(value, theirs[name])
+        elif isinstance(value, np.ndarray):
+            assert_equal(value, theirs[name])
+            assert value.dtype == theirs[name].dtype
+        else:
+            assert repr(value) == repr(theirs[name])

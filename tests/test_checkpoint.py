@@ -10,9 +10,11 @@ import time
 import kills
 import numpy as np
 import pytest
-from changes import attribute, put, rewrite, schedule
+from arrays import assert_equal
+from changes import array, put, rewrite, schedule, state
 from failing import failing
-from runs import BATCH, EPOCHS, STEPS, Run, assert_same, resumed, samples
+from networks import TwoBranches
+from runs import BATCH, EPOCHS, STEPS, Run, assert_same, assert_same_state, samples
 
 from datasets import script
 from datasets.script import main
@@ -21,9 +23,13 @@ from minibp import (
     AdaGrad,
     Adam,
     AdamW,
+    BatchNorm,
     Checkpoint,
+    Dense,
     EarlyStopping,
+    Residual,
     RMSProp,
+    Sequential,
     data,
     save,
     schedules,
@@ -44,6 +50,7 @@ OPTIMIZERS = {
     "rmsprop": lambda net: RMSProp(net, weight_decay=0.01),
     "adam": lambda net: Adam(net, lr=schedules.Cosine(0.01, 28)),
     "adamw": lambda net: AdamW(net, lr=schedules.ReduceOnPlateau(0.01, patience=0, factor=0.5)),
+    "warm": lambda net: SGD(net, lr=schedules.Warmup(schedules.ReduceOnPlateau(0.1, patience=0), STEPS + 2)),
 }
 
 
@@ -60,6 +67,14 @@ def test_an_interrupted_training_ends_with_the_same_bits(path, optimizer, stops)
     resumed = Run(optimizer).go(path)
     assert_same(resumed, undisturbed)
     assert [epoch[:4] for epoch in resumed.checkpoint.history] == [epoch[:4] for epoch in undisturbed.epochs]
+
+
+@on_every_library
+@pytest.mark.parametrize("stop", [STEPS + 3, 2 * STEPS])
+def test_layers_inside_others_resume(path, stop):
+    more = [lambda: Residual(Dense(5, 4), Sequential(Dense(4, 5), BatchNorm(5))), lambda: TwoBranches(5)]
+    Run(more=more).interrupted(path, stop)
+    assert_same(Run(more=more).go(path), Run(more=more).go())
 
 
 @on_every_library
@@ -89,12 +104,13 @@ def test_steps_lost_after_the_last_checkpoint_are_repeated(path, every):
 
 
 @on_every_library
-def test_early_stopping_resumes_with_its_best_weights(path):
+@pytest.mark.parametrize("before_the_end", [3, STEPS])
+def test_early_stopping_resumes_with_its_best_weights(path, before_the_end):
     def fast(net):
         return Adam(net, lr=0.1)
 
     undisturbed = Run(fast, patience=2).go(epochs=30)
-    Run(fast, patience=2).interrupted(path, len(undisturbed.epochs) * STEPS - 3, epochs=30)
+    Run(fast, patience=2).interrupted(path, len(undisturbed.epochs) * STEPS - before_the_end, epochs=30)
     resumed = Run(fast, patience=2).go(path, epochs=30)
     assert len(undisturbed.epochs) < 30
     for run in (undisturbed, resumed):
@@ -137,18 +153,112 @@ def test_two_trainings_in_a_row_resume_each_from_its_own_file(tmp_path):
         first, second = (folder / name if folder else None for name in ("first", "second"))
         return Run().go(first).go(second, stop=stop)
 
-    assert_same(resumed(both, tmp_path, EPOCHS * STEPS + 5), both())
+    with pytest.raises(KeyboardInterrupt):
+        both(tmp_path, EPOCHS * STEPS + 5)
+    assert_same(both(tmp_path), both())
 
 
-def test_a_number_of_the_optimizer_that_was_changed_on_the_way_stays_changed(path):
-    run = Run()
-    run.optimizer.weight_decay = 0.0
-    for epoch in train(run.net, run.optimizer, samples(), 2, BATCH, checkpoint=Checkpoint(path)):
-        run.optimizer.weight_decay, run.optimizer.lr = 0.1 * epoch.number, schedules.Step(0.02, 5)
-    again = Run()
-    train(again.net, again.optimizer, samples(), 2, BATCH, checkpoint=Checkpoint(path))
-    assert again.optimizer.weight_decay == 0.2 and again.optimizer.lr == run.optimizer.lr
-    assert isinstance(again.optimizer.schedule, schedules.Step)
+CHANGES = {  # by the loop, after an epoch
+    "nothing": lambda run, epoch: None,
+    "plateau": lambda run, epoch: run.optimizer.schedule.then.update(1.0),
+    "number": lambda run, epoch: setattr(run.optimizer, "weight_decay", 0.1 * epoch.number),
+    "schedule": lambda run, epoch: setattr(run.optimizer, "lr", schedules.Step(0.02 / epoch.number, 5)),
+    "layers": lambda run, epoch: setattr(run.net.layers[3], "rate", 0.1 * epoch.number),
+    "frozen": lambda run, epoch: setattr(run.net.layers[0], "trainable", epoch.number < 2),
+    "mode": lambda run, epoch: setattr(run.net.layers[1], "training", epoch.number < 2),
+    "dtype": lambda run, epoch: run.net.to(run.net.backend, "float64"),
+    "drawn": lambda run, epoch: run.net.rng.random(),
+}
+
+
+def plateau(net):
+    return Adam(net, lr=schedules.Warmup(schedules.ReduceOnPlateau(0.01, patience=0), 3))
+
+
+@on_every_library
+@pytest.mark.parametrize("stop", [2 * STEPS, 2 * STEPS + 3])
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_what_the_loop_changes_stays_changed(path, change, stop):
+    Run(plateau, on_the_way=change).interrupted(path, stop)
+    assert_same(Run(plateau, on_the_way=change).go(path), Run(plateau, on_the_way=change).go())
+
+
+@pytest.mark.parametrize("same_object", [True, False])
+@pytest.mark.parametrize(("optimizer", "change"), [
+    *((SGD if name == "schedule" else plateau, change) for name, change in CHANGES.items()),
+], ids=CHANGES)  # fmt: skip
+def test_after_a_break_the_same_call_goes_on(path, optimizer, change, same_object):
+    def train_until(run, stop, checkpoint):
+        for epoch in train(run.net, run.optimizer, samples(), EPOCHS, BATCH, samples(1), checkpoint):
+            change(run, epoch)
+            if epoch.number == stop:
+                break
+
+    run, undisturbed, checkpoint = Run(optimizer), Run(optimizer), Checkpoint(path)
+    train_until(run, 1, checkpoint)
+    for stop in (3, None):
+        with pytest.warns(CheckpointWarning, match=r"is set back to what .*run\.ckpt holds, with all its settings"):
+            train_until(run, stop, checkpoint if same_object else Checkpoint(path))
+    train_until(undisturbed, None, None)
+    assert_same(run, undisturbed)
+
+
+def test_after_a_break_a_new_optimizer_goes_on_too(path):
+    """A cell of a notebook that creates the optimizer in the call."""
+
+    def train_until(net, stop):
+        for epoch in train(net, Adam(net, lr=0.01), samples(), EPOCHS, BATCH, checkpoint=Checkpoint(path)):
+            if epoch.number == stop:
+                break
+
+    net = Run().net
+    train_until(net, 2)
+    with pytest.warns(CheckpointWarning, match="set back"):
+        train_until(net, None)
+    undisturbed = Run()
+    list(train(undisturbed.net, undisturbed.optimizer, samples(), EPOCHS, BATCH))
+    assert_equal(net.params, undisturbed.net.params)
+
+
+def test_after_a_refusal_the_right_call_goes_on(path):
+    Run().interrupted(path, 3)
+    run = Run(lambda net: Adam(net, lr=0.02))
+    with pytest.raises(CheckpointError):
+        run.go(path)
+    run.optimizer.lr = 0.01
+    assert_same(run.go(path), Run().go())
+
+
+@on_every_library
+def test_numbers_drawn_before_the_first_epoch_count(path):
+    def drawing(checkpoint=None, stop=None):
+        run = Run()
+        epochs = train(run.net, run.optimizer, samples(), 3, BATCH, checkpoint=checkpoint)
+        run.net.rng.random()
+        for epoch in epochs:
+            if epoch.number == stop:
+                break
+        return run
+
+    drawing(Checkpoint(path), stop=2)
+    assert_same(drawing(Checkpoint(path)), drawing())
+
+
+def test_drawing_from_the_networks_generator_in_each_step_is_refused(path):
+    class Noisy(SGD):
+        def step(self):
+            self.net.rng.random()
+            super().step()
+
+    with pytest.raises(ArgumentError, match=r"each step draws from the network's generator net\.rng"):
+        Run(Noisy).go(path, every="3steps")
+
+
+def test_another_blas_is_a_warning(path):
+    Run().interrupted(path, STEPS + 3)
+    rewrite(path, "checkpoint", put("blas", "another"))
+    with pytest.warns(CheckpointWarning, match="with the BLAS another, .* may differ in rounding"):
+        assert_same(Run().go(path), Run().go())
 
 
 FULL = failing(OSError("the disk is full"))
@@ -166,8 +276,8 @@ def test_the_last_two_files_are_kept_and_those_of_a_killed_process_removed(path)
     (path.parent / "run.ckpt.mine.part").touch()
     Run().go(path)
     assert files(path) == ["run.ckpt", "run.ckpt.mine.part", "run.ckpt.previous"]
-    objects = tensorfile.read(f"{path}.previous", "checkpoint")[0]["objects"]
-    assert objects["optimizer"][3]["steps"] == (EPOCHS - 1) * STEPS
+    contents, _ = tensorfile.read(f"{path}.previous", "checkpoint")
+    assert contents["state"]["optimizer"]["steps"] == (EPOCHS - 1) * STEPS
 
 
 @pytest.mark.parametrize("harm", ["cut", "changed", "emptied", "missing", "another"])
@@ -243,7 +353,7 @@ def test_weights_that_diverged_never_replace_good_ones(path):
     with np.errstate(all="ignore"), pytest.raises(DivergenceError):
         Run(wild).go(path, "1steps")
     _, arrays = tensorfile.read(path, "checkpoint")
-    assert np.isfinite(arrays["params"]).all()
+    assert np.isfinite(arrays["network.layers.0.W"]).all()
 
 
 # --- files that do not fit -----------------------------------------------------------------------------------------
@@ -252,8 +362,9 @@ def test_weights_that_diverged_never_replace_good_ones(path):
 @pytest.mark.parametrize(("build", "options", "differs"), [
     ({"hidden": 7}, {}, "network"),
     ({"dtype": "float64"}, {}, "dtype"),
-    ({"seed": 1}, {}, r"starting weights, attributes and generators \(seed\)"),
-    ({"optimizer": lambda net: Adam(net, lr=0.02)}, {}, "learning rate"),
+    ({"seed": 1}, {}, r"generator \(seed\)"),
+    ({"seed": 1}, {}, r"weights at the start"),
+    ({"optimizer": lambda net: Adam(net, lr=0.02)}, {}, "optimizer"),
     ({"optimizer": lambda net: Adam(net, lr=0.01, beta1=0.8)}, {}, "optimizer"),
     ({"patience": 3}, {}, "early stopping"),
     ({}, {"batch_size": 9}, "batch size"),
@@ -279,7 +390,7 @@ def test_only_what_differs_is_listed(path):
 
 @pytest.mark.parametrize("change", [
     put("training", "\x1b[2J", "\x1b[31m"),
-    put("objects", "\x1b[2J", 1),
+    put("state", "\x1b[2J", {}),
 ])  # fmt: skip
 def test_strings_from_a_file_cannot_control_a_terminal(path, change):
     Run().interrupted(path, 3)
@@ -290,42 +401,45 @@ def test_strings_from_a_file_cannot_control_a_terminal(path, change):
 
 
 @pytest.mark.parametrize("change", [
-    put("steps", -1),
-    put("steps", 8),
-    put("order", {"bit_generator": "MT19937"}),
-    put("order", "state", "state", "x"),
     put("backend", "os"),
-    lambda contents, arrays: contents["objects"].pop("layer 2"),
-    put("objects", "loss", ["object", "minibp.QuadraticLoss", 0, {}]),
-    lambda contents, arrays: contents["objects"]["layer 3"][3].clear(),
-    attribute("layer 3", "step", "os.system"),
-    attribute("layer 3", "rate", 1.5),
-    attribute("layer 1", "n", 7),
-    attribute("optimizer", "steps", 1.5),
-    attribute("optimizer", "eps", ["array", "attributes.0", False, "numpy", "<f4", "C"]),
-    attribute("optimizer", "step", 5),
+    put("dtype", "float16"),
+    put("state", 5),
+    put("training", "network", 5),
+    lambda contents, arrays: contents.pop("training"),
+    lambda contents, arrays: contents["state"].pop("optimizer"),
+    state("network", "layers.3.step", "os.system"),
+    state("optimizer", "step", 5),
+    state("optimizer", "schedule.then.class", "Step"),
     schedule("Network"),
-    schedule("minibp.Schedule"),
-    schedule("minibp.Step", lr=1, every=0, factor=1),
-    schedule("minibp.Step", lr=1),
-    schedule("minibp.Constant", lr=float("nan")),
-    schedule("minibp.Constant", lr=0.1, __call__=1),
-    lambda contents, arrays: arrays.update(history=np.ones((1, 5))),
-    lambda contents, arrays: arrays.update(history=np.ones((1, 4), "float32")),
-    lambda contents, arrays: contents.pop("seconds"),
-    lambda contents, arrays: arrays.pop("moments.1"),
-    lambda contents, arrays: arrays.update(params=arrays["params"][1:]),
-    lambda contents, arrays: arrays["params"].fill(np.nan),
-    lambda contents, arrays: arrays.update({"moments.0": arrays["moments.0"].astype("float64")}),
-    lambda contents, arrays: arrays.update(more=np.ones(3, "float32")),
+    schedule("Step", lr=1),
+    schedule("Constant", lr=0.1, __call__=1),
+    state("early stopping", "patience", 0),
+    state("progress", "steps", -1),
+    state("progress", "steps", 8),
+    state("progress", "order", {"bit_generator": "MT19937"}),
+    lambda contents, arrays: contents["state"]["progress"].pop("seconds"),
+    array("progress.history", np.ones((1, 5))),
+    array("progress.losses", np.ones((STEPS, 1))),
+    array("optimizer.moments.1", None),
+    array("network.layers.0.W", np.ones((5, 6), "float32")),
+    array("early stopping.best_buffers", None),
+    array("more", np.ones(3, "float32")),
+    array("optimizer.schedule.more", np.ones(3, "float32")),
 ])  # fmt: skip
-def test_a_checkpoint_that_contradicts_itself_is_refused_before_anything_is_changed(path, change):
-    Run().interrupted(path, 3)
-    rewrite(path, "checkpoint", change)
-    run, untouched = Run(), Run()
-    with pytest.raises(FileFormatError, match=r"contradicts itself|does not say which"):
+@pytest.mark.parametrize("also", [lambda contents, arrays: None, schedule("Step", lr=1, every=2, factor=0.5)])
+def test_a_checkpoint_that_contradicts_itself_is_refused_and_changes_nothing(path, change, also):
+    Run(plateau, patience=2).interrupted(path, STEPS + 3)
+    rewrite(path, "checkpoint", lambda contents, arrays: (also(contents, arrays), change(contents, arrays)))
+    run, untouched = Run(plateau, patience=2), Run(plateau, patience=2)
+    lr = run.optimizer.schedule
+    then, rng = lr.then, run.net.rng
+    with pytest.raises((FileFormatError, CheckpointError), match=r"contradicts itself|does not say|another training"):
         run.go(path)
     assert_same(run, untouched)
+    assert run.optimizer.schedule is lr and lr.then is then and run.net.rng is rng
+    for ours, theirs in ((run.optimizer, untouched.optimizer), (run.stopping, untouched.stopping)):
+        assert_same_state(ours.state_dict(), theirs.state_dict())
+    assert_same_state(run.net.state_dict(), untouched.net.state_dict())
 
 
 @on_every_library
@@ -336,7 +450,7 @@ def test_a_training_on_a_memory_map_does_not_resume_with_an_array(path, mapped):
         Run().go(path)
 
 
-def test_attributes_that_cannot_be_restored_are_refused_at_the_start(path):
+def test_early_stopping_of_another_network_is_refused(path):
     run = Run()
     run.stopping = EarlyStopping(Run().net)
     with pytest.raises(ArgumentError, match="belongs to another network"):
@@ -396,7 +510,7 @@ def test_ctrl_c_saves_and_exits_with_130_and_the_same_command_line_resumes(tmp_p
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert error.splitlines()[-1] == f"interrupted; the same command line continues from {tmp_path / 'run.ckpt'}"
-    assert tensorfile.read(tmp_path / "run.ckpt", "checkpoint")[0]["objects"]["optimizer"][3]["steps"] > 3 * 45
+    assert tensorfile.read(tmp_path / "run.ckpt", "checkpoint")[0]["state"]["optimizer"]["steps"] > 3 * 45
 
 
 def test_a_resumed_script_continues_its_log_and_reports_the_same(tmp_path, capsys):

@@ -128,6 +128,7 @@ class GlobalDropout(Layer):
 
 class OwnDropout(GlobalDropout):
     def __init__(self):
+        super().__init__()
         self.rng = np.random.default_rng(0)
 
     def formula(self, x):

@@ -20,6 +20,8 @@ from minibp import (
     Loss,
     Network,
     QuadraticLoss,
+    Residual,
+    Sequential,
     Sigmoid,
     SigmoidCrossEntropy,
     Softmax,
@@ -41,7 +43,14 @@ ENDS = [
     (Sigmoid, BinaryCrossEntropy),
     (SigmoidCrossEntropy,),
 ]
-ARGUMENTS = {Dense: (5, 5), BatchNorm: (5,), LayerNorm: (5,), Dropout: (0.4,)}
+ARGUMENTS = {
+    Dense: lambda: (5, 5),
+    BatchNorm: lambda: (5,),
+    LayerNorm: lambda: (5,),
+    Dropout: lambda: (0.4,),
+    Sequential: lambda: (Dense(5, 5), Tanh()),
+    Residual: lambda: (Dense(5, 5), Tanh()),
+}
 
 
 def public(base):
@@ -84,17 +93,18 @@ def test_every_loss_is_the_end_of_a_network():
 
 @pytest.mark.parametrize("kind", public(Layer))
 def test_networks_with_any_layer_pass(kind):
-    layer = kind(*ARGUMENTS.get(kind, ()))
+    layer = kind(*ARGUMENTS.get(kind, tuple)())
     report = check_gradients(network(layer), X, LABELS)
-    assert report.ok and len(of_parameters(report)) == 4 + len(layer.params), report
-    assert f"layer 2: {layer}: x" in [line.name for line in report]
+    parameters = sum(len(each.params) for each in layer.modules())
+    assert report.ok and len(of_parameters(report)) == 4 + parameters, report
+    assert f"layer 2: {layer if not layer.children() else kind.__name__}: x" in [line.name for line in report]
     assert not any(line.diagnosis for line in report)
 
 
 def test_network_of_all_layers_at_once_passes():
     net = every_layer()
     report = check_gradients(net, X, LABELS)
-    assert report.ok and len(of_parameters(report)) == sum(len(layer.params) for layer in net.layers), report
+    assert report.ok and len(of_parameters(report)) == sum(len(each.params) for each in net.modules()), report
 
 
 def test_network_of_bytes_passes():
@@ -185,3 +195,21 @@ def test_layer_without_weights_is_left_for_a_network_to_draw():
     check_gradients(layer, normals((5, 4)))
     layer, other = (Network([each], QuadraticLoss(), seed=1).layers[0] for each in (layer, Dense(4, 3)))
     assert_equal(layer.W, other.W)
+
+
+def test_a_buffer_that_each_batch_changes_does_not_spoil_the_check():
+    class Center(Layer):
+        def __init__(self):
+            super().__init__()
+            self.add_parameter("mean", (5,), np.zeros(5), trained=False)
+
+        def formula(self, x):
+            y = x - self.mean
+            self.mean = 0.9 * self.mean + 0.1 * x.mean(axis=0)
+            return y
+
+        def gradient(self, dy):
+            return dy
+
+    report = check_gradients(network(Center()), X, LABELS)
+    assert report.ok, report

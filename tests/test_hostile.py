@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from changes import attribute, put, schedule
+from changes import array, schedule, state
 from hostile import SEEDS, TARGETS, files, lines, taken
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,7 +28,7 @@ from minibp.schedules import Step
 
 HUGE = 2**60
 SECONDS, MEMORY = 5, 5e6  # limits of one input; most take milliseconds and less than 0.1 MB
-REDUCE, WARMUP, COSINE = 0, 1, 2  # places in files.SCHEDULES, with SGD; 4 more with Adam
+REDUCE, WARMUP, COSINE, OWN = 0, 1, 2, 3  # places in files.SCHEDULES, with SGD; 4 more with Adam
 
 
 def within_memory(target, data):
@@ -68,34 +68,37 @@ def test_an_unchanged_checkpoint_resumes(which):
 
 
 @pytest.mark.parametrize(("which", "change", "message"), [
-    (REDUCE, attribute("layer 2", "seed", -1), "Dropout: seed must be an integer of at least 0"),  # an endless loop
-    (REDUCE, attribute("layer 2", "seed", 0.5), "Dropout: seed must be"),
-    (REDUCE, attribute("layer 2", "step", None), "Dropout: step must be"),
-    (REDUCE, attribute("layer 2", "rate", "0"), "Dropout: rate must lie in"),
-    (REDUCE, attribute("layer 1", "n", 7), "BatchNorm: n is 2, in the file 7"),
-    (REDUCE, attribute("layer 0", "in_shape", ["tuple", [3]]), "in_shape is"),
-    (REDUCE, attribute("optimizer", "max_norm", 10**400), "an integer that is too long"),
-    (REDUCE, attribute("optimizer", "momentum", 2), "SGD: momentum must lie"),
-    (REDUCE, attribute("optimizer", "n_moments", 0), "so it has no m"),
-    (REDUCE, put("objects", "optimizer", 3, {"steps": 1}), "the file has no"),
-    (REDUCE + 4, attribute("optimizer", "beta2", 1.0), "Adam: beta2 must lie"),
-    (REDUCE + 4, attribute("optimizer", "steps", 10**400), "an integer that is too long"),
-    (REDUCE, attribute("schedule", "waited", 0.5), "waited must be an integer"),
-    (REDUCE, attribute("schedule", "waited", True), "waited must be an integer"),
-    (REDUCE, attribute("schedule", "best", "x"), "expected a number"),
-    (REDUCE, attribute("schedule", "best", ["object", "minibp.Constant", 0, {"lr": 1}]), "expected a number"),
-    (REDUCE, attribute("schedule", "best", ["array", "losses", False, "numpy", "<f4", "C"]), "expected a number"),
-    (REDUCE, attribute("schedule", "update", 1), "update is no attribute"),
-    (REDUCE, schedule("minibp.Exponential", lr=1, steps=9, factor=-0.5), "factor must be"),
-    (REDUCE, schedule("minibp.Schedule"), "where this program has a minibp.ReduceOnPlateau"),
-    (REDUCE, schedule("minibp.ArgumentError"), "where this program has a minibp.ReduceOnPlateau"),
-    (REDUCE, put("objects", "schedule", 0.1), "where this program has a ReduceOnPlateau"),
-    (WARMUP, put("objects", "schedule", 3, "then", 3, "every", 0), "every must be"),
-    (COSINE, attribute("schedule", "steps", 0.5), "steps must be"),
-    (REDUCE, attribute("early stopping", "best", "x"), "expected a number"),
-    (REDUCE, attribute("early stopping", "waited", -1), "waited must be an integer of at least 0"),
-    (REDUCE, attribute("early stopping", "net", 1), "net is no attribute"),
-    (REDUCE, put("order", "state", "state", -1), "contradicts itself"),
+    (REDUCE, state("network", "layers.2.seed", -1), "Dropout: seed must be an integer of at least 0"),  # endless
+    (REDUCE, state("network", "layers.2.step", None), "Dropout: step must be"),
+    (REDUCE, state("network", "layers.2.rate", "0"), "Dropout: rate must lie in"),
+    (REDUCE, state("network", "layers.2.training", 1), "training must be True or False"),
+    (REDUCE, state("network", "layers.1.n", 7), "BatchNorm: the state has the unknown n"),
+    (REDUCE, array("network.layers.1.running_var", np.full(2, -1.0, "f4")), "must not hold negative numbers"),
+    (REDUCE, array("network.layers.0.W", np.ones((2, 3))), r"W must hold finite numbers, shape \(2, 2\)"),
+    (OWN, state("network", "layers.2.kind", 3), "Drop: kind is a str, the state has a int"),
+    (OWN, state("network", "layers.2.random", "state", "state", -1), "random: not the state of a generator of PCG64"),
+    (OWN, state("network", "layers.2.random", "bit_generator", "MT19937"), "not the state of a generator of PCG64"),
+    (OWN, state("network", "layers.2.formula", 1), "the unknown formula"),
+    (REDUCE, state("optimizer", "max_norm", 10**400), "max_norm is too large for a float"),
+    (REDUCE, state("optimizer", "momentum", 2), "SGD: momentum must lie"),
+    (REDUCE, state("optimizer", "n_moments", 0), "SGD: the state has the unknown n_moments"),
+    (REDUCE, state("optimizer", {"steps": 1}), "SGD: the state has no"),
+    (REDUCE + 4, state("optimizer", "beta2", 1.0), "Adam: beta2 must lie"),
+    (REDUCE + 4, state("optimizer", "steps", 10**400), "steps must be an integer of at least 0"),
+    (REDUCE, state("optimizer", "schedule.waited", True), "waited must be an integer"),
+    (REDUCE, state("optimizer", "schedule.best", "x"), "expected a number"),
+    (REDUCE, state("optimizer", "schedule.update", 1), "the unknown update"),
+    (REDUCE, schedule("Exponential", lr=1, steps=9, factor=-0.5), "factor must be"),
+    (REDUCE, schedule("Schedule"), "the state is one of Schedule, expected ReduceOnPlateau"),
+    (REDUCE, schedule("ArgumentError"), "the state is one of ArgumentError"),
+    (REDUCE, state("optimizer", "schedule.class", 0.1), "the state is one of 0.1"),
+    (WARMUP, state("optimizer", "schedule.then.every", 0), "every must be"),
+    (WARMUP, state("optimizer", "schedule.then.class", "Drop"), "the state is one of Drop"),
+    (COSINE, state("optimizer", "schedule.steps", 0.5), "steps must be"),
+    (REDUCE, state("early stopping", "waited", -1), "waited must be an integer of at least 0"),
+    (REDUCE, state("early stopping", "net", 1), "the unknown net"),
+    (REDUCE, array("early stopping.best_params", np.full(10, np.nan, "f4")), "best_params must hold finite numbers"),
+    (REDUCE, state("progress", "order", "state", "state", -1), "order: not the state of a generator"),
 ])  # fmt: skip
 def test_a_checkpoint_whose_values_would_break_the_training_later_is_refused(which, change, message):
     with pytest.raises(FileFormatError, match=message):
@@ -120,8 +123,10 @@ def claims(kind):
     yield taken.joined(header, values)
     yield HUGE.to_bytes(8, "little") + good[8:]
     yield tensorfile.to_bytes(kind, {}, {"W": np.zeros((0, 2**58), "f4")})
-    for layer in (["Dense", {"n_in": HUGE, "n_out": HUGE}], ["BatchNorm", {"n": HUGE}], ["Dense", {"n_in": 9**9}]):
-        described = {"layers": [layer], "loss": ["QuadraticLoss", {}], "dtype": "float32", "fit": {}, "history": []}
+    huge = ["Dense", {"n_in": HUGE, "n_out": HUGE}]
+    inside = ["Sequential", {"layers": [{"layer": huge}]}]
+    for layer in (huge, inside, ["BatchNorm", {"n": HUGE}], ["Dense", {"n_in": 9**9}]):
+        described = {"layers": [layer], "loss": ["QuadraticLoss", {}], "dtype": "float32"}
         yield tensorfile.to_bytes(kind, described, {"layers.0.W": np.zeros((0, 2**58), "f4")})
 
 
@@ -144,11 +149,13 @@ def test_the_time_to_build_a_network_is_linear_in_the_number_of_layers():
 
 
 @pytest.mark.parametrize("depth", [80, 900])
-def test_a_deeply_nested_description_is_refused(tmp_path, depth):
+def test_a_deeply_nested_description_is_refused(tmp_path, monkeypatch, depth):
     inner = 0
     for _ in range(depth):
         inner = [inner]
-    tensorfile.write(tmp_path / "net", "network", {"layers": inner}, {})
+    with monkeypatch.context() as patch:
+        patch.setattr(tensorfile, "_depth", lambda value: 0)  # else no such file is written
+        tensorfile.write(tmp_path / "net", tensorfile.to_bytes("network", {"layers": inner}, {}))
     with pytest.raises(FileFormatError, match="its description is damaged"):
         load(tmp_path / "net")
 

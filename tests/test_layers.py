@@ -356,6 +356,7 @@ class Reversed(Layer):
     """y is x with its values in reverse order; overrides forward and backward."""
 
     def __init__(self, name):
+        super().__init__()
         self.name = name
 
     def forward(self, x):
@@ -369,6 +370,7 @@ class Scale(Layer):
     """y = a x, with a parameter."""
 
     def __init__(self, n):
+        super().__init__()
         self.add_parameter("a", (n,), Ones())
 
     def formula(self, x):
@@ -445,9 +447,9 @@ def test_weights_that_do_not_fit_are_refused(W, message):
 
 
 def test_unknown_arguments_are_refused():
-    with pytest.raises(TypeError, match=r"ReLU\(\) takes no arguments"):
+    with pytest.raises(TypeError, match="takes 1 positional argument but 2 were given"):
         ReLU(0.1)
-    with pytest.raises(TypeError, match=r"Flatten\(\) takes no arguments"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'shape'"):
         Flatten(shape=(28, 28))
     with pytest.raises(TypeError, match="slopes"):
         LeakyReLU(slopes=0.1)

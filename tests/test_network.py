@@ -29,6 +29,8 @@ from minibp import (
     Network,
     QuadraticLoss,
     ReLU,
+    Residual,
+    Sequential,
     Sigmoid,
     SigmoidCrossEntropy,
     Softmax,
@@ -199,7 +201,7 @@ def trained_and_moved(net):
 def test_parameters_of_the_layers_are_views_of_the_vectors(change):
     net = change(every_layer())
     for vector, name in ((net.params, "params"), (net.grads, "grads"), (net.buffers, "buffers")):
-        arrays = [array for layer in net.layers for array in getattr(layer, name).values()]
+        arrays = [array for layer in net.modules() for array in getattr(layer, name).values()]
         assert sum(array.size for array in arrays) == vector.size > 0
         assert all(shares_memory(array, vector) for array in arrays)
 
@@ -226,7 +228,7 @@ def test_assigning_a_vector_copies_its_values():
 
 def test_weights_lie_before_biases():
     net = every_layer()
-    dense = [layer for layer in net.layers if isinstance(layer, Dense)]
+    dense = [layer for layer in net.modules() if isinstance(layer, Dense)]
     assert net.weight_count == sum(layer.W.size for layer in dense)
     assert_equal(net.params[: net.weight_count], np.concatenate([layer.W.ravel() for layer in dense]))
 
@@ -588,7 +590,7 @@ def test_bytes_are_scaled_to_0_to_1(n, seed):
     ([[np.nan] * 4] * 2, InputError, "x: NaN, infinity"),
     ([[1e300] * 4] * 2, InputError, "number too large for float32"),
     (np.ones((0, 4)), InputError, r"x is empty \(shape \(0, 4\)\)"),
-    (np.ones(4), ShapeError, r"x has shape \(4,\).*for one sample give x\[None\]"),
+    (np.ones(4), ShapeError, r"x has shape \(4,\).*for one sample use x\[None\]"),
     (1.0, ShapeError, r"x has shape \(\)"),
 ])  # fmt: skip
 def test_inputs_that_cannot_be_used_are_refused(call, x, error, message):
@@ -639,6 +641,24 @@ def test_summary_is_a_table():
     assert net.summary() == table + net.backend
 
 
+def test_summary_shows_layers_inside_others_below_them_and_frozen_ones():
+    block = Residual(Sequential(Dense(5, 6), Tanh()), Dense(6, 5))
+    net = Network([Dense(4, 5), block, Dense(5, 3)], QuadraticLoss())
+    net.layers[0].trainable = block.layers[0].trainable = False
+    table = """\
+   layer               output  parameters
+0  Dense(4, 5)         (N, 5)          25  frozen
+1  Residual            (N, 5)
+     0: Sequential
+       0: Dense(5, 6)                  36  frozen
+       1: Tanh()                        0
+     1: Dense(6, 5)                    35
+2  Dense(5, 3)         (N, 3)          18
+   QuadraticLoss()     loss
+114 parameters (61 frozen), 0.5 kB as float32, on """
+    assert net.summary() == table + net.backend
+
+
 def test_repr_shows_how_the_network_is_made():
     assert repr(small()) == "Network([Dense(4, 5), Tanh(), Dense(5, 3), Softmax()], CrossEntropy())"
 
@@ -660,3 +680,15 @@ def test_in_notebooks_a_network_is_a_table(library):
         ["CrossEntropy()", "loss, fused with layer 3 as SoftmaxCrossEntropy()"],
     ]
     assert f"43 parameters, 0.2 kB as float32, on {'numpy' if library is np else 'cupy'}" in html
+
+
+def test_in_notebooks_layers_inside_others_are_indented():
+    net = Network([Residual(Dense(4, 4))], QuadraticLoss())
+    net.layers[0].trainable = False
+    html = net._repr_html_()
+    rows = re.findall("<tr>(.*?)</tr>", html)
+    assert [cell for cell in re.sub("<[^>]*>", "|", rows[2]).split("|") if cell] == [
+        "&nbsp;&nbsp;0: Dense(4, 4)", "20", "frozen"
+    ]  # fmt: skip
+    assert [row.count("<td") + row.count("<th") for row in rows] == [5, 5, 5, 3] and 'colspan="3"' in rows[3]
+    assert "20 parameters (20 frozen)" in html

@@ -26,7 +26,9 @@ from minibp import (
     Network,
     QuadraticLoss,
     ReLU,
+    Residual,
     RMSProp,
+    Sequential,
     Sigmoid,
     SigmoidCrossEntropy,
     Softmax,
@@ -221,10 +223,11 @@ def test_a_small_delta_does_not_vanish_in_float32():
 def test_each_layer_with_weights_has_a_row(dtype):
     net = every_layer(dtype=dtype)
     report = look(net)
-    dense = [(i, layer) for i, layer in enumerate(net.layers) if isinstance(layer, Dense)]
-    assert [row.name for row in report] == [f"layer {i}: {layer}" for i, layer in dense]
+    dense = [(place, module) for place, module in net.named_modules().items() if isinstance(module, Dense)]
+    assert [row.name for row in report] == [f"layer {place[len('layers.'):]}: {module}" for place, module in dense]
     assert all(row.delta > 0 and row.update > 0 for row in report)
-    assert all(0 <= row.dead <= row.saturated <= 1 for row in report[:-1])
+    known = [row for row in report[:-1] if not np.isnan(row.dead)]  # unknown of the last one inside a Residual
+    assert len(known) == len(report) - 2 and all(0 <= row.dead <= row.saturated <= 1 for row in known)
 
 
 @pytest.mark.parametrize("targets", [np.arange(40) % 2, (np.arange(40) % 2).astype(float), np.arange(40)[:, None] % 2])
@@ -265,6 +268,90 @@ def test_report_is_a_table():
     assert hidden.split()[-4:] == [f"{report[0].delta:.1e}", f"{report[0].saturated:.1%}", f"{report[0].dead:.1%}",
                                    f"{report[0].update:.1e}"]  # fmt: skip
     assert output.split()[-3:-1] == ["0.0%", "-"]
+
+
+class Branches(Layer):
+    """y = left(x) + right(x)."""
+
+    def __init__(self):
+        super().__init__()
+        self.left, self.right = Sequential(Dense(5, 5, W=WIDE), Tanh()), Dense(5, 5)
+
+    def formula(self, x):
+        return self.left.forward(x) + self.right.forward(x)
+
+    def gradient(self, dy):
+        return self.left.backward(dy) + self.right.backward(dy)
+
+
+def test_layers_in_a_sequential_are_probed_as_if_they_stood_in_the_network():
+    flat = quadratic()
+    nested = Network([Sequential(*copy.deepcopy(flat.layers[:3])), Sigmoid()], QuadraticLoss(), dtype="float64")
+    rows = look(nested)
+    assert [repr(row[1:]) for row in rows] == [repr(row[1:]) for row in look(flat)]
+    assert [row.name for row in rows] == ["layer 0.0: Dense(4, 5)", "layer 0.2: Dense(5, 3)"]
+
+
+def test_layers_in_a_residual_are_probed():
+    layers = [Dense(4, 5), Tanh(), Residual(Dense(5, 6, W=WIDE), Sigmoid(), Dense(6, 5)), Dense(5, 3), Softmax()]
+    net, dataset = Network(layers, CrossEntropy(), dtype="float64"), samples()
+    before, first, last, output = look(net)
+    assert [row.name for row in (first, last)] == ["layer 2.0: Dense(5, 6)", "layer 2.2: Dense(6, 5)"]
+    x, delta3 = np.tanh(dataset.x @ host(layers[0].W)), host(net.predict(dataset.x)) - np.eye(3)[dataset.t]
+    inner = layers[2].layers
+    a = 1 / (1 + np.exp(-(x @ host(inner[0].W))))
+    delta2 = delta3 @ host(layers[3].W).T  # at the sum, and so at the last layer inside
+    delta1 = (delta2 @ host(inner[2].W).T) * a * (1 - a)
+    delta0 = (delta2 + delta1 @ host(inner[0].W).T) * (1 - x**2)
+    deltas = [np.sqrt((delta**2).mean()) for delta in (delta0, delta1, delta2, delta3)]
+    assert [row.delta for row in (before, first, last, output)] == pytest.approx(deltas, rel=1e-9)
+    flat = a * (1 - a) < 0.025
+    assert (first.saturated, first.dead) == pytest.approx((flat.mean(), flat.all(axis=0).mean()))
+    assert before.saturated < 1 and last.cells()[1:3] == ["-", "-"] and output.saturated == 0
+
+
+def test_layers_inside_a_layer_of_ones_own_are_probed():
+    net = Network([Dense(4, 5), Branches(), Dense(5, 3), Softmax()], CrossEntropy(), dtype="float64")
+    _, left, right, _ = look(net)
+    assert (left.name, right.name) == ("layer 1.left.0: Dense(5, 5)", "layer 1.right: Dense(5, 5)")
+    assert 0 < left.delta < right.delta and 0 < left.saturated < 1
+    assert right.cells()[1:3] == ["-", "-"] and left.update > 0 < right.update
+
+
+def test_a_layer_with_weights_that_is_never_called_has_no_figures():
+    class Unused(Branches):
+        def formula(self, x):
+            return self.right.forward(x)
+
+        def gradient(self, dy):
+            return self.right.backward(dy)
+
+    _, left, right, _ = look(Network([Dense(4, 5), Unused(), Dense(5, 3)], QuadraticLoss()))
+    assert left.cells() == ["-", "-", "-", "0.0e+00"] and right.delta > 0
+
+
+@pytest.mark.parametrize("frozen", [[0], [0, 2], [0, 2, 3]])
+def test_frozen_layers_have_the_same_figures_and_no_update(frozen):
+    def make():
+        layers = [Dense(4, 5), Tanh(), Residual(Dense(5, 6), ReLU(), Dense(6, 5)), Dense(5, 3), Softmax()]
+        return Network(layers, CrossEntropy(), dtype="float64")
+
+    net = make()
+    for i in frozen:
+        net.layers[i].trainable = False
+    free, rows = look(make()), look(net)
+    assert [repr(row[:4]) for row in rows] == [repr(row[:4]) for row in free]
+    for row, other in zip(rows, free, strict=True):
+        is_frozen = int(row.name[6]) in frozen
+        assert row.update == (0 if is_frozen else other.update)
+    assert [layer.trainable for layer in net.layers] == [i not in frozen for i in range(5)]
+
+
+def test_a_part_of_a_layer_that_is_frozen_is_not_updated():
+    net = Network([Residual(Dense(4, 4), ReLU(), Dense(4, 4)), Dense(4, 3)], QuadraticLoss())
+    net.layers[0].layers[0].trainable = False
+    first, last, output = look(net)
+    assert first.update == 0 and first.delta > 0 and last.update > 0 and output.update > 0
 
 
 # --- that it changes nothing ---------------------------------------------------------------------------------------

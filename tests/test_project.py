@@ -19,18 +19,18 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # The modules and packages of minibp: each imports only from those before it.
 ORDER = [
-    "errors", "backend", "base", "initializers", "layers", "normalization", "dropout", "losses", "compiled", "network",
-    "schedules", "optimizer", "optimizers", "data", "stopping", "progress", "files", "metrics", "training", "debug",
-    "__init__", "cli", "__main__",
+    "errors", "backend", "base", "initializers", "layers", "normalization", "dropout", "containers", "losses",
+    "compiled", "network", "schedules", "optimizer", "optimizers", "data", "stopping", "progress", "files", "metrics",
+    "training", "debug", "__init__", "cli", "__main__",
 ]  # fmt: skip
 # The same for the modules of each package, whose __init__ comes last.
 INSIDE = {
     "backend": ["libraries", "arrays", "blas"],
-    "base": ["arguments", "validation", "hashing", "disk", "best", "module", "vectors", "layer", "loss", "shapes",
-             "summary"],
+    "base": ["arguments", "validation", "hashing", "disk", "state", "best", "workspaces", "parameters", "module",
+             "twins", "vectors", "layer", "loss", "shapes", "boundary", "summary"],
     "data": ["idx", "download", "published", "dataset", "batches", "sets"],
-    "files": ["tensorfile", "saving", "kept", "restored", "fingerprint", "checkpoint"],
-    "debug": ["diagnosis", "finite_differences", "gradients", "probing"],
+    "files": ["tensorfile", "saving", "checkpoint"],
+    "debug": ["diagnosis", "finite_differences", "alone", "gradients", "probing"],
     "cli": ["program", "doctor", "commands", "command_line"],
 }  # fmt: skip
 # The same for the scripts, which import minibp.
@@ -44,9 +44,9 @@ PUBLIC = [
     "ELU", "GELU", "SGD", "AdaGrad", "Adam", "AdamW", "BatchNorm", "BinaryCrossEntropy", "Checkpoint",
     "CrossEntropy", "Dense",
     "Dropout", "EarlyStopping", "Epoch", "Flatten", "Layer", "LayerNorm", "LeakyReLU", "Loss", "Network",
-    "Optimizer", "QuadraticLoss", "RMSProp", "ReLU", "Sigmoid", "SigmoidCrossEntropy", "Softmax",
-    "SoftmaxCrossEntropy", "Softplus", "Tanh", "backend", "check_gradients", "data", "evaluate", "initializers",
-    "load", "metrics", "probe", "save", "schedules", "train",
+    "Optimizer", "QuadraticLoss", "RMSProp", "ReLU", "Residual", "Sequential", "Sigmoid", "SigmoidCrossEntropy",
+    "Softmax", "SoftmaxCrossEntropy", "Softplus", "Tanh", "backend", "check_gradients", "data", "evaluate",
+    "initializers", "load", "metrics", "probe", "save", "schedules", "train",
 ]  # fmt: skip
 
 def dotted(path):

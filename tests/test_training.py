@@ -88,6 +88,7 @@ class Recorder(Layer):
     """The identity; keeps its inputs in training."""
 
     def __init__(self):
+        super().__init__()
         self.seen = []
 
     def formula(self, x):

@@ -7,6 +7,7 @@ from .arguments import (
     at_least_zero,
     boolean,
     checked_names,
+    describe_sample,
     epoch_value,
     float_dtype,
     fraction,
@@ -19,15 +20,19 @@ from .arguments import (
     positive_or_none,
 )
 from .best import BestSoFar
+from .boundary import Boundary
 from .disk import write_atomically
 from .hashing import hash_bytes, hash_values
-from .layer import Layer
+from .layer import Layer, mark_needs_dx
 from .loss import Binary, Distribution, Loss
-from .module import Array, Module, Shape, Workspace
+from .module import Module
 from .shapes import infer_shapes, layer_list, refuse_unusable
-from .summary import summary_html, summary_text
+from .state import Stateful, by_part, generator_state, nested, refuse_other_names, undeclared_attributes
+from .summary import short_name, summary_html, summary_text
+from .twins import Twins
 from .validation import INPUTS, NUMBERS, check_array, check_finite, first_not_finite
-from .vectors import all_finite, flatten, vector_property
+from .vectors import all_finite, check_vector, flatten, trained_ranges, vector_property
+from .workspaces import Array, Shape, Workspace
 
 __all__ = [
     "COUNTS",
@@ -36,39 +41,52 @@ __all__ = [
     "Array",
     "BestSoFar",
     "Binary",
+    "Boundary",
     "Checked",
     "Distribution",
     "Layer",
     "Loss",
     "Module",
     "Shape",
+    "Stateful",
+    "Twins",
     "Workspace",
     "all_finite",
     "at_least_one",
     "at_least_zero",
     "boolean",
+    "by_part",
     "check_array",
     "check_finite",
+    "check_vector",
     "checked_names",
+    "describe_sample",
     "epoch_value",
     "first_not_finite",
     "flatten",
     "float_dtype",
     "fraction",
     "generator",
+    "generator_state",
     "hash_bytes",
     "hash_values",
     "infer_shapes",
     "instance",
     "integer",
     "layer_list",
+    "mark_needs_dx",
+    "nested",
     "new_file",
     "number",
     "positive",
     "positive_or_none",
+    "refuse_other_names",
     "refuse_unusable",
+    "short_name",
     "summary_html",
     "summary_text",
+    "trained_ranges",
+    "undeclared_attributes",
     "vector_property",
     "write_atomically",
 ]

@@ -6,9 +6,10 @@ import math
 from typing import Any
 
 from .arguments import Checked, at_least_zero, epoch_value
+from .state import Stateful
 
 
-class BestSoFar:
+class BestSoFar(Stateful):
     """Base of ReduceOnPlateau and EarlyStopping, which wait for a loss to improve.
 
     Attributes

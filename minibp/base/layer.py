@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError, ShapeError, StateError
 from .arguments import describe_sample
-from .module import Array, Module, Shape
+from .module import Module
+from .workspaces import Array, Shape
 
 
 class Layer(Module):
@@ -21,17 +23,23 @@ class Layer(Module):
       It reads the last x and y from ``self.x`` and ``self.y``, and must not change dy.
 
     ``forward`` and ``backward`` check the shapes and call these two. If the samples of y have another shape than those
-    of x, define ``output_shape(shape)`` as well. If ``__init__`` takes arguments, return them from ``config()``, so
-    that the layer can be saved and loaded. A layer works alone, in float64. A network sets its dtype and array library
-    (``self.xp``).
+    of x, define ``output_shape(shape)`` as well. An ``__init__`` begins with ``super().__init__()``. If it takes
+    arguments, return them from ``config()``, so that the layer can be saved and loaded. A layer works alone, in
+    float64. A network sets its dtype and array library (``self.xp``).
 
     Declare parameters with `add_parameter`. Arrays that later batches need, such as a running mean, are buffers:
     ``add_parameter(..., trained=False)``. Both are saved and moved with the network. Arrays that only the next
-    `backward` needs are best declared by `workspaces`. Checkpoints keep all other attributes (numbers, strings, lists,
-    arrays, generators).
+    `backward` needs are best declared by `workspaces`: each thread that predicts has its own. A number that later
+    batches need, such as a count, belongs to the state that checkpoints keep: ``state_attributes = ("count",)``.
+
+    A frozen layer (``trainable = False``) need not compute the gradients of its parameters: ``if self.trainable:``.
+
+    A layer may hold others: assign them to attributes, call their `forward` in ``formula`` and their `backward` in
+    ``gradient``. `Sequential` and `Residual` are such layers.
 
     Results may be workspaces, which the next call overwrites: copy what you want to keep. Do not run a layer in two
-    threads, or twice before its `backward`.
+    threads, or twice before its `backward`. A network predicts with shallow copies of its layers, in any thread: a
+    formula may assign attributes, but must not change a list, a dict or an array of its own in place.
 
     Attributes
     ----------
@@ -45,8 +53,13 @@ class Layer(Module):
 
     in_shape: Shape | None = None
     gives: str | None = None
-    needs_dx = True  # False in the first layer with parameters: nothing needs the gradient of the data
-    index = 0  # its position in the network
+    needs_dx = True  # False in the first layer that trains: nothing needs the gradient of the data
+    index = 0  # its number in the network, in which layers inside others count
+
+    @property
+    def output_layer(self) -> Layer:
+        """The layer that computes y: this one, or the last one of a Sequential."""
+        return self
 
     def formula(self, x: Array) -> Array:
         """y = f(x)."""
@@ -62,6 +75,10 @@ class Layer(Module):
 
     def workspaces(self, shape: Shape) -> dict[str, Any]:
         return {"y": (shape[0], *self.output_shape(shape[1:])), "dx": shape}
+
+    def set_needs_dx(self, needed: bool) -> None:
+        """Tell the layer whether the gradient of its x is needed. If not, `gradient` may return None."""
+        self.__dict__["needs_dx"] = needed
 
     def forward(self, x: Array) -> Array:
         """Return y = f(x) for a batch x (N, ...), after checking it. Do not change x before `backward`.
@@ -108,7 +125,7 @@ class Layer(Module):
 
     def _enter(self, x: Array) -> Array:
         """Check an x of a new shape or type, and bind the workspaces for it."""
-        if self._owned and isinstance(x, np.ndarray) and self.xp is not np:
+        if self._network is not None and isinstance(x, np.ndarray) and self.xp is not np:
             raise InputError(f"{self} is fed a NumPy array but runs on CuPy; the layer before must use self.xp")
         x = self._as_array(x, "x")
         if x.shape == self._shape:
@@ -122,3 +139,19 @@ class Layer(Module):
             raise ShapeError(f"{self} is fed {fed}, but takes {takes}")
         self.bind(x.shape)
         return x
+
+
+def mark_needs_dx(layers: Sequence[Layer], needed: bool) -> int:
+    """Tell layers, which run one after the other, whether the gradient of their x is needed.
+
+    `needed` says so for the first. If it is not, only those after the first layer that trains need it.
+
+    Returns
+    -------
+    int
+        The number of layers at the beginning that need not run backward.
+    """
+    first = 0 if needed else next((i for i, layer in enumerate(layers) if layer.can_train()), len(layers))
+    for i, layer in enumerate(layers):
+        layer.set_needs_dx(needed or i > first)
+    return first

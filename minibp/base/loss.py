@@ -10,8 +10,9 @@ from ..backend import to_host
 from ..errors import ArgumentError, InputError, ShapeError, StateError, TargetError
 from .arguments import describe_sample
 from .layer import Layer
-from .module import Array, Module, Shape, Workspace
+from .module import Module
 from .validation import check_array, check_finite
+from .workspaces import Array, Shape, Workspace
 
 ROW_SUM = 1e-5  # tolerance for sums of probabilities: float32 rows pass, thirds typed as 0.33 do not
 ROWS = {  # the words of `Layer.gives` and `Loss.takes`
@@ -117,6 +118,9 @@ class Loss(Module):
     def gradient(self) -> Array:
         """dx = ∂L/∂x."""
         raise NotImplementedError(f"{type(self).__name__} needs a method gradient(self) that returns dx")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "t"}
 
     def workspaces(self, shape: Shape) -> dict[str, Any]:
         column = (shape[0], 1)

@@ -62,6 +62,15 @@ def numerical_gradient(f: Callable[[], float], array: np.ndarray, step: float = 
     return gradient
 
 
+def all_arrays(module: Module, prefix: str = "") -> dict[str, np.ndarray]:
+    """The parameters of a module and of those inside it: "W", "inner.W". With the prefix "d", their gradients."""
+    return {
+        f"{place}.{name}" if place else name: array
+        for place, each in module.named_modules().items()
+        for name, array in (each.grads if prefix else each.params).items()
+    }
+
+
 def random_dy(shape: tuple[int, ...]) -> np.ndarray:
     """A dy for a layer without a loss, from a seed that a user is unlikely to draw x from."""
     return np.random.default_rng(1847).normal(size=shape)
@@ -70,13 +79,26 @@ def random_dy(shape: tuple[int, ...]) -> np.ndarray:
 @contextmanager
 def restored(module: Module) -> Iterator[None]:
     """Restore the attributes, parameters and buffers of a module at the end, so that dropout repeats its mask."""
-    attributes, arrays = vars(module).copy(), {name: array.copy() for name, array in module._arrays.items()}
+    modules = module.modules()
+    arrays = [(array, array.copy()) for each in modules for array in each._arrays.values()]
+    try:
+        with same_attributes(*modules):
+            yield
+    finally:
+        for array, values in arrays:
+            array[...] = values
+
+
+@contextmanager
+def same_attributes(*modules: Module) -> Iterator[None]:
+    """Restore the attributes of these modules at the end, but not the values in their arrays."""
+    before = [vars(module).copy() for module in modules]
     try:
         yield
     finally:
-        vars(module).update(attributes)
-        for name, values in arrays.items():
-            module._arrays[name][...] = values
+        for module, attributes in zip(modules, before, strict=True):
+            vars(module).clear()
+            vars(module).update(attributes)
 
 
 @contextmanager
@@ -120,6 +142,8 @@ def check_module(
 ) -> dict[str, Gradient]:
     """Check the gradients of a layer for this dy, or of a loss for these targets: the parameters first, then x.
 
+    The parameters of layers inside count as its own, as "inner.W", but a wrong gradient of these gets no diagnosis.
+
     An ArgumentError if the formula fails.
     """
     run = _function_of_x(module, place, t)
@@ -132,7 +156,7 @@ def check_module(
 
     computed, rows, failed, changed = _run_backward(module, place, x, dy, t)
     y = check_size(place, run(check_size(place, x, "it is fed")))
-    arrays = {**module.params, "x": x}
+    arrays = {**all_arrays(module), "x": x}
     numerical = {name: numerical_gradient(lambda: total(dy), array) for name, array in arrays.items()}
     # Divide by at least a hundredth of the largest norm, so that a gradient that is zero but for rounding passes.
     norms = [float(np.linalg.norm(each)) for each in (*numerical.values(), *([] if dy is None else [dy]))]
@@ -158,7 +182,7 @@ def check_module(
             gradients[name] = Gradient(EMPTY, numerical[name], error, failed)
             continue
         diagnosis = changed.get(name, "")
-        if error > TOLERANCE and not diagnosis:
+        if error > TOLERANCE and not diagnosis and (name == "x" or name in module.params):
             case = Evidence(name, computed[name], numerical[name], x, y, dy, rows, module.params, run, numerical_dx)
             diagnosis = next(iter(changed.values()), "") or diagnose(case)
         gradients[name] = Gradient(computed[name], numerical[name], error, diagnosis)
@@ -174,23 +198,24 @@ def _run_backward(
     diagnoses of arrays that the module changes in place.
     """
     given = {name: each.copy() for name, each in (("x", x), ("t", t), ("dy", dy)) if each is not None}
-    kept = {name: each.copy() for name, each in {**given, **module.params}.items()}
+    params, grads = all_arrays(module), all_arrays(module, "d")
+    kept = {name: each.copy() for name, each in {**given, **params}.items()}
     computed: dict[str, np.ndarray] = {}
     failed, changed, rows = "", dict[str, str](), None
 
     def find_changes(method: str) -> None:
-        for name, array in {**given, **module.params}.items():
+        for name, array in {**given, **params}.items():
             if np.array_equal(array, kept[name], equal_nan=True):
                 continue
-            why = "which only the optimizer may do" if name in module.params else "an array that others use"
+            why = "which only the optimizer may do" if name in params else "an array that others use"
             changed.setdefault(
-                name if name in module.params else "x",
+                name if name in params else "x",
                 f"{method} changes {name} in place, {why}: compute with a copy, {name}.copy(), "
                 "or write into a workspace with out=",
             )
 
     with restored(module):
-        for gradient in module.grads.values():
+        for gradient in grads.values():
             gradient[...] = UNSET
         with formula_errors(place):
             if dy is None:
@@ -203,7 +228,7 @@ def _run_backward(
         call = "gradient()" if dy is None else "gradient(dy)"
         try:
             dx = module.backward() if dy is None else module.backward(given["dy"])
-            computed = {name: np.array(gradient) for name, gradient in module.grads.items()}
+            computed = {name: gradient.copy() for name, gradient in grads.items()}
             if dx is None:
                 failed = f"it is missing: {call} must return dx"
             elif isinstance(dx, (tuple, list)):

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..backend import to_host
-from ..base import Layer, Loss, Module
+from ..base import Layer, Loss, Module, short_name
 from ..errors import ArgumentError, InputError
 from ..network import Network
+from .alone import UNUSED, CheckedLayer
 from .diagnosis import UNSET, describe_failure
 from .finite_differences import (
     TOLERANCE,
     Gradient,
-    check_fixed,
     check_module,
-    check_size,
     formula_errors,
     numerical_gradient,
-    random_dy,
     relative_error,
     restored,
+    same_attributes,
 )
 
 
@@ -61,9 +61,10 @@ def check_gradients(net: Network | Layer | Loss, x: Any, t: Any = None) -> Gradi
 
     The check runs on a float64 copy and changes nothing. It calls `forward` several times for each element, so keep the
     network and the batch small. The gradients of the parameters of a network are checked in the whole network. Each
-    layer from the first with parameters, and the loss, is also checked alone, on the input that it receives there. So
-    the diagnosis names the layer whose own `gradient` is wrong, and not the layers that the error reaches. If one of
-    them cannot be compared, because its `gradient` fails or its formula is random, all others are checked alone.
+    layer from the first with parameters, each layer inside these, and the loss are also checked alone, on the input
+    that they receive there. So the diagnosis names the layer whose own `gradient` is wrong, and not the layers that the
+    error reaches. If one of them cannot be compared, because its `gradient` fails or its formula is random, all others
+    are checked alone. Frozen layers are checked as if they were not frozen.
 
     Parameters
     ----------
@@ -78,8 +79,9 @@ def check_gradients(net: Network | Layer | Loss, x: Any, t: Any = None) -> Gradi
     -------
     GradientReport
         The relative error of each parameter ("layer 0: Dense(4, 3).W"), of the input of each layer ("layer 0:
-        Dense(4, 3): x") and of the input of the loss, with the likely mistake below each wrong one. ``report.ok`` is
-        True if all errors are at most 1e-6 and no method changes an array of others in place.
+        Dense(4, 3): x") and of the input of the loss, with the likely mistake below each wrong one. A layer inside
+        another has a dotted name ("layer 1.left: Dense(4, 4).W"). ``report.ok`` is True if all errors are at most
+        1e-6, no method changes an array of others in place, and no layer inside another is left unused.
 
     Raises
     ------
@@ -90,6 +92,8 @@ def check_gradients(net: Network | Layer | Loss, x: Any, t: Any = None) -> Gradi
         If x or t do not fit, or a parameter of a layer alone is NaN or infinite.
     DivergenceError
         If a parameter of a network is NaN or infinite.
+    StateError
+        If a layer is inside two others.
     """
     if not isinstance(net, (Network, Module)):
         raise ArgumentError(
@@ -107,56 +111,62 @@ def check_gradients(net: Network | Layer | Loss, x: Any, t: Any = None) -> Gradi
 def _check_network(net: Network, x: Any, t: Any) -> GradientReport:
     net.check_weights()
     twin = copy.deepcopy(net).to("numpy", "float64")
+    for layer in twin.layers:
+        layer.trainable = True
     x = twin.prepare_inputs(copy.deepcopy(x))  # a layer may change the user's x in place
     t = twin.prepare_targets(copy.deepcopy(t), len(x), twin.output_size(x.shape))
-    alone, loss = _check_each_alone(twin, x, t)
-    comparable = all(gradient.compared for gradients in [*alone, {"x": loss}] for gradient in gradients.values())
+    checked, loss = _check_each_alone(twin, x, t)
+    comparable = all(gradient.compared for each in checked for gradient in each.whole.values()) and loss.compared
     whole = _check_whole(twin, x, t) if comparable else {}
 
-    report = GradientReport()
-    for i, gradients in enumerate(alone):
-        for name, gradient in gradients.items():
-            error, failed = whole.get((i, name), (gradient.error, ""))
-            diagnosis = gradient.diagnosis or failed
-            if error > TOLERANCE and not diagnosis:
-                sources = [_place(twin, j) for j in range(i + 1, len(alone)) if _passes_error(alone[j])]
-                sources += [_place(twin)] if not loss.ok else []
-                diagnosis = (
-                    f"right for its dy; the error comes from {' and '.join(sources)}"
-                    if sources
-                    else "each layer is right alone, but not in the network: does one change or keep another's array?"
-                )
-            report.append(GradientError(_line(_place(twin, i), name), error, diagnosis))
-    report.append(GradientError(_line(_place(twin), "x"), loss.error, loss.diagnosis))
+    report, later = GradientReport(), [] if loss.ok else [_loss_place(twin)]
+    for each in reversed(checked):
+        report[:0] = _lines(each, whole, later)
+        later = [*(each.sources() if each.passes_error() else []), *later]
+    report.append(GradientError(f"{_loss_place(twin)}: x", loss.error, loss.diagnosis))
     return report
 
 
-def _place(twin: Network, i: int | None = None) -> str:
-    return f"loss: {twin.fused_loss}" if i is None else f"layer {i}: {twin.chain[i]}"
+def _loss_place(twin: Network) -> str:
+    return f"loss: {twin.fused_loss}"
 
 
-def _line(place: str, name: str) -> str:
+def _lines(layer: CheckedLayer, whole: Mapping[str, tuple[float, str]], later: Sequence[str] = ()) -> GradientReport:
+    """The lines of a layer and of those inside it.
+
+    `whole` is what `_check_whole` returns, `later` what `CheckedLayer.explain` takes.
+    """
+    report = GradientReport()
+    alone = layer.alone()
+    for name, place in layer.places.items():
+        for key in (f"{name}.{each}" for each in (*layer.layers[name].params, "x")):
+            if key in alone:
+                error, failed = whole.get(key, (alone[key].error, ""))
+                diagnosis = failed or layer.explain(key, error, later)
+                report.append(GradientError(_line(place, key), error, diagnosis))
+        if name not in layer.inputs:
+            report.append(GradientError(_line(place, "x"), float("inf"), UNUSED))
+    return report
+
+
+def _line(place: str, key: str) -> str:
+    name = key.rpartition(".")[2]
     return f"{place}{': ' if name == 'x' else '.'}{name}"
 
 
-def _passes_error(gradients: dict[str, Gradient]) -> bool:
-    """Whether a layer passes a wrong dx to the layers before it."""
-    return "x" in gradients and not gradients["x"].ok
-
-
-def _check_whole(twin: Network, x: np.ndarray, t: np.ndarray) -> dict[tuple[int, str], tuple[float, str]]:
-    """Check the parameters in the whole network: by layer and name, the error and why `gradient` fails, or ""."""
+def _check_whole(twin: Network, x: np.ndarray, t: np.ndarray) -> dict[str, tuple[float, str]]:
+    """Check the parameters in the whole network: by dotted name, the error and why `gradient` fails, or ""."""
 
     def loss() -> float:
-        kept = twin.params.copy()  # a layer may change them
-        with twin.preserved(training=True):  # resets dropout, so that it uses the same mask each time
+        before = twin.params.copy(), twin.buffers.copy()  # a layer may change them
+        with same_attributes(*twin.modules()):  # resets dropout, so that it uses the same mask each time
             mean = float(twin.unchecked_losses(x.copy(), t.copy()).mean())
-        twin.params[...] = kept
+        twin.params[...], twin.buffers[...] = before
         return mean
 
-    kept = twin.params.copy()
+    kept = twin.params.copy(), twin.buffers.copy()
     twin.grads[...] = UNSET
-    with twin.preserved(training=True):
+    with same_attributes(*twin.modules()):
         twin.unchecked_losses(x.copy(), t.copy())
         dy = twin.fused_loss.gradient()
         for i in range(len(twin.chain) - 1, twin.first_trainable - 1, -1):
@@ -164,65 +174,70 @@ def _check_whole(twin: Network, x: np.ndarray, t: np.ndarray) -> dict[tuple[int,
             try:
                 dy = layer.backward(dy)
             except Exception as error:
-                text = describe_failure(error, layer.params, len(x))
+                # It is right alone, so the culprit is the innermost layer that need not return dx, if there is one.
+                inside = layer.named_modules(str(i))
+                name = [str(i), *(key for key, each in inside.items() if not getattr(each, "needs_dx", True))][-1]
+                text = describe_failure(error, inside[name].params, len(x))
                 if not layer.needs_dx:
                     text += "; self.needs_dx is False in this layer, so super().gradient(dy) may return None"
-                return {(i, name): (float("inf"), text) for name in (*layer.params, "x")}
-    twin.params[...] = kept
+                return {f"{name}.{key}": (float("inf"), text) for key in (*inside[name].params, "x")}
+    twin.params[...], twin.buffers[...] = kept
     pairs = {
-        (i, name): (gradient.copy(), numerical_gradient(loss, layer.params[name]))
+        f"{name}.{key}": (gradient.copy(), numerical_gradient(loss, module.params[key]))
         for i, layer in enumerate(twin.chain)
-        for name, gradient in layer.grads.items()
+        for name, module in layer.named_modules(str(i)).items()
+        for key, gradient in module.grads.items()
     }
     # Divide by at least a hundredth of the largest norm, so that a gradient that is zero but for rounding passes.
     least = max((0.01 * float(np.linalg.norm(numerical)) for _, numerical in pairs.values()), default=0.0)
     return {key: (relative_error(*pair, least), "") for key, pair in pairs.items()}
 
 
-def _check_each_alone(twin: Network, x: np.ndarray, t: np.ndarray) -> tuple[list[dict[str, Gradient]], Gradient]:
+def _check_each_alone(twin: Network, x: np.ndarray, t: np.ndarray) -> tuple[list[CheckedLayer], Gradient]:
     """Check each layer alone, with its input in the network and the numerical dy, so that no mistake reaches others."""
     first = twin.first_trainable if twin.first_trainable < len(twin.chain) else 0  # the ones before never run backward
-    inputs = []
-    with twin.preserved(training=True):
-        for i, layer in enumerate(twin.chain):
-            inputs.append(x.copy())
-            with restored(layer), formula_errors(_place(twin, i)):
-                x = np.array(layer.forward(x), float)  # a float32 array would be too coarse for the next layer
-            check_size(_place(twin, i), x)
-    with twin.preserved(training=True):
-        loss = check_module(twin.fused_loss, _place(twin), x, t=t)["x"]
-        alone: list[dict[str, Gradient]] = []
+    layers = [CheckedLayer(layer, str(i), "layer ") for i, layer in enumerate(twin.chain)]
+    with same_attributes(*twin.modules()):
+        for layer in layers:
+            x = layer.forward(x)
+        loss = check_module(twin.fused_loss, _loss_place(twin), x, t=t)["x"]
         dy = loss.numerical
-        for i in range(len(twin.chain) - 1, -1, -1):
-            layer = twin.chain[i]
-            layer.needs_dx = True
-            if i >= first:
-                shape = (inputs[i + 1] if i + 1 < len(inputs) else x).shape
-                gradients = check_module(layer, _place(twin, i), inputs[i], dy=dy if dy.size else random_dy(shape))
-                dy = gradients["x"].numerical
+        for i in range(len(layers) - 1, -1, -1):
+            if i < first:
+                layers[i].check_fixed()
             else:
-                gradients = check_fixed(layer, _place(twin, i), inputs[i])
-            alone.append(gradients)
-    return alone[::-1], loss
+                layers[i].check(dy if dy.size else None)
+                dy = layers[i].whole[f"{i}.x"].numerical
+    return layers, loss
 
 
 def _check_alone(module: Any, x: Any, t: Any) -> GradientReport:
     twin = copy.deepcopy(module)
+    twin.trainable = True
     twin.initialize(np.random.default_rng(0))
-    twin.attach(np, np.dtype("float64"), {name: to_host(value).astype(float) for name, value in twin._arrays.items()})
+    for each in twin.modules():
+        arrays = {name: to_host(values).astype(float) for name, values in each._arrays.items()}
+        each.attach(np, np.dtype("float64"), arrays)
     x, place = np.array(x, float), str(module)
-    for name, values in {"x": x, **twin.params, **twin.buffers}.items():
+    held = {
+        f"{name}.{key}" if name else key: values
+        for name, each in twin.named_modules().items()
+        for key, values in {**each.params, **each.buffers}.items()
+    }
+    for name, values in {"x": x, **held}.items():
         if not np.isfinite(values).all():
             raise InputError(f"{place}: {name} contains NaN or infinity, so nothing can be compared")
     if t is None:
-        with restored(twin), formula_errors(place):
-            shape = np.shape(twin.forward(x.copy()))
-        gradients = check_module(twin, place, x, dy=random_dy(shape))
-    else:
-        t = copy.deepcopy(t)  # the loss may change the user's t in place
-        with restored(twin), formula_errors(place):
-            twin.losses(x.copy(), copy.deepcopy(t))  # for its checks
-        gradients = check_module(twin, place, x, t=twin.check_targets(t, *x.shape))
+        checked = CheckedLayer(twin, short_name(twin))
+        checked.forward(x)
+        checked.check()
+        comparable = all(gradient.compared for gradient in checked.whole.values())
+        whole = {key: (gradient.error, "") for key, gradient in checked.whole.items()}
+        return _lines(checked, whole if comparable else {})
+    t = copy.deepcopy(t)  # the loss may change the user's t in place
+    with restored(twin), formula_errors(place):
+        twin.losses(x.copy(), copy.deepcopy(t))  # for its checks
+    gradients = check_module(twin, place, x, t=twin.check_targets(t, *x.shape))
     return GradientReport(
         GradientError(_line(place, name), gradient.error, gradient.diagnosis) for name, gradient in gradients.items()
     )

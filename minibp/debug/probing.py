@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..backend import to_host
-from ..base import Array, Layer, at_least_one
+from ..base import Array, Layer, Module, at_least_one, short_name
+from ..containers import Residual, Sequential
 from ..data import Dataset
 from ..dropout import Dropout
 from ..errors import DivergenceError
@@ -19,6 +21,7 @@ from ..network import Network
 from ..normalization import BatchNorm, LayerNorm
 from ..optimizer import Optimizer
 from ..training import SHOWN_BY_THE_LOSS, check_fit
+from .finite_differences import same_attributes
 
 FLAT = 0.1  # a slope below this share of the largest slope counts as saturated
 WRONG = 0.5  # an output farther than this from its target counts as wrong
@@ -36,6 +39,7 @@ OUTPUT_SLOPES = SLOPES | {Softmax: lambda layer: 0.25}  # of softmax: a (1 - a),
 NOT_ACTIVATIONS = (Dropout, Flatten, BatchNorm, LayerNorm)  # may stand between the weights and the activation
 
 COLUMNS = ("delta", "saturated", "dead", "update")
+UNKNOWN = (math.nan, math.nan, math.nan)  # delta, saturated, dead of a layer that never ran backward
 
 
 class LayerProbe(NamedTuple):
@@ -44,7 +48,7 @@ class LayerProbe(NamedTuple):
     Attributes
     ----------
     name : str
-        The layer with weights, such as "layer 1: Dense(784, 30)".
+        The layer with weights, such as "layer 1: Dense(784, 30)", or inside another "layer 1.0: Dense(30, 30)".
     delta : float
         Root mean square of ∂ℓ/∂z over samples and units, where ℓ is the loss of one sample. Everything that the layer
         learns is proportional to it.
@@ -54,12 +58,13 @@ class LayerProbe(NamedTuple):
         wrong outputs, |a - t| > 1/2, whose error hardly reaches z: |∂ℓ/∂z| < |a - t| f′/10, where f′ is the largest
         slope of the output activation (1 if there is none or the loss is fused with it, so that ∂ℓ/∂z = a - t). Right
         outputs do not count: they lie where sigmoid is flat, and should. NaN if no output is wrong, or the slopes of
-        the activation are not known.
+        the activation are not known. Inside a Residual or a layer of your own, that activation is known only if it
+        follows in a Sequential or Residual.
     dead : float
         Share, 0..1, of the hidden units that are saturated for every sample. NaN for the output layer.
     update : float
         ‖ΔW‖ / ‖W‖ of one step, NaN if W = 0. About 1e-3 is healthy; much less is slow, much more is unstable
-        (Karpathy, CS231n notes, "Babysitting the learning process", 2015).
+        (Karpathy, CS231n notes, "Babysitting the learning process", 2015). 0 for a frozen layer.
     """
 
     name: str
@@ -107,8 +112,8 @@ def probe(net: Network, optimizer: Optimizer, dataset: Dataset, batch_size: int 
     Returns
     -------
     ProbeReport
-        A `LayerProbe` for each layer with a weight matrix (a parameter of two or more dimensions). Empty if the
-        network has none.
+        A `LayerProbe` for each layer with a weight matrix (a parameter of two or more dimensions), also inside others.
+        Empty if the network has none.
 
     Raises
     ------
@@ -119,6 +124,8 @@ def probe(net: Network, optimizer: Optimizer, dataset: Dataset, batch_size: int 
         If the data do not fit the network.
     DivergenceError
         If the loss of these samples is NaN or infinite.
+    StateError
+        If a layer was put into another after the network was built.
     """
     check_fit(net, optimizer, dataset)
     batch_size = at_least_one("batch_size", batch_size)
@@ -126,25 +133,33 @@ def probe(net: Network, optimizer: Optimizer, dataset: Dataset, batch_size: int 
     twin = optimizer.net
     x = twin.prepare_inputs(dataset.x)
     t = twin.prepare_targets(dataset.t, len(x), twin.output_size(x.shape))
-    starts = [i for i, layer in enumerate(twin.chain) if _weights(layer)]
+    probed = {
+        name: module
+        for i, layer in enumerate(twin.chain)
+        for name, module in layer.named_modules(str(i)).items()
+        if _weights(module)
+    }
     with np.errstate(**SHOWN_BY_THE_LOSS):
-        with twin.preserved(training=True):  # resets dropout, so that the step below uses the mask of the next step
-            loss, backward_figures = _run_backward(twin, starts, x, t)
-        updates = _update_sizes(optimizer, starts, x[:batch_size], t[:batch_size])
-        rows = zip(backward_figures, updates, strict=True)
-        figures = [loss, *(figure for row, update in rows for figure in (*row, update))]
+        with same_attributes(*twin.modules()):  # resets dropout, so that the step below uses the mask of the next step
+            for layer in twin.layers:
+                layer.trainable = True  # else no delta reaches the layers before the first that trains
+            loss, backward_figures = _run_backward(twin, x, t)
+        twin.refresh_trainable()  # frozen layers are frozen again
+        updates = _update_sizes(optimizer, list(probed.values()), x[:batch_size], t[:batch_size])
+        rows = [(*backward_figures.get(name, UNKNOWN), update) for name, update in zip(probed, updates, strict=True)]
+        figures = [loss, *(figure for row in rows for figure in row)]
         table = to_host(twin.xp.stack([twin.xp.asarray(figure, "float64") for figure in figures]))
     if not np.isfinite(table[0]):
         raise DivergenceError(
             "the loss of these samples is NaN or infinite, so there is nothing to probe; train a new network with a "
             "smaller learning rate or inputs of about -1..1"
         )
-    names = [f"layer {i}: {twin.chain[i]}" for i in starts]
-    cells = table[1:].reshape(len(starts), len(COLUMNS)).tolist()
+    names = [f"layer {name}: {short_name(module)}" for name, module in probed.items()]
+    cells = table[1:].reshape(len(names), len(COLUMNS)).tolist()
     return ProbeReport(LayerProbe(name, *row) for name, row in zip(names, cells, strict=True))
 
 
-def _weights(layer: Layer) -> list[Array]:
+def _weights(layer: Module) -> list[Array]:
     return [value for value in layer.params.values() if value.ndim >= 2]
 
 
@@ -153,32 +168,95 @@ def _activation(layers: Sequence[Layer]) -> Layer | None:
     return next((layer for layer in reversed(layers) if type(layer) not in NOT_ACTIVATIONS), None)
 
 
-def _run_backward(net: Network, starts: list[int], x: Array, t: Array) -> tuple[Any, list[tuple[Any, Any, Any]]]:
-    """The mean loss, and (delta, saturated, dead) of each layer with weights."""
-    xp, n, figures = net.xp, len(x), []
+def _in_a_row(layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Layers that run one after the other, by name. Those of a Sequential stand in its place."""
+    found: dict[str, Any] = {}
+    for name, layer in layers.items():
+        inside = {f"{name}.{key}": child for key, child in layer.children().items()}
+        found |= _in_a_row(inside) if type(layer) is Sequential else {name: layer}
+    return found
+
+
+def _has_weights(layer: Layer) -> bool:
+    return any(_weights(module) for module in layer.modules())
+
+
+def _run_backward(net: Network, x: Array, t: Array) -> tuple[Any, dict[str, tuple[Any, Any, Any]]]:
+    """The mean loss, and (delta, saturated, dead) of each layer with weights, by name."""
+    xp, n, figures = net.xp, len(x), dict[str, tuple[Any, Any, Any]]()
     loss = net.unchecked_losses(x, t).mean()
+    chain = _in_a_row({str(i): layer for i, layer in enumerate(net.chain)})
+    names, layers = list(chain), list(chain.values())
+    starts = [i for i, layer in enumerate(layers) if _has_weights(layer)]
     if not starts:
-        return loss, []
+        return loss, {}
     y, rows = net.fused_loss.x, net.fused_loss.t
     error = xp.abs((net.output_activation.forward(y) if net.output_activation else y) - rows)
     dy = net.fused_loss.gradient()  # of the mean loss: 1/n of that of one sample
-    stop = len(net.chain)
+    stop = len(layers)
     for start in reversed(starts):
-        following = net.chain[start + 1 : stop]
+        following = layers[start + 1 : stop]
         activation = _activation(following)
-        saturated, dead = (math.nan, math.nan) if stop == len(net.chain) else _hidden_shares(xp, activation)
+        saturated, dead = (math.nan, math.nan) if stop == len(layers) else _hidden_shares(xp, activation)
         reaching = dy  # ∂L/∂z at the input of the activation, or here if the loss is fused with it
         for layer in reversed(following):
             dy = layer.backward(dy)
             reaching = dy if layer is activation else reaching
-        if stop == len(net.chain):
+        if stop == len(layers):
             saturated = _output_share(xp, reaching * n, error, _largest_slope(OUTPUT_SLOPES, activation))
-        squares = xp.square(dy.astype("float64"))  # the squares of a small delta would underflow in float32
-        figures.append((n * xp.sqrt(squares.mean()), saturated, dead))
-        if start > starts[0]:
-            dy = net.chain[start].backward(dy)
+        figures[names[start]] = (_delta(xp, dy, n), saturated, dead)
+        if layers[start].children():
+            inside, dy = _run_backward_inside(xp, layers[start], names[start], dy, n)
+            figures |= inside
+        elif start > starts[0]:
+            dy = layers[start].backward(dy)
         stop = start
-    return loss, figures[::-1]
+    return loss, figures
+
+
+def _delta(xp: Any, dy: Array, n: int) -> Any:
+    squares = xp.square(dy.astype("float64"))  # the squares of a small delta would underflow in float32
+    return n * xp.sqrt(squares.mean())
+
+
+def _run_backward_inside(
+    xp: Any, layer: Layer, name: str, dy: Array, n: int
+) -> tuple[dict[str, tuple[Any, Any, Any]], Array]:
+    """The figures of the layers with weights inside this one, by name, and its dx."""
+    inside = {key: each for key, each in layer.named_modules(name).items() if key != name and _weights(each)}
+    shares = _shares_inside(xp, layer, name)  # first: they run the activations backward
+    deltas: dict[str, Any] = {}
+
+    def watch(name: str, module: Module) -> None:
+        backward = module.backward
+
+        def run(_: Module, dy: Array) -> Array:
+            deltas[name] = _delta(xp, dy, n)
+            return backward(dy)
+
+        module.use_loops({"backward": run})
+
+    for key, module in inside.items():
+        watch(key, module)
+    dx = layer.backward(dy)
+    for module in inside.values():
+        module.drop_loops()
+    return {key: (delta, *shares.get(key, UNKNOWN[1:])) for key, delta in deltas.items()}, dx
+
+
+def _shares_inside(xp: Any, layer: Layer, name: str) -> dict[str, tuple[Any, Any]]:
+    """(saturated, dead) of the layers with weights that an activation follows in a Sequential or Residual."""
+    shares = {}
+    for place, module in layer.named_modules(name).items():
+        if type(module) not in (Sequential, Residual):
+            continue
+        row = list(_in_a_row({f"{place}.{key}": child for key, child in module.children().items()}).items())
+        for i, (key, each) in enumerate(row):
+            following = takewhile(lambda other: not _has_weights(other), (other for _, other in row[i + 1 :]))
+            activation = _activation(list(following))
+            if _weights(each) and activation is not None and activation.y is not None:
+                shares[key] = _hidden_shares(xp, activation)
+    return shares
 
 
 def _largest_slope(known: dict[type[Layer], Callable[[Any], float]], activation: Layer | None) -> float:
@@ -206,16 +284,16 @@ def _output_share(xp: Any, dz: Array, error: Array, largest: float) -> Any:
     return stuck.sum() / wrong.sum()  # 0/0 is NaN
 
 
-def _update_sizes(optimizer: Optimizer, starts: list[int], x: Array, t: Array) -> list[Any]:
-    """‖ΔW‖ / ‖W‖ of each layer with weights, for one step."""
+def _update_sizes(optimizer: Optimizer, layers: list[Module], x: Array, t: Array) -> list[Any]:
+    """‖ΔW‖ / ‖W‖ of each of these layers, for one step."""
     net = optimizer.net
-    before = [[W.copy() for W in _weights(net.chain[i])] for i in starts]
+    before = [[W.copy() for W in _weights(layer)] for layer in layers]
     net.unchecked_losses(x, t)
     net.backward()
     optimizer.step()
     updates = []
-    for i, olds in zip(starts, before, strict=True):
-        moved = [new - old for new, old in zip(_weights(net.chain[i]), olds, strict=True)]
+    for layer, olds in zip(layers, before, strict=True):
+        moved = [new - old for new, old in zip(_weights(layer), olds, strict=True)]
         size = _norm(net.xp, olds)
         updates.append(net.xp.where(size > 0, _norm(net.xp, moved) / size, math.nan))
     return updates

@@ -8,31 +8,38 @@ import re
 import warnings
 from contextlib import suppress
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ..backend import to_host, to_library
-from ..base import at_least_zero, float_dtype, instance, new_file, number
-from ..data import Batches
-from ..errors import (
-    ArgumentError,
-    BackendError,
-    CheckpointError,
-    CheckpointWarning,
-    FileFormatError,
-    OtherFileError,
-    ShapeError,
+from ..backend import describe_blas, to_host
+from ..base import (
+    BestSoFar,
+    Stateful,
+    all_finite,
+    by_part,
+    checked_names,
+    float_dtype,
+    instance,
+    new_file,
+    undeclared_attributes,
 )
+from ..data import Batches
+from ..errors import ArgumentError, BackendError, CheckpointError, CheckpointWarning, FileFormatError, OtherFileError
 from ..network import Network
 from ..optimizer import Optimizer
 from ..progress import Epoch, Progress
+from ..schedules import Schedule
 from ..stopping import EarlyStopping
-from .fingerprint import mismatches, training_facts
-from .kept import Keeper
-from .restored import Reader
-from .tensorfile import printable, read, to_bytes, write_file
+from .tensorfile import checksum, printable, read, to_bytes, write
 
 KIND = "checkpoint"
+MOST = 20  # differences listed
+OF_NETWORK = ("network", "dtype", "backend", "weights at the start", "attributes at the start", "generator (seed)")
+OF_OPTIMIZER = ("optimizer", "moments at the start")
+
+# How the networks and optimizers of this process started, by file: after a `break` the same call goes on.
+STARTS: WeakKeyDictionary[Stateful, dict[str, dict[str, str]]] = WeakKeyDictionary()
 
 
 class Checkpoint:
@@ -49,18 +56,18 @@ class Checkpoint:
     yielded; the earlier ones are in ``checkpoint.history``.
 
     The file is written before the first step, then after every so many epochs or steps, and after the last epoch. After
-    an epoch it is written when your loop asks for the next one, so that it contains what your loop did (a schedule's
-    update, early stopping). If you leave the loop by ``break``, that epoch is trained again. All attributes of layers,
-    loss, optimizer, schedule and `stopping` are kept, also those of your own classes: numbers, strings, lists, dicts,
-    arrays, generators, and objects of these. Anything that could not be restored is an error.
+    an epoch it is written when your loop asks for the next one, so that it contains what your loop did. If you leave
+    the loop by ``break``, that epoch is trained again, also by the same call in the same program.
+
+    The file holds the ``state_dict()`` of the network, the optimizer and `stopping`. An attribute of your own class is
+    in it if the class declares it: ``state_attributes = ("count",)``. A number, string, array or generator that
+    ``__init__`` has set, that is not declared and has changed is an error. Local variables of your loop are not in the
+    file: derive what depends on earlier epochs from ``checkpoint.history``.
 
     The last file but one is kept as ``<path>.previous``. It is used, with a warning, if the newer one is damaged. If a
-    file cannot be written, on a full disk, the training goes on with a warning, except for the first file. Two
-    trainings must not use one file at the same time.
-
-    A file belongs to a training if the network, the optimizer, the batch size, their initial values and the data are
-    the same. For this the data are read once more when `train` is called. Local variables of your loop are not in the
-    file: derive what depends on earlier epochs from ``checkpoint.history``.
+    later file cannot be written, on a full disk, the training goes on with a warning. A file of another training, with
+    another network, optimizer, batch size, seed or other data, is refused. Use one file for one training: when the
+    program calls `train` again, network and optimizer are set back to what the file holds, with all their settings.
 
     Parameters
     ----------
@@ -69,7 +76,7 @@ class Checkpoint:
     every : int or str, default 1
         Epochs between two checkpoints, or steps as in ``"200steps"``.
     stopping : EarlyStopping, optional
-        Kept too, with its best weights.
+        The early stopping of your loop. It must be kept, too, for a resumed training to stop at the same epoch.
 
     Raises
     ------
@@ -115,19 +122,26 @@ class Checkpoint:
             raise ArgumentError("stopping belongs to another network; create one for this: EarlyStopping(net)")
         self.net, self.optimizer, self.batch_size, self._asked = net, optimizer, batches.batch_size, False
         self._first, self._mapped = True, batches.mapped
-        self.progress, self._resumed = Progress(order=dict(net.rng.bit_generator.state)), False
+        self.progress, self._resumed = Progress(dict(net.rng.bit_generator.state)), False
         if self.progress.order["bit_generator"] != "PCG64":
             raise ArgumentError("a checkpoint keeps the generator that a network creates, but net.rng is another")
-        self.keeper = Keeper(net)
-        self.keeper.encoded(self._things())
-        self.facts = training_facts(self.keeper, optimizer, batches, validation, self.progress.order)
+        self._blas, self._schedule = describe_blas(), optimizer.schedule
+        self._undeclared = {place: (each, undeclared_attributes(each)) for place, each in self._parts().items()}
+        self.facts = self._facts(batches, validation)
         found = self._read()
         if found is None:
+            self._remember_start()
             if not self._write():
                 raise ArgumentError("the moments of the optimizer hold NaN or infinity; create it again")
             return self.progress
         path, contents, arrays = found
+        known = STARTS.get(net, {}).get(self.path, {})
+        self.facts |= known | STARTS.get(optimizer, {}).get(self.path, {})
         self._refuse_other(path, contents, arrays, epochs)
+        self._remember_start()
+        if known:
+            what = f"this program has trained the network already: it is set back to what {path} holds"
+            warnings.warn(f"{what}, with all its settings. For another training use another file", CheckpointWarning, 3)
         try:
             self._restore(contents, arrays, len(batches))
         except (MemoryError, BackendError):
@@ -136,6 +150,10 @@ class Checkpoint:
             said = printable(error)
             raise FileFormatError(f"{path} contradicts itself: {type(error).__name__}: {said}") from None
         return self.progress
+
+    def _remember_start(self) -> None:
+        for owner, names in ((self.net, OF_NETWORK), (self.optimizer, OF_OPTIMIZER)):
+            STARTS.setdefault(owner, {})[self.path] = {name: self.facts[name] for name in names}
 
     def settle(self) -> None:
         """Before the first epoch: numbers drawn since `begin` count in a new training; in a resumed one they have."""
@@ -146,9 +164,10 @@ class Checkpoint:
             self.progress.order = dict(generator.state)
 
     def step_done(self) -> None:
-        """After each step; an ArgumentError if, for example, a layer has a new attribute that cannot be kept."""
+        """After each step; an ArgumentError if an attribute has changed that a checkpoint does not keep."""
         if self._first:
             self._drawn, self._first = self.net.rng.bit_generator.state, False
+            self._refuse_lost()
         if self._asked or (self.counts_steps and self.optimizer.steps % self.every == 0):
             if not self._mapped and self._drawn != self.net.rng.bit_generator.state:
                 what = "each step draws from the network's generator net.rng"
@@ -176,37 +195,42 @@ class Checkpoint:
 
     # ---- the file
 
-    def _things(self) -> dict[str, Any]:
-        """The objects whose attributes are kept, by name."""
-        things: dict[str, Any] = {f"layer {i}": layer for i, layer in enumerate(self.net.layers)}
-        things |= {"loss": self.net.loss, "optimizer": self.optimizer, "schedule": self.optimizer.schedule}
+    def _things(self) -> dict[str, Stateful]:
+        """The objects whose state is kept, by name."""
+        things: dict[str, Stateful] = {"network": self.net, "progress": self.progress}
         things |= {"early stopping": self.stopping} if self.stopping is not None else {}
-        return things | ({"network": self.net} if type(self.net) is not Network else {})
+        return things | {"optimizer": self.optimizer}  # last, because it may replace its schedule
+
+    def _parts(self) -> dict[str, Stateful]:
+        """The objects whose state is kept, and all parts of them, by dotted name."""
+        return {place: each for name, thing in self._things().items() for place, each in thing.with_parts(name).items()}
+
+    def _refuse_lost(self) -> None:
+        """Refuse, by an ArgumentError, an attribute or a schedule that a file could not bring back."""
+        parts = self._parts()
+        for place, (each, before) in self._undeclared.items():
+            now = undeclared_attributes(each) if parts.get(place) is each else before
+            for name in before:
+                if not _same(before[name], now.get(name)):
+                    line = f"state_attributes = {(*vars(type(each)).get('state_attributes', ()), name)}"
+                    cure = f"declare it in class {type(each).__name__}, {line}, and begin another file"
+                    raise ArgumentError(f"{place}: {name} has changed, and a checkpoint does not keep it; {cure}")
+        if (schedule := self.optimizer.schedule) is not self._schedule:
+            for each in schedule.with_parts("schedule").values():
+                if type(each).__module__ != Schedule.__module__ or isinstance(each, BestSoFar):  # the program holds it
+                    what = f"the schedule is now another {type(each).__name__} than at the start"
+                    raise ArgumentError(f"{what}, which no file can bring back; create the optimizer with it")
 
     def _write(self) -> bool:
         """Write it; False if weights or moments are not finite, which must not replace the last intact file."""
-        net, optimizer, progress, stopping = self.net, self.optimizer, self.progress, self.stopping
-        arrays = {"params": net.params, "buffers": net.buffers}
-        arrays |= {f"moments.{i}": vector for i, vector in enumerate(optimizer.moments)}
-        if stopping is not None and stopping.kept is not None:
-            best = (to_library(vector, net.xp, net.dtype) for vector in stopping.kept)
-            arrays["best.params"], arrays["best.buffers"] = best
-        arrays = {name: to_host(array) for name, array in arrays.items()}
-        if not all(np.isfinite(array).all() for array in arrays.values()):
+        net = self.net
+        self._refuse_lost()
+        if not all_finite(net.xp, net.params, net.buffers, *self.optimizer.moments):
             return False
-        if progress.losses is not None:
-            arrays["losses"] = to_host(progress.losses[: progress.steps * self.batch_size])
-        arrays["history"] = np.array([epoch[1:] for epoch in progress.history], "float64").reshape(-1, 4)
-        contents = {
-            "objects": self.keeper.encoded(self._things()),
-            "training": self.facts,
-            "backend": net.backend,
-            "steps": progress.steps,
-            "seconds": progress.seconds,
-            "order": progress.order,
-        }
-        content = to_bytes(KIND, contents, arrays | self.keeper.arrays)
-        write_file(self.path, content, self.previous if self._whole else None)
+        plain, arrays = _split({owner: thing.state_dict() for owner, thing in self._things().items()})
+        about = {"backend": net.backend, "dtype": str(net.dtype), "blas": self._blas}
+        content = to_bytes(KIND, {"state": plain, "training": self.facts, **about}, arrays)
+        write(self.path, content, self.previous if self._whole else None)
         self._whole = True
         return True
 
@@ -235,74 +259,129 @@ class Checkpoint:
     def _to_start_over(self) -> str:
         return f"choose another file, or remove {self.path} and {self.previous}"
 
-    def _refuse_other(
-        self, path: str, contents: dict[str, Any], arrays: dict[str, np.ndarray], epochs: int
-    ) -> None:
-        theirs, steps, history = contents.get("training"), contents.get("steps"), arrays.get("history")
-        if not isinstance(theirs, dict) or history is None or not history.ndim or not isinstance(steps, int):
-            raise FileFormatError(f"{path} does not say which training it belongs to")
-        differ = mismatches(self.facts, theirs)
-        begun = len(history) + (steps > 0)
+    def _refuse_other(self, path: str, contents: dict[str, Any], arrays: dict[str, Any], epochs: int) -> None:
+        try:
+            theirs, begun = contents["training"], len(arrays["progress.history"])
+            begun += contents["state"]["progress"]["steps"] > 0
+            differ = [
+                f"  {printable(name)}\n    here         {self.facts.get(name, 'none')}\n"
+                f"    in the file  {printable(theirs.get(name, 'none'))}"
+                for name in {**self.facts, **theirs}
+                if self.facts.get(name) != theirs.get(name)
+            ]
+        except (KeyError, TypeError, AttributeError):
+            raise FileFormatError(f"{path} does not say which training it belongs to") from None
         if begun > epochs:
             differ.append(f"  epochs\n    here         {epochs}\n    in the file  {begun} have been started")
         if differ:
-            rate = " (a learning rate may depend on the number of epochs)" if "learning rate" in str(differ) else ""
+            rate = " (a learning rate may depend on the number of epochs)" if "  optimizer\n" in "".join(differ) else ""
             cure = f"Start it with the same settings{rate}; or, to start over, {self._to_start_over()}"
-            lines = "\n".join(differ)
+            if made := self.optimizer.steps:
+                cure = f"This optimizer has made {made:,} steps: create it and the network again. {cure}"
+            lines = "\n".join(differ[:MOST])
             raise CheckpointError(f"{path} is a checkpoint of another training:\n{lines}\n{cure}")
 
     def _restore(self, contents: dict[str, Any], arrays: dict[str, np.ndarray], samples: int) -> None:
-        """Restore this state: all of it is checked first, and then put in place."""
-        net, optimizer, stopping = self.net, self.optimizer, self.stopping
-        steps, backend = at_least_zero("steps", contents["steps"]), contents["backend"]
-        dtype = float_dtype(arrays["params"].dtype)
-        if backend not in ("numpy", "cupy"):
-            raise ArgumentError(f"its backend is {backend!r}")
-        shapes = {"params": net.params.shape, "buffers": net.buffers.shape}
-        shapes |= {f"moments.{i}": vector.shape for i, vector in enumerate(optimizer.moments)}
-        if stopping is not None and "best.params" in arrays:
-            shapes |= {"best.params": net.params.shape, "best.buffers": net.buffers.shape}
-        if steps:
-            if steps > -(-samples // self.batch_size):
-                raise ShapeError(f"it has {steps} steps in an epoch of {samples} samples")
-            shapes["losses"] = (min(steps * self.batch_size, samples),)
-        expected = {name: (shape, dtype) for name, shape in shapes.items()}
-        expected["history"] = ((len(arrays["history"]), 4), np.dtype("float64"))
-        found = {n: (array.shape, array.dtype) for n, array in arrays.items() if not n.startswith("attributes.")}
-        if found != expected:
-            raise ShapeError(f"it has arrays {found}, expected {expected}")
-        if not all(np.isfinite(arrays[name]).all() for name in shapes if name != "losses"):
-            raise ShapeError("it has NaN or infinity in it")
+        """Restore this state. If any of it is refused, all is as it was before."""
+        net, things = self.net, self._things()
+        where, theirs = (contents["backend"], float_dtype(contents["dtype"])), printable(contents["blas"])
+        if where[0] not in ("numpy", "cupy"):
+            raise ArgumentError(f"its backend is {where[0]!r}")
+        if contents["state"].keys() != things.keys():
+            raise ArgumentError(f"it has {', '.join(contents['state'])}, expected {', '.join(things)}")
+        others, of = by_part(arrays, things)
+        if others:
+            raise ArgumentError(f"it has arrays that belong to nothing: {', '.join(others)}")
+        states = {owner: {**state, **of[owner]} for owner, state in contents["state"].items()}
+        schedule = self.optimizer.schedule
+        before = (net.backend, net.dtype), {owner: thing.state_dict() for owner, thing in things.items()}
+        try:
+            self._put(where, states)
+            done = self.progress.steps * self.batch_size
+            if self.progress.samples != min(done, samples) or done >= samples + self.batch_size:
+                raise ArgumentError(f"it has {self.progress.steps} steps in an epoch of {samples} samples")
+        except BaseException:
+            self.optimizer.schedule = schedule
+            self._put(*before)
+            raise
+        net.rng.bit_generator.state = self.progress.order
+        self._resumed = bool(self.history or self.progress.steps)
+        if theirs != self._blas:
+            what = f"the checkpoint was written with the BLAS {theirs}, this program has {self._blas}"
+            warnings.warn(f"{what}: the weights may differ in rounding from an undisturbed run", CheckpointWarning, 5)
 
-        generator = np.random.PCG64()
-        generator.state = contents["order"]
-        order = dict(generator.state)
-        seconds = number("seconds", contents["seconds"])
-        things = self._things()
-        if contents["objects"].keys() != things.keys():
-            raise ArgumentError(f"it has {', '.join(contents['objects'])}, expected {', '.join(things)}")
-        reader = Reader(arrays)
-        # In the order of writing, because shared objects are numbered in that order.
-        values = {name: reader.read_object(contents["objects"][name], thing) for name, thing in things.items()}
-        made = at_least_zero("steps", values["optimizer"].values["steps"])
+    def _put(self, where: tuple[str, Any], states: dict[str, dict[str, Any]]) -> None:
+        if (self.net.backend, self.net.dtype) != where:
+            self.net.to(*where)
+        for owner, thing in self._things().items():
+            thing.load_state_dict(states[owner])
 
-        if (backend, dtype) != (net.backend, net.dtype):
-            net.to(backend, dtype)
-        targets = [net.params, net.buffers, *optimizer.moments]
-        for name, target in zip(shapes, targets, strict=False):
-            target[...] = to_library(arrays[name], net.xp, net.dtype)
-        net.rng.bit_generator.state = order
-        placed = {name: reader.put(value, things[name], net.xp) for name, value in values.items()}
-        optimizer.schedule, optimizer.steps = placed["schedule"], made
-        optimizer.sync()
-        if stopping is not None:
-            stopping.kept = (arrays["best.params"], arrays["best.buffers"]) if "best.params" in arrays else None
-        history = _epochs(arrays["history"], validated=self.facts["validation data"] != "none")
-        self.progress = Progress(history, steps, seconds, order, arrays.get("losses"))
-        self._resumed = bool(history or steps)
+    def _facts(self, batches: Batches, validation: Batches | None) -> dict[str, str]:
+        """What must be the same to resume, by name, in words."""
+        net, optimizer = self.net, self.optimizer
+        moments = {str(i): np.array(to_host(vector)) for i, vector in enumerate(optimizer.moments)}
+        plain, arrays = _split({"network": net.state_dict()})
+        attributes = {f"of {place}": undeclared for place, (_, undeclared) in self._undeclared.items()}
+        for place, each in self._parts().items():
+            if not place.startswith("network"):  # whose declared attributes are in `plain`
+                declared = set(each.state_names()) - set(checked_names(type(each)))
+                attributes[place] = {name: value for name, value in each.state_dict().items() if name in declared}
+        return {
+            "network": repr(net),
+            "dtype": str(net.dtype),
+            "backend": net.backend,
+            "weights at the start": checksum("", arrays)[:16],
+            "moments at the start": _hash({"moments": moments}),
+            "attributes at the start": _hash(plain | attributes),
+            "generator (seed)": checksum(self.progress.order, {})[:16],
+            "training data": _data_facts(batches),
+            "validation data": "none" if validation is None else _data_facts(validation),
+            "batch size": str(batches.batch_size),
+            "optimizer": repr(optimizer),
+            "early stopping": repr(self.stopping),
+        }
 
 
-def _epochs(rows: np.ndarray, validated: bool) -> list[Epoch]:
-    """The history; without a validation set, its two numbers are None."""
-    epochs = [Epoch(i, *row) for i, row in enumerate(rows.tolist(), 1)]
-    return epochs if validated else [epoch._replace(val_loss=None, val_accuracy=None) for epoch in epochs]
+def _data_facts(batches: Batches) -> str:
+    """A data set: how many samples of what, and a hash of all."""
+    x, t = batches.dataset
+    facts = f"{len(x)} samples of {x.shape[1:]} {x.dtype}, {checksum('', {'x': x, 't': t})[:16]}"
+    if batches.mapped:
+        facts += f", shuffled in blocks of {batches.read_block}, {batches.shuffle_window} at a time"
+    return facts
+
+
+def _split(states: dict[str, dict[str, Any]]) -> tuple[dict[str, dict[str, Any]], dict[str, np.ndarray]]:
+    """States as a file holds them: plain values by object and name, and arrays.
+
+    An ArgumentError for a value that would not come back as it is, such as a tuple.
+    """
+    import json
+
+    plain: dict[str, dict[str, Any]] = {owner: {} for owner in states}
+    arrays = {}
+    for owner, state in states.items():
+        for name, value in state.items():
+            if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
+                arrays[f"{owner}.{name}"] = value
+                continue
+            plain[owner][name] = value
+            try:
+                same = repr(json.loads(json.dumps(value))) == repr(value)
+            except (TypeError, ValueError, RecursionError):
+                same = False
+            if not same:
+                what = f"a checkpoint cannot keep {name} of the {owner}, {value!r:.80}"
+                raise ArgumentError(f"{what}: state_dict() must give numbers, strings, arrays, lists and dicts of them")
+    return plain, arrays
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two plain values or arrays are equal, with their types."""
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+    return repr(a) == repr(b)
+
+
+def _hash(states: dict[str, dict[str, Any]]) -> str:
+    return checksum(*_split(states))[:16]

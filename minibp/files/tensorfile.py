@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..base import hash_values, write_atomically
+from ..base import Module, hash_values, write_atomically
 from ..errors import ArgumentError, FileFormatError, OtherFileError
 
 VERSION = 1  # of the format; a reader refuses others
@@ -18,49 +18,29 @@ MOST_QUOTED = 2000  # characters of a file that an error quotes
 KEY = "minibp"  # the one entry of the file's metadata
 
 
-def write(path: str | os.PathLike[str], kind: str, described: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-    """Write arrays and a description atomically. Equal contents give equal files.
-
-    Parameters
-    ----------
-    path : path
-        Where.
-    kind : str
-        One word for what the file holds. `read` refuses another kind.
-    described : mapping
-        The description, of values that JSON can hold.
-    arrays : mapping
-        NumPy arrays by name.
-
-    Raises
-    ------
-    ArgumentError
-        If the description is too long or not JSON, or there is a folder, a pipe or a device at `path`.
-    OSError
-        If it cannot be written. A file that was there before is still there.
-    """
-    write_file(path, to_bytes(kind, described, arrays))
-
-
 def to_bytes(kind: str, described: Mapping[str, Any], arrays: Mapping[str, Any]) -> bytes:
-    """The content of such a file; an ArgumentError if the description is too long or not JSON."""
-    from safetensors.numpy import save  # here, because few programs save
+    """The content of a file of this kind: a description, of values that JSON can hold, and NumPy arrays by name.
 
-    ordered = {name: np.array(array, order="C") for name, array in arrays.items()}  # other orders are saved wrong
+    Equal contents give equal files. An ArgumentError if the description is too long, too deep or not JSON.
+    """
+    import json  # here, because few programs save
+
+    from safetensors.numpy import save
+
+    # Other orders, of the values and of their bytes, are saved wrong.
+    ordered = {name: np.asarray(array, array.dtype.newbyteorder("<"), order="C") for name, array in arrays.items()}
     contents = {"version": VERSION, "kind": kind, **described}
-    text = to_json({"contents": contents, "sha256": _checksum(contents, ordered)})
+    text = to_json({"contents": contents, "sha256": checksum(contents, ordered)})
+    if _depth(json.loads(text)) > DEEPEST:
+        raise ArgumentError(f"its description is nested over {DEEPEST} deep, as of layers inside layers")
     content = save(ordered, {KEY: text})
-    if (length := _header_length(content)) > LONGEST:
+    if (length := int.from_bytes(content[:8], "little")) > LONGEST:
         raise ArgumentError(f"its description takes {length:,} bytes, and a file may have {LONGEST:,}")
     return content
 
 
-def _header_length(content: bytes) -> int:
-    return int.from_bytes(content[:8], "little")
-
-
-def write_file(path: str | os.PathLike[str], content: bytes, previous: str | None = None) -> None:
-    """Write a file atomically. A link stays, and leads to the new file.
+def write(path: str | os.PathLike[str], content: bytes, previous: str | None = None) -> None:
+    """Write a file as `write_atomically` does. A link stays, and leads to the new file.
 
     An ArgumentError if there is a folder, a pipe or a device at the path.
     """
@@ -71,7 +51,7 @@ def write_file(path: str | os.PathLike[str], content: bytes, previous: str | Non
 
 
 def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Read a file that `write` wrote: the description, and the arrays by name.
+    """Read a file: the description, and the arrays by name.
 
     No code in the file is run, memory is allocated for its size and not for its claims, and every bit is checked.
 
@@ -86,6 +66,8 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
     OSError
         If it cannot be read.
     """
+    import json
+
     from safetensors import SafetensorError, safe_open
 
     if not os.path.exists(path):
@@ -93,7 +75,7 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
     if not os.path.isfile(path):
         raise FileFormatError(f"{path} is a folder or a device, expected a safetensors file")
     with open(path, "rb") as file:  # an OSError if it may not be read
-        if (length := _header_length(file.read(8))) > LONGEST:
+        if (length := int.from_bytes(file.read(8), "little")) > LONGEST:
             what = f"its header would take {length:,} bytes, and minibp's up to {LONGEST:,}"
             raise FileFormatError(f"{path} is not a readable safetensors file: {what}")
     try:
@@ -105,25 +87,13 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
         raise FileFormatError(f"{path} is not a readable safetensors file: {error}") from None
     if text is None:
         raise FileFormatError(f"{path} was not written by minibp: it has arrays, but no description by minibp")
-    return _checked(path, kind, text, arrays), arrays
-
-
-def printable(text: Any) -> str:
-    """A text from a file, for an error: without control characters, which a terminal would obey."""
-    text = str(text)
-    quoted = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[:MOST_QUOTED])
-    return quoted if len(text) <= MOST_QUOTED else f"{quoted}..."
-
-
-def _checked(path: str | os.PathLike[str], kind: str, text: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The description, if it and the arrays have their checksum."""
     try:
-        outer = from_json(text)
+        outer = json.loads(text)
         if _depth(outer) > DEEPEST:
             raise ValueError
-        contents, checksum = outer["contents"], outer["sha256"]
+        contents = outer["contents"]
         version, held = contents["version"], contents["kind"]
-        whole = checksum == _checksum(contents, arrays)
+        whole = outer["sha256"] == checksum(contents, arrays)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise FileFormatError(f"{path}: its description is damaged ({type(error).__name__})") from None
     if not whole:
@@ -133,7 +103,14 @@ def _checked(path: str | os.PathLike[str], kind: str, text: str, arrays: dict[st
         raise OtherFileError(f"{path} has {what}; upgrade minibp")
     if held != kind:
         raise OtherFileError(f"{path} holds {ascii(held)[:40]}, expected {kind!r}")
-    return contents
+    return contents, arrays
+
+
+def printable(text: Any) -> str:
+    """A text from a file, for an error: without control characters, which a terminal would obey."""
+    text = str(text)
+    quoted = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[:MOST_QUOTED])
+    return quoted if len(text) <= MOST_QUOTED else f"{quoted}..."
 
 
 def _depth(value: Any) -> int:
@@ -142,7 +119,8 @@ def _depth(value: Any) -> int:
     return 1 + max(map(_depth, inner), default=0)
 
 
-def _checksum(contents: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+def checksum(contents: Any, arrays: Mapping[str, np.ndarray]) -> str:
+    """A SHA-256 over values that JSON can hold, and the names and values of arrays."""
     import hashlib
 
     digest = hashlib.sha256(to_json(contents).encode())
@@ -152,21 +130,18 @@ def _checksum(contents: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
 
 
 def to_json(contents: Any) -> str:
-    """As JSON; an ArgumentError for values that JSON cannot hold."""
+    """As JSON: numbers of NumPy as plain ones, and a layer by its class and its arguments.
+
+    An ArgumentError for values that JSON cannot hold.
+    """
     import json
 
-    return json.dumps(contents, sort_keys=True, default=_number)
-
-
-def from_json(text: str) -> Any:
-    """From JSON."""
-    import json
-
-    return json.loads(text)
-
-
-def _number(value: Any) -> Any:
-    if not isinstance(value, np.generic):
+    def plain(value: Any) -> Any:
+        if isinstance(value, Module):
+            return {"layer": [type(value).__name__, value.config()]}
+        if isinstance(value, np.generic):
+            return value.item()
         kind = type(value).__name__
         raise ArgumentError(f"{value!r:.80} is a {kind}, which no file can hold: use numbers and strings")
-    return value.item()
+
+    return json.dumps(contents, sort_keys=True, default=plain)

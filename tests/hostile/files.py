@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
-from types import SimpleNamespace
 
 import numpy as np
 import safetensors.numpy
@@ -26,10 +25,13 @@ from minibp import (
     EarlyStopping,
     LeakyReLU,
     Network,
+    Residual,
+    Sequential,
     SoftmaxCrossEntropy,
     load,
     train,
 )
+from minibp.base import Module
 from minibp.data import Dataset
 from minibp.data.idx import read_idx
 from minibp.errors import (
@@ -80,7 +82,8 @@ def idx(data: bytes) -> None:
 
 @cache
 def good_networks() -> list[bytes]:
-    layers = [Dense(2, 3), BatchNorm(3), LeakyReLU(0.1), Dropout(0.5), Dense(3, 2)]
+    inside = Residual(LeakyReLU(0.1), Sequential(Dense(3, 3)))
+    layers = [Dense(2, 3), BatchNorm(3), inside, Dropout(0.5), Dense(3, 2)]
     nets = [Network(layers, SoftmaxCrossEntropy()), Network([Dense(1, 2)], SoftmaxCrossEntropy(), dtype="float64")]
     good = []
     for net in nets:
@@ -100,6 +103,19 @@ def exact(arrays: dict) -> dict:
     return {name: (array.dtype, array.shape, array.tobytes()) for name, array in arrays.items()}
 
 
+def agree(spec: list, module: Module) -> None:
+    """The module is of the class and has the arguments that a file describes."""
+    name, config = spec
+    assert type(module).__name__ == name
+    made = module.config()
+    for key, value in config.items():
+        if key == "layers":
+            for inner, child in zip(value, made[key], strict=True):
+                agree(inner["layer"], child)
+        else:
+            assert made[key] == (float(value) if isinstance(made[key], float) else value)
+
+
 def model(data: bytes) -> None:
     """A saved network: it is refused, or it has the contents of the file and can be used."""
     content = Taken(data).file(saving.KIND, good_networks())
@@ -110,16 +126,12 @@ def model(data: bytes) -> None:
         return
     described = json.loads(parts(content)[0]["__metadata__"][tensorfile.KEY])["contents"]
     assert str(net.dtype) == described["dtype"]
-    specs, made = [*described["layers"], described["loss"]], [*net.layers, net.loss]
-    for (name, config), part in zip(specs, made, strict=True):
-        assert type(part).__name__ == name
-        made = part.config()
-        for key, value in config.items():
-            assert made[key] == (float(value) if isinstance(made[key], float) else value)
+    for spec, module in zip([*described["layers"], described["loss"]], [*net.layers, net.loss], strict=True):
+        agree(spec, module)
     held = {
-        f"layers.{i}.{name}": array
-        for i, layer in enumerate(net.layers)
-        for name, array in {**layer.params, **layer.buffers}.items()
+        f"{at}.{name}": array
+        for at, module in net.named_modules().items()
+        for name, array in {**module.params, **module.buffers}.items()
     }
     assert exact(held) == exact(safetensors.numpy.load(content))
     assert repr(net)
@@ -133,18 +145,19 @@ EPOCHS = 2
 
 
 class Drop(Dropout):
-    """A user's layer with an object, an array and a generator, or what a file has in their places."""
+    """A user's layer with numbers, strings, an array and a generator, or what a file has in their places."""
+
+    state_attributes = ("count", "kind", "log", "seen", "random")
 
     def __init__(self, rate: float):
         super().__init__(rate)
-        self.about, self.seen = SimpleNamespace(batches=[0], seen={"last": 1.5}), np.ones(2, "f4")
-        self.random = np.random.Generator(np.random.MT19937(0))
+        self.count, self.kind, self.log, self.seen = 0, "early", [0.5], np.ones(2, "f4")
+        self.random = np.random.default_rng(0)
 
     def formula(self, x):
-        if isinstance(self.random, np.random.Generator):
-            self.random.random(3)
-        self.seen = x.sum(axis=0)
-        return super().formula(x)
+        self.count = 1 if self.count is None else self.count + 1
+        self.kind, self.log, self.seen = f"{self.kind}r", [*(self.log or []), 1], x.sum(axis=0)
+        return super().formula(x + self.xp.asarray(self.random.random(x.shape), x.dtype))
 
 
 SCHEDULES: list[Callable[[], Schedule]] = [

@@ -12,6 +12,7 @@ from contextlib import suppress
 import numpy as np
 import safetensors.numpy
 
+from minibp.errors import ArgumentError
 from minibp.files import tensorfile
 
 NUMBERS = [
@@ -22,14 +23,16 @@ NUMBERS = [
 WORDS = [
     "", "0", "3", "nan", "Dense", "BatchNorm", "Dropout", "LeakyReLU", "Softmax", "CrossEntropy", "Constant", "Step",
     "Exponential", "Cosine", "Warmup", "ReduceOnPlateau", "Schedule", "math", "PCG64", "MT19937", "float32", "float64",
-    "network", "checkpoint", "numpy", "n_in", "W", "seed", "__class__", "\0", "\ud800", "é", "F32", "F64", "BF16", "I8",
-    "BOOL", "F8_E5M2", "C64", "losses", "params", "best.params", "layers.0.W", "cupy", "list", "tuple", "dict", "array",
-    "generator", "program", "object", "minibp.Step", "minibp.Warmup", "minibp.Schedule", "<f4", "<i8", "|O", "|S9",
+    "checkpoint", "numpy", "n_in", "W", "seed", "__class__", "\0", "\ud800", "é", "F32", "F64", "BF16", "I8",
+    "BOOL", "F8_E5M2", "C64", "cupy", "<f4", "<i8", "|O", "|S9", "Sequential", "Residual", "layer", "layers", "loss",
+    "class", "then", "schedule", "steps", "state", "inc", "training", "trainable", "rate", "momentum", "layers.0.W",
+    "layers.2.random", "network.layers.2.seen", "optimizer.schedule.lr", "network", "optimizer", "progress.losses",
 ]  # fmt: skip
 NPY_TYPES = [
     "|u1", "<f4", "<f8", ">f4", "<f2", "<i8", "|b1", "|O", "|V8", "|S4", "<U4", "<c8", "<M8[s]", "<f3", "f4,f4", "x",
     "", [("a", "<f4")], [("a", "<f4", (2,))], [("a", "|O")], ("<f4", (2,)), {"names": ["a"], "formats": ["<f4"]},
 ]  # fmt: skip
+NAMES = ["x", "progress.losses", "early stopping.best_params", "optimizer.schedule.lr", "network.layers.2.random.x"]
 DTYPES = ["f4", "f8", "f2", "i1", "u1", "i4", "i8", "u8", "?", "c8"]
 
 
@@ -115,7 +118,7 @@ class Taken:
         """The arrays, one of them removed, renamed, added or changed."""
         name = self.one([*arrays, "x"])
         if name == "x":
-            return arrays | {self.one(["x", "losses", "best.params", "best.buffers"]): np.zeros(self.below(9), "f4")}
+            return arrays | {self.one(NAMES): np.zeros(self.below(9), "f4")}
         array = arrays.pop(name)
         what = self.below(8)
         if what == 0:
@@ -144,7 +147,7 @@ class Taken:
                 else:
                     arrays = self.arrays(arrays)
             return tensorfile.to_bytes(kind, described, arrays)
-        except RecursionError:  # too deep to be written
+        except (ArgumentError, RecursionError):  # too deep to be written
             return self.bytes()
 
     def headed(self, kind: str, described: dict, arrays: dict) -> bytes:
@@ -156,7 +159,7 @@ class Taken:
         with suppress(Exception):  # without a checksum if nothing can be read
             found = safetensors.numpy.load(joined(header, values))
             contents = json.loads(about[tensorfile.KEY])["contents"]
-            checksum = tensorfile._checksum(contents, found)
+            checksum = tensorfile.checksum(contents, found)
             about = {tensorfile.KEY: json.dumps({"contents": contents, "sha256": checksum})}
         return joined({"__metadata__": about, **header}, values)
 

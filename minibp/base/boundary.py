@@ -1,0 +1,88 @@
+"""Boundary: where the arrays of a user come into a network, and are checked."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..backend import to_host
+from ..errors import InputError, ShapeError, TargetError
+from .layer import Layer
+from .loss import Loss
+from .shapes import infer_shapes
+from .validation import INPUTS, check_array, check_finite
+from .workspaces import Array, Shape
+
+
+class Boundary:
+    """The part of a network that takes in inputs x and targets t.
+
+    Attributes
+    ----------
+    layers, loss, xp, dtype
+        Those of the network.
+    """
+
+    layers: tuple[Layer, ...]
+    loss: Loss
+    xp: Any
+    dtype: np.dtype
+    _output_sizes: dict[Shape, int]  # by the shape of a sample: checked once
+
+    def prepare_inputs(self, x: Any, first: int = 0) -> Array:
+        """Inputs x as the network computes with them: uint8 scaled by 1/255, on its library, in its dtype.
+
+        An InputError or a ShapeError if x cannot be used. `first` is the number of the first sample, for errors, where
+        x is a part of a larger array.
+        """
+        x = self._check_inputs(x)
+        self.output_size(x.shape)
+        x = x.reshape(len(x), *self.sample_shape(x.shape))
+        if x.dtype.kind == "u":
+            values = self.xp.asarray(x).astype(self.dtype)
+            values *= self.xp.asarray(1 / 255, self.dtype)
+            return values
+        lib = np if isinstance(x, np.ndarray) else self.xp  # host arrays are checked before they go to a device
+        with np.errstate(over="ignore"):  # a number too large for the dtype becomes infinity, which is refused
+            values = lib.asarray(x, self.dtype)
+        cure = "clean it first, e.g. by numpy.nan_to_num(x)"
+        check_finite(values, "x", InputError, cure, self.dtype, first, lib)
+        return self.xp.asarray(values)
+
+    def _check_inputs(self, x: Any) -> Array:
+        expected = "floats (taken as they are) or uint8 (scaled by 1/255); convert other numbers: x.astype('float32')"
+        return check_array(x, "x", InputError, INPUTS, expected, self.xp)
+
+    def prepare_targets(self, t: Any, n: int, k: int) -> Array:
+        """Targets as the loss computes with them, on the network's library; they are checked on the host.
+
+        A ShapeError or a TargetError if they do not fit n samples, k outputs or the loss.
+        """
+        t = self.loss.check_targets(to_host(t) if isinstance(t, self.xp.ndarray) else t, n, k)
+        if t.ndim == 1:
+            return self.xp.asarray(t)
+        with np.errstate(over="ignore"):
+            rows = t.astype(self.dtype, copy=False)
+        if not np.isfinite(rows).all():
+            raise TargetError(f"the targets hold numbers that are too large for {self.dtype}; scale them")
+        return self.xp.asarray(rows)
+
+    def sample_shape(self, shape: Shape) -> Shape:
+        """Shape of one sample of inputs (N, ...) as the first layer takes it: images as rows, where it takes rows."""
+        takes = self.layers[0].in_shape
+        return takes if takes == (math.prod(shape[1:]),) else shape[1:]
+
+    def output_size(self, shape: Shape) -> int:
+        """K, the number of outputs for inputs (N, ...) of this shape; InputError or ShapeError if they do not fit."""
+        if len(shape) < 2:
+            raise ShapeError(f"x has shape {shape}, expected a batch (N, ...); for one sample use x[None]")
+        if shape[0] == 0:
+            raise InputError(f"x is empty (shape {shape}): there is nothing to compute")
+        sample = self.sample_shape(shape)
+        if sample not in self._output_sizes:
+            last = infer_shapes(self.layers, self.loss, sample)[-1]
+            assert last is not None  # known, because the input's is
+            self._output_sizes[sample] = last[0]
+        return self._output_sizes[sample]
