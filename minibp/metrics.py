@@ -1,7 +1,8 @@
 """Metrics: how often the predicted class is right. They work on the host, on the result of `Network.predict`.
 
 Outputs are rows (N, K), and the predicted class is that of the largest output. With K = 1 it is class 1 if the output
-is above 0.5. Targets are labels (N,), or rows (N, K) that are read in the same way.
+is above 0.5. Targets are labels (N,), or rows (N, K) of probabilities that are read in the same way. A column (N, 1) of
+integers holds labels, for outputs and for targets. Other numbers, such as those of a regression, name no classes.
 """
 
 from __future__ import annotations
@@ -26,12 +27,27 @@ def classes(rows: Any) -> np.ndarray:
     return rows.argmax(axis=1)
 
 
+def name_classes(t: np.ndarray) -> bool:
+    """Whether targets name classes: labels do, rows that sum to 1, and 0 and 1 for one output."""
+    if t.ndim == 1:
+        return True
+    if t.shape[1] == 1:
+        return bool(((t == 0) | (t == 1)).all())
+    return bool((t >= 0).all() and (abs(t.sum(axis=1, dtype=float) - 1) < 0.01).all())
+
+
+def _without_column(labels: np.ndarray) -> np.ndarray:
+    """A column (N, 1) of integers as labels (N,), and any other array unchanged. 0 and 1 mean the same either way."""
+    return labels[:, 0] if labels.shape[1:] == (1,) and labels.dtype.kind in "biu" else labels
+
+
 def _checked(outputs: Any, t: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The outputs, the predicted classes and the true classes (both (N,), int64), after all checks."""
     outputs = check_array(outputs, "outputs", InputError, expected="numbers on the host")
     t = check_array(t, "targets", TargetError, expected="numbers on the host")
     if outputs.ndim not in (1, 2) or t.ndim not in (1, 2) or 0 in outputs.shape[1:]:
         raise ShapeError(f"outputs have shape {outputs.shape}, targets {t.shape}; expected rows (N, K) or labels (N,)")
+    outputs, t = _without_column(outputs), _without_column(t)
     if outputs.ndim == t.ndim == 2 and outputs.shape != t.shape:
         raise ShapeError(f"outputs have shape {outputs.shape}, targets {t.shape}; expected the same, or labels (N,)")
     if len(outputs) != len(t) or len(t) == 0:
@@ -41,6 +57,9 @@ def _checked(outputs: Any, t: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     check_finite(t, "targets", TargetError, cure)
     if t.dtype.kind == "f" and outputs.shape[1:] == (1,):
         t = t.reshape(-1, 1)  # with one output, numbers (N,) are rows, as for a loss
+    if not name_classes(t):
+        expected = "0 and 1" if t.shape[1] == 1 else "rows that sum to 1"
+        raise TargetError(f"the targets hold numbers that name no classes, expected labels, or {expected}")
     predicted, true = classes(outputs), classes(t)
     for name, labels in (("predictions", predicted), ("targets", true)):
         if labels.dtype.kind not in "biu":
@@ -57,15 +76,15 @@ def accuracy(outputs: Any, t: Any) -> float:
 
     Parameters
     ----------
-    outputs : array (N, K), or labels (N,)
+    outputs : array (N, K), or labels (N,) or (N, 1)
         The outputs of a network.
-    t : labels (N,), or rows (N, K)
+    t : labels (N,) or (N, 1), or rows (N, K)
         The targets.
 
     Raises
     ------
     ShapeError, TargetError
-        If the two do not fit together, or a target is NaN or infinite.
+        If the two do not fit together, a target is NaN or infinite, or the targets name no classes.
     InputError
         If the outputs are not numbers, or one is NaN or infinite.
     """
@@ -82,7 +101,7 @@ def top_k_accuracy(outputs: Any, t: Any, k: int = 5) -> float:
     ----------
     outputs : array (N, K), K > 1
         The outputs of a network.
-    t : labels (N,), or rows (N, K)
+    t : labels (N,) or (N, 1), or rows (N, K)
         The targets.
     k : int, default 5
         In 1..K.
@@ -90,7 +109,8 @@ def top_k_accuracy(outputs: Any, t: Any, k: int = 5) -> float:
     Raises
     ------
     ArgumentError, ShapeError, TargetError
-        If k lies outside 1..K, the two do not fit together, or a target is NaN or infinite.
+        If k lies outside 1..K, the two do not fit together, a target is NaN or infinite, or the targets name no
+        classes.
     InputError
         If the outputs are not numbers, or one is NaN or infinite.
     """
@@ -109,9 +129,9 @@ def confusion_matrix(outputs: Any, t: Any, k: int | None = None) -> np.ndarray:
 
     Parameters
     ----------
-    outputs : array (N, K), or labels (N,)
+    outputs : array (N, K), or labels (N,) or (N, 1)
         The outputs of a network.
-    t : labels (N,), or rows (N, K)
+    t : labels (N,) or (N, 1), or rows (N, K)
         The targets.
     k : int, optional
         K, up to 100,000. Default: the number of outputs; for labels, the largest one + 1; at least 2.
@@ -119,8 +139,9 @@ def confusion_matrix(outputs: Any, t: Any, k: int | None = None) -> np.ndarray:
     Raises
     ------
     ArgumentError, ShapeError, TargetError
-        If a class lies outside 0..K-1, k is outside its range, the two do not fit together, or a target is NaN or
-        infinite; or if there are labels above 9,999 and neither outputs nor k confirm so many classes.
+        If a class lies outside 0..K-1, k is outside its range, the two do not fit together, a target is NaN or
+        infinite, or the targets name no classes; or if there are labels above 9,999 and neither outputs nor k confirm
+        so many classes.
     InputError
         If the outputs are not numbers, or one is NaN or infinite.
     """

@@ -13,7 +13,7 @@ from .base import Array, all_finite, at_least_one, instance
 from .data import Batches, Dataset
 from .errors import ArgumentError, DivergenceError, StateError
 from .files import Checkpoint
-from .metrics import accuracy, classes
+from .metrics import accuracy, classes, name_classes
 from .network import PREDICT, Network
 from .optimizer import Optimizer
 from .progress import Epoch, Progress
@@ -250,12 +250,3 @@ def _evaluate(net: Network, batches: Batches) -> Evaluation:
     t = to_host(batches.t)
     right = accuracy(to_host(answers), t) if name_classes(t) else float("nan")
     return Evaluation(loss, right)
-
-
-def name_classes(t: np.ndarray) -> bool:
-    """Whether targets name classes: labels do, rows that sum to 1, and 0 and 1 for one output."""
-    if t.ndim == 1:
-        return True
-    if t.shape[1] == 1:
-        return bool(((t == 0) | (t == 1)).all())
-    return bool((t >= 0).all() and (abs(t.sum(axis=1) - 1) < 0.01).all())

@@ -39,6 +39,20 @@ def test_one_output_answers_class_1_above_one_half(t):
     assert accuracy([[0.1], [0.5], [0.6], [0.9]], t) == 0.75
 
 
+@pytest.mark.parametrize("answers", [[3, 5, 2, 0], [[3], [5], [2], [0]], np.array([[3], [5], [2], [0]], "uint8")])
+def test_a_column_of_integers_holds_labels(answers):
+    for t in ([3, 5, 2, 1], [[3], [5], [2], [1]]):
+        assert accuracy(answers, t) == 0.75
+        assert np.argwhere(confusion_matrix(answers, t)).tolist() == [[1, 0], [2, 2], [3, 3], [5, 5]]
+    assert accuracy(answers, [[7], [9], [1], [4]]) == 0
+
+
+def test_a_column_of_labels_is_compared_with_the_largest_outputs():
+    for metric in (accuracy, top_k_accuracy, confusion_matrix):
+        options = {"k": 1} if metric is top_k_accuracy else {}
+        np.testing.assert_equal(metric(OUTPUTS, LABELS[:, None], **options), metric(OUTPUTS, LABELS, **options))
+
+
 # --- top k ---------------------------------------------------------------------------------------------------------
 
 
@@ -157,6 +171,10 @@ def test_metrics_agree_with_scikit_learn(n, k, seed):
     (OUTPUTS, [0.0, 1.0, 1.0, 2.0], TargetError, "targets must be integer labels, received an array of float64"),
     (OUTPUTS, [-1, 0, 1, 2], TargetError, "targets must be labels of at least 0, received -1"),
     (OUTPUTS, [0, 1, 2, 3], TargetError, "class 3 is among the targets, but there are 3 outputs"),
+    ([[3.1], [5.2]], [[3.0], [5.0]], TargetError, "numbers that name no classes, expected labels, or 0 and 1"),
+    ([[0.6], [0.7]], [0.5, 0.6], TargetError, "numbers that name no classes, expected labels, or 0 and 1"),
+    ([[0.1, 2], [3, 4]], [[0.1, 2], [3, 4]], TargetError, "name no classes, expected labels, or rows that sum to 1"),
+    ([[0.6], [0.7]], [[3], [5]], TargetError, "class 5 is among the targets, but there are 1 outputs"),
     ([["a", "b"]], [0], InputError, "received an array of <U1, expected numbers"),
 ])  # fmt: skip
 def test_outputs_and_targets_that_do_not_fit_together_are_refused(metric, outputs, t, error, message):
