@@ -56,7 +56,8 @@ def train(
     optimizer : Optimizer
         An optimizer of this network.
     dataset : Dataset
-        The training set. uint8 inputs are scaled by 1/255.
+        The training set. uint8 inputs are scaled by 1/255. Labels are checked and copied by the call. What your loop
+        writes into inputs or target rows later may be trained on, unchecked.
     epochs : int
         Passes over the data.
     batch_size : int, default 32

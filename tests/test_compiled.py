@@ -174,6 +174,20 @@ def test_a_training_ends_with_the_same_bits_with_the_loops_and_without(dtype, mo
     np.testing.assert_array_equal(params, expected)
 
 
+def test_labels_that_change_while_the_loops_run_are_not_read_again():
+    pytest.importorskip("numba")
+    digits, params = data.digits().train[:300], []
+    for label in (None, -3):
+        dataset = data.Dataset(digits.x, digits.t.astype("int64"))
+        net = Network([Flatten(), Dense(64, 10), Softmax()], CrossEntropy())
+        for _ in train(net, SGD(net), dataset, 3):
+            if label is not None:
+                dataset.t[:] = label
+        assert net.loops is not None
+        params.append(net.params)
+    np.testing.assert_array_equal(*params)
+
+
 def test_a_training_that_diverges_still_diverges_with_the_loops(monkeypatch):
     pytest.importorskip("numba")
     digits = data.digits().train[:500]

@@ -171,6 +171,21 @@ def test_a_memory_map_trains_as_its_array(tmp_path):
     assert_equal(from_file.params, from_array.params)
 
 
+@pytest.mark.parametrize("label", [10**8, -3, 1])
+@pytest.mark.parametrize("mapped", [False, True])
+def test_labels_that_the_loop_changes_do_not_reach_the_training(tmp_path, mapped, label):
+    dataset, net, same = samples(10), small(), small()
+    expected = [epoch.val_loss for epoch in run(same, dataset, validation=dataset)]
+    t = np.memmap(tmp_path / "t", "int64", "w+", shape=10) if mapped else np.empty(10, "int64")
+    t[:] = dataset.t
+    changing, losses = Dataset(dataset.x, t), []
+    for epoch in train(net, SGD(net, lr=0.1), changing, 2, 4, validation=changing):
+        losses.append(epoch.val_loss)
+        changing.t[:] = label
+    assert losses == expected
+    assert_equal(net.params, same.params)
+
+
 # --- evaluate ------------------------------------------------------------------------------------------------------
 
 

@@ -151,7 +151,7 @@ class Loss(Module):
         Returns
         -------
         array
-            Labels (n,) as integers, or rows (n, k) as numbers, on the host.
+            Labels (n,) as integers, a copy; or rows (n, k) as numbers. On the host.
         """
         self.check_outputs(k)
         t = np.asarray(check_array(t, f"{self}: targets", TargetError))  # a memory map is slower to index
@@ -172,18 +172,22 @@ class Loss(Module):
         return self.check_labels(t, k)
 
     def check_labels(self, t: np.ndarray, k: int) -> np.ndarray:
-        """Raise a TargetError if labels are not integers in 0..k-1 (0 or 1 for one output)."""
+        """A copy of labels, or a TargetError if they are not integers in 0..k-1 (0 or 1 for one output).
+
+        Compiled loops write where a label points. So labels must not change after they were checked.
+        """
         if t.dtype.kind == "f":
             bad = t != np.floor(t)
             detail = f" that holds {t[bad][0]:g}" if bad.any() else "; convert it: t.astype(int)"
             raise TargetError(f"{self}: labels must be integers 0..{k - 1}, received an array of {t.dtype}{detail}")
+        native = "uint8" if t.dtype.kind == "b" else t.dtype.newbyteorder("=")  # what compiled loops can index with
+        t = t.astype(native)
         low, high = int(t.min()), int(t.max())
         if low < 0 or high > max(k - 1, 1):
             n = int(np.argmax((t < 0) | (t > max(k - 1, 1))))
             expected = f"0..{k - 1}, since there are {k} outputs" if k > 1 else "0 or 1 for one output, or floats"
             raise TargetError(f"{self}: the label of sample {n} is {t[n]}, expected {expected}")
-        native = "uint8" if t.dtype.kind == "b" else t.dtype.newbyteorder("=")  # what compiled loops can index with
-        return t.astype(native, copy=False)
+        return t
 
     def check_rows(self, t: np.ndarray) -> None:
         """Raise a TargetError if this loss is not defined for these target rows."""
