@@ -23,6 +23,7 @@ from .base import (
     Twins,
     all_finite,
     at_least_one,
+    check_inputs,
     flatten,
     float_dtype,
     generator,
@@ -338,7 +339,7 @@ class Network(Boundary, Stateful):
         """
         batch_size = at_least_one("batch_size", batch_size)
         self.check_weights()
-        x = self._check_inputs(x)
+        x = check_inputs(x, self.xp)
         k = self.output_size(x.shape)
         out = np.empty((len(x), k), self.dtype)
         with self.inference_mode() as twin:

@@ -585,7 +585,8 @@ def test_bytes_are_scaled_to_0_to_1(n, seed):
 
 @pytest.mark.parametrize("call", [lambda net, x: net.forward(x, [0, 1]), lambda net, x: net.predict(x)])
 @pytest.mark.parametrize(("x", "error", "message"), [
-    (np.ones((2, 4), "int64"), InputError, r"array of int64, expected floats .* or uint8 .*astype\('float32'\)"),
+    (np.ones((2, 4), "int64"), InputError, r"array of int64, expected uint8 .* or floats .*astype\('float32'\)"),
+    (np.full((2, 4), 255), InputError, r"x: .*: for pixels x\.astype\('uint8'\) or x / 255"),
     ([[1.0] * 4, [1.0] * 3], InputError, "cannot be converted to an array"),
     ([[np.nan] * 4] * 2, InputError, "x: NaN, infinity"),
     ([[1e300] * 4] * 2, InputError, "number too large for float32"),

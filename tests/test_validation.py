@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minibp.base import INPUTS, check_array, check_finite, first_not_finite, validation
+from minibp.base import INPUTS, check_array, check_finite, check_inputs, first_not_finite, validation
 from minibp.errors import InputError, TargetError
 
 
@@ -38,6 +38,32 @@ def test_inputs_may_have_these_types(dtype):
 def test_inputs_may_not_have_other_types(dtype):
     with pytest.raises(InputError, match=f"x: received an array of {dtype}, expected pixels or floats"):
         check_array(np.ones(2, dtype), "x", dtypes=INPUTS, expected="pixels or floats")
+
+
+@pytest.mark.parametrize(("x", "cure"), [
+    ([[0, 255]], "for pixels x.astype('uint8') or x / 255, for other numbers x.astype('float32')"),
+    (np.uint16([[7, 0]]), "for pixels x.astype('uint8') or x / 255, for other numbers x.astype('float32')"),
+    ([[0, 1]], "x.astype('float32')"),
+    ([[-5, 200]], "x.astype('float32')"),
+    ([[0, 65535]], "x.astype('float32'), and scale it to about -1..1"),
+    ([[False, True]], "x.astype('float32')"),
+    (np.zeros((0, 2), int), "x.astype('float32')"),
+    (3, "for pixels x.astype('uint8') or x / 255, for other numbers x.astype('float32')"),
+])  # fmt: skip
+def test_the_advice_for_integers_depends_on_their_range(x, cure):
+    with pytest.raises(InputError) as error:
+        check_inputs(x)
+    kind = np.asarray(x).dtype
+    expected = "uint8 (scaled by 1/255) or floats (used as they are)"
+    assert str(error.value) == f"x: received an array of {kind}, expected {expected}; convert it: {cure}"
+
+
+def test_a_memory_map_of_integers_is_not_read_to_the_end(tmp_path):
+    mapped = np.memmap(tmp_path / "x", "uint16", "w+", shape=(100, 2))
+    mapped[0], mapped[99] = 255, 256
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(InputError, match="for pixels"):
+        patch.setattr(validation, "CHUNK", 100)
+        check_inputs(mapped)
 
 
 def test_memory_maps_stay_memory_maps_and_other_subclasses_become_arrays(tmp_path):

@@ -12,7 +12,7 @@ from ..errors import InputError, ShapeError, TargetError
 from .layer import Layer
 from .loss import Loss
 from .shapes import infer_shapes
-from .validation import INPUTS, check_array, check_finite
+from .validation import check_finite, check_inputs
 from .workspaces import Array, Shape
 
 
@@ -37,7 +37,7 @@ class Boundary:
         An InputError or a ShapeError if x cannot be used. `first` is the number of the first sample, for errors, where
         x is a part of a larger array.
         """
-        x = self._check_inputs(x)
+        x = check_inputs(x, self.xp)
         self.output_size(x.shape)
         x = x.reshape(len(x), *self.sample_shape(x.shape))
         if x.dtype.kind == "u":
@@ -50,10 +50,6 @@ class Boundary:
         cure = "clean it first, e.g. by numpy.nan_to_num(x)"
         check_finite(values, "x", InputError, cure, self.dtype, first, lib)
         return self.xp.asarray(values)
-
-    def _check_inputs(self, x: Any) -> Array:
-        expected = "floats (taken as they are) or uint8 (scaled by 1/255); convert other numbers: x.astype('float32')"
-        return check_array(x, "x", InputError, INPUTS, expected, self.xp)
 
     def prepare_targets(self, t: Any, n: int, k: int) -> Array:
         """Targets as the loss computes with them, on the network's library; they are checked on the host.

@@ -14,6 +14,7 @@ from ..errors import ArgumentError, InputError, MinibpError
 FLOATS = "efd"  # float16, float32, float64
 NUMBERS = f"?{np.typecodes['AllInteger']}{FLOATS}"
 INPUTS = f"B{FLOATS}"  # inputs of a network: uint8 is scaled by 1/255, floats are used unchanged
+UINT8_OR_FLOATS = "uint8 (scaled by 1/255) or floats (used as they are)"
 CHUNK = 1 << 20  # values to check at a time
 
 
@@ -63,6 +64,25 @@ def check_array(
     if values.dtype.char not in dtypes:
         raise error(f"{name}: received an array of {values.dtype}, expected {expected}")
     return values
+
+
+def check_inputs(x: Any, xp: Any = np) -> Any:
+    """Inputs of a network as an array of uint8 or floats; an InputError says how to convert others (see `check_array`).
+
+    Integers of 0..255 are usually pixels, such as those that pandas reads from a CSV file.
+    """
+    x = check_array(x, "x", InputError, NUMBERS, f"{UINT8_OR_FLOATS}; convert other numbers: x.astype('float32')", xp)
+    if x.dtype.char in INPUTS:
+        return x
+    cure = "x.astype('float32')"
+    if x.size and x.dtype.kind in "iu":
+        part = x[: max(1, CHUNK * len(x) // x.size)] if x.ndim else x  # a memory map may be larger than memory
+        low, high = int(part.min()), int(part.max())
+        if low >= 0 and 1 < high <= 255:
+            cure = "for pixels x.astype('uint8') or x / 255, for other numbers x.astype('float32')"
+        elif max(-low, high) > 255:
+            cure += ", and scale it to about -1..1"
+    raise InputError(f"x: received an array of {x.dtype}, expected {UINT8_OR_FLOATS}; convert it: {cure}")
 
 
 def first_not_finite(values: Any, dtype: Any = None, xp: Any = np) -> int | None:

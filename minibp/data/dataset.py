@@ -5,10 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..base import INPUTS, NUMBERS, check_array, check_finite, generator
+from ..base import NUMBERS, check_array, check_finite, check_inputs, generator
 from ..errors import ArgumentError, InputError, ShapeError, TargetError
 
-EXPECTED = "uint8 (scaled by 1/255) or floats (taken as they are); convert other numbers: x.astype('float32')"
 LABELS = "integer labels or numbers; turn names into labels: names, t = np.unique(names, return_inverse=True)"
 
 
@@ -122,7 +121,7 @@ def split(dataset: Dataset, held_out: float = 0.2, seed: int = 0) -> Splits:
 
 
 def _as_inputs(x: Any) -> np.ndarray:
-    x = check_array(x, "x", InputError, INPUTS, EXPECTED)
+    x = check_inputs(x)
     if not x.dtype.isnative:
         cure = "convert it: x.astype(x.dtype.newbyteorder('='))"
         raise InputError(f"x: received an array of {x.dtype}, expected the byte order of this machine; {cure}")
