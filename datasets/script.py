@@ -14,7 +14,7 @@ import models
 from minibp import Checkpoint, Epoch, backend, save, train
 from minibp.cli import PICTURES, epoch_bar, exit_status, nonempty, parse_options, saved_at_interrupt, warnings_as_lines
 from minibp.data import Splits
-from minibp.errors import ArgumentError, CheckpointWarning
+from minibp.errors import ArgumentError, MinibpWarning
 from minibp.optimizers import OPTIMIZERS
 
 from . import compare, probe
@@ -106,7 +106,7 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
     splits, model, net, optimizer = start
     checkpoint = Checkpoint(options.checkpoint, options.checkpoint_every or 1) if options.checkpoint else None
     with ExitStack() as stack:
-        stack.enter_context(warnings_as_lines(CheckpointWarning))
+        stack.enter_context(warnings_as_lines(MinibpWarning))
         epochs = train(net, optimizer, splits.train, model.epochs, model.batch_size, splits.test, checkpoint)
         history: list[Epoch] = list(checkpoint.history) if checkpoint else []
         if not options.quiet:

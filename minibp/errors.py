@@ -1,4 +1,5 @@
 """The errors that minibp raises on purpose, in one tree: `except MinibpError` catches them all.
+Its warnings form another, under `MinibpWarning`.
 
 Each also derives from the built-in exception that a Python programmer would expect.
 A message says what was received, what was expected, and what to do.
@@ -56,8 +57,16 @@ class CheckpointError(MinibpError, ValueError):
     """A checkpoint belongs to another training; the message lists what differs."""
 
 
-class CheckpointWarning(UserWarning):
+class MinibpWarning(UserWarning):
+    """Base of all warnings of minibp."""
+
+
+class CheckpointWarning(MinibpWarning):
     """A checkpoint is damaged and the previous one is used, or it cannot be written. The training continues."""
+
+
+class TrainingWarning(MinibpWarning):
+    """A training with these data and settings learns badly or not at all; the message says why and what to do."""
 
 
 class DataError(MinibpError):

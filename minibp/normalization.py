@@ -100,7 +100,7 @@ class BatchNorm(Normalization):
     """Batch normalization: μ and σ² of each of the I values, over the batch (Ioffe & Szegedy, 2015).
 
     At inference it uses running averages of the μ and σ² seen in training. A batch of one sample has no variance: its
-    y is β, and the running averages do not change.
+    y is β, and the running averages do not change. `train` warns if all batches are so.
 
     Parameters
     ----------

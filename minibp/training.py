@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -11,8 +12,9 @@ import numpy as np
 from .backend import to_host, to_library
 from .base import Array, all_finite, at_least_one, instance
 from .data import Batches, Dataset
-from .errors import ArgumentError, DivergenceError, StateError
+from .errors import ArgumentError, DivergenceError, StateError, TrainingWarning
 from .files import Checkpoint
+from .hints import hints
 from .metrics import accuracy, classes, name_classes
 from .network import PREDICT, Network
 from .optimizer import Optimizer
@@ -73,6 +75,11 @@ def train(
     Epoch
         Its number, losses, accuracy and time.
 
+    Warns
+    -----
+    TrainingWarning
+        If all batches have one sample and there is a BatchNorm, before which nothing learns.
+
     Raises
     ------
     ArgumentError
@@ -96,6 +103,8 @@ def train(
     batches = Batches(net, dataset, at_least_one("batch_size", batch_size))
     # Made now, so that data that do not fit are refused before the first epoch, and go to the device once.
     held_out = Batches(net, validation, PREDICT) if validation is not None else None
+    for hint in hints(net, batches.batch_size):
+        warnings.warn(hint, TrainingWarning, 2)
     if checkpoint is None:
         return _epochs(net, optimizer, batches, epochs, held_out, Progress(), None)
     instance("checkpoint", checkpoint, Checkpoint, "create one: Checkpoint('run.ckpt')")

@@ -13,6 +13,7 @@ the cases that concern one module only:
 - test_optimizers: a gradient that is NaN, infinite or 1e30 under clip_norm; moments that vanish; rates that are NaN
 - test_schedules: NaN on a plateau. test_probing: a loss that is infinite
 - test_normalization: small constant inputs and a batch of one
+- test_hints: batches of one before a BatchNorm
 - test_parity: NaN in arrays on the device
 """
 
@@ -480,6 +481,7 @@ def test_softmax_of_one_class_is_refused():
 # --- few samples ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:.* turns any batch of one sample")
 @pytest.mark.parametrize("make", [small, lambda: Network([Dense(4, 5), LayerNorm(5), Dense(5, 3), Softmax()],
                                                          CrossEntropy())])  # fmt: skip
 def test_one_sample_is_learned(make):

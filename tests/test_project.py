@@ -21,7 +21,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ORDER = [
     "errors", "backend", "base", "initializers", "layers", "normalization", "dropout", "containers", "losses",
     "compiled", "network", "schedules", "optimizer", "optimizers", "data", "stopping", "progress", "files", "metrics",
-    "training", "debug", "__init__", "cli", "__main__",
+    "hints", "training", "debug", "__init__", "cli", "__main__",
 ]  # fmt: skip
 # The same for the modules of each package, whose __init__ comes last.
 INSIDE = {

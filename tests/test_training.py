@@ -68,6 +68,7 @@ def test_digits_are_learned():
     assert last.val_accuracy > 0.9
 
 
+@pytest.mark.filterwarnings("ignore:.* turns any batch of one sample")
 @pytest.mark.parametrize(("n", "batch_size"), [(1, 1), (10, 3), (10, 5), (10, 10), (10, 99), (300, 256), (600, 7)])
 def test_an_epoch_equals_a_loop_written_by_hand(n, batch_size):
     net = small(dtype="float64")
