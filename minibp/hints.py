@@ -1,18 +1,59 @@
-"""Hints: settings with which a training runs without an error, but learns badly or not at all."""
+"""Hints: data and settings with which a training runs without an error, but learns badly or not at all."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
+from .base import Layer
+from .layers import Dense
 from .network import Network
 from .normalization import BatchNorm
 
+LOOK = 1 << 20  # values to look at: a few milliseconds, also in a file
+PLACES = 16  # of the data set, where they are
+LARGE = 100  # floats of this size train badly; the digits as 0..100 do, as 0..16 they do not
 
-def hints(net: Network, batch_size: int) -> Iterator[str]:
-    """Sentences that say what is wrong and what to do, for a training with batches of at most `batch_size` samples."""
+
+def hints(net: Network, x: np.ndarray, batch_size: int) -> Iterator[str]:
+    """Sentences that say what is wrong and what to do, for a training on x with batches of at most `batch_size`."""
     if batch_size == 1:
-        for name, module in net.named_modules().items():
-            if isinstance(module, BatchNorm) and module.training:
-                what = f"{name}: {module} turns any batch of one sample into β, so no layer before it learns"
-                yield f"{what}; train with batches of more samples, or use LayerNorm({module.n})"
-                return
+        yield from _about_batches_of_one(net)
+    if _takes_values_as_they_are(net):
+        yield from _about_scale(x)
+
+
+def _about_batches_of_one(net: Network) -> Iterator[str]:
+    for name, module in net.named_modules().items():
+        if isinstance(module, BatchNorm) and module.training:
+            what = f"{name}: {module} turns any batch of one sample into β, so no layer before it learns"
+            yield f"{what}; train with batches of more samples, or use LayerNorm({module.n})"
+            return
+
+
+def _takes_values_as_they_are(net: Network) -> bool:
+    """Whether the first layer that does anything is a Dense. A normalization, or a layer of a user, may scale."""
+    for module in net.named_modules().values():
+        if isinstance(module, Layer) and not module.children() and module.gives != "its input":
+            return isinstance(module, Dense)
+    return False
+
+
+def _about_scale(x: np.ndarray) -> Iterator[str]:
+    low, high = _range(x)
+    if x.dtype == np.uint8:
+        if high == 1:
+            what = "x is uint8 and holds only 0 and 1, which the network scales by 1/255, to 0 and 0.0039"
+            yield f"{what}; use x.astype('float32') to train on 0 and 1"
+    elif max(-low, high) >= LARGE:
+        pixels = "use x / 255 for pixels, else " if low >= 0 and high <= 255 else ""
+        what = f"x holds floats from {low:g} to {high:g}, which the network uses as they are, and trains badly on"
+        yield f"{what}; {pixels}scale each feature to about -1..1"
+
+
+def _range(x: np.ndarray) -> tuple[float, float]:
+    """The smallest and the largest value in some parts of x, which may be a memory map larger than memory."""
+    size = max(1, LOOK * len(x) // (PLACES * x.size))  # samples
+    parts = [x[start : start + size] for start in {*np.linspace(0, max(len(x) - size, 0), PLACES, dtype=int).tolist()}]
+    return float(min(part.min() for part in parts)), float(max(part.max() for part in parts))

@@ -60,6 +60,7 @@ def test_a_small_map_is_shuffled_as_a_whole(mapped):
     assert not Batches(network(), mapped[:100], 7).mapped
 
 
+@pytest.mark.filterwarnings("ignore:x holds floats from")
 def test_a_map_is_trained_and_validated(mapped):
     scaled = Dataset(mapped.x, (np.arange(SAMPLES) > 500).astype(int))
     net = network()

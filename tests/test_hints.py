@@ -1,11 +1,31 @@
 """Hints: `train` warns of what learns badly without an error, says what to do, and is silent otherwise."""
 
+import copy
 import warnings
 
+import numpy as np
 import pytest
 from networks import samples
 
-from minibp import SGD, BatchNorm, CrossEntropy, Dense, LayerNorm, Network, Residual, Softmax, Tanh, train
+from minibp import (
+    SGD,
+    BatchNorm,
+    CrossEntropy,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    LayerNorm,
+    Network,
+    Residual,
+    Sequential,
+    Softmax,
+    Tanh,
+    data,
+    hints,
+    train,
+)
+from minibp.data import Dataset
 from minibp.errors import MinibpWarning, TrainingWarning
 
 pytestmark = pytest.mark.usefixtures("library")
@@ -59,3 +79,78 @@ def test_batch_norm_that_uses_its_running_statistics_is_no_warning():
 
 def test_networks_without_batch_norm_may_have_batches_of_one_sample():
     assert warned(network(LayerNorm(6)), samples(10), 1) == []
+
+
+# --- the scale of inputs -------------------------------------------------------------------------------------------
+
+
+class Scaled(Layer):
+    """A user's layer."""
+
+    def formula(self, x):
+        return x / 255
+
+    def gradient(self, dy):
+        return dy / 255
+
+
+def of(x, *first):
+    """The warnings of `train` on inputs of 4 values, for a network that begins with these layers."""
+    x = np.asarray(x) if not isinstance(x, np.memmap) else x
+    net = Network([*copy.deepcopy(first), Dense(4, 3), Softmax()], CrossEntropy())
+    return warned(net, Dataset(x, np.arange(len(x)) % 3))
+
+
+def test_bytes_of_0_and_1_are_a_warning():
+    assert of(np.eye(4, dtype="uint8")) == [
+        "x is uint8 and holds only 0 and 1, which the network scales by 1/255, to 0 and 0.0039; "
+        "use x.astype('float32') to train on 0 and 1"
+    ]
+
+
+def test_floats_in_the_range_of_pixels_are_a_warning():
+    (hint,) = of([[0.0, 7.5, 255.0, 3.0]])
+    assert hint == (
+        "x holds floats from 0 to 255, which the network uses as they are, and trains badly on; "
+        "use x / 255 for pixels, else scale each feature to about -1..1"
+    )
+
+
+@pytest.mark.parametrize("x", [[[0.0, 1.0, 2.0, -100.0]], [[0.0, 1900.0, 2.0, 3.0]]])
+def test_other_large_floats_are_a_warning_without_pixels(x):
+    (hint,) = of(x)
+    assert "pixels" not in hint and hint.endswith("; scale each feature to about -1..1")
+
+
+@pytest.mark.parametrize("x", [
+    np.zeros((2, 4), "uint8"), np.eye(4, dtype="uint8") * 2, np.eye(4), [[16.0, -99.0, 0.0, 1.0]],
+])  # fmt: skip
+def test_other_inputs_are_no_warning(x):
+    assert of(x) == []
+
+
+def test_the_digits_are_no_warning():
+    net = Network([Dense(64, 10), Softmax()], CrossEntropy())
+    assert warned(net, data.digits().train) == []
+
+
+@pytest.mark.parametrize("first", [
+    [BatchNorm(4)], [Dropout(0.1), LayerNorm(4)], [Sequential(BatchNorm(4), Dense(4, 4))], [Scaled()],
+])  # fmt: skip
+def test_layers_that_may_scale_the_inputs_are_no_warning(first):
+    assert of([[0.0, 255.0, 9.0, 9.0]] * 3, *first) == []
+
+
+@pytest.mark.parametrize("first", [[Flatten()], [Dropout(0.1)], [Sequential(Flatten(), Dense(4, 4))]])
+def test_layers_that_do_not_scale_the_inputs_are_passed_over(first):
+    assert len(of([[0.0, 255.0, 9.0, 9.0]] * 3, *first)) == 1
+
+
+def test_only_some_places_of_a_large_data_set_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(hints, "LOOK", 16 * 2 * 4)  # two samples at each place
+    x = np.memmap(tmp_path / "x", "float32", "w+", shape=(1000, 4))
+    x[10:990] = 255
+    assert len(of(x)) == 1
+    x[:] = 0
+    x[5] = 255
+    assert of(x) == []

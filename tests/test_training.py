@@ -281,6 +281,7 @@ def test_a_first_step_that_fails_in_a_later_epoch_is_the_fault_of_the_rate():
         run(linear(), samples(10), batch_size=10, lr=1e30)
 
 
+@pytest.mark.filterwarnings("ignore:x holds floats from")
 def test_inputs_that_are_too_large_are_named_as_the_cause():
     dataset = samples(10)
     with pytest.raises(DivergenceError, match=r"in epoch 1, at step 1 of 3\. .*inputs .* too large"):
