@@ -19,6 +19,7 @@ from .metrics import accuracy, classes, name_classes
 from .network import PREDICT, Network
 from .optimizer import Optimizer
 from .progress import Epoch, Progress
+from .schedules import Constant
 
 # The loss shows these: it becomes NaN or infinite.
 SHOWN_BY_THE_LOSS: dict[str, Any] = dict.fromkeys(("over", "invalid", "divide"), "ignore")
@@ -80,7 +81,7 @@ def train(
     TrainingWarning
         If all batches have one sample and there is a BatchNorm, before which nothing learns. If x reaches a Dense layer
         as uint8 of only 0 and 1, which become 0 and 0.0039, or as floats of 100 and more, which train badly. Some parts
-        of x are looked at.
+        of x are looked at. If a schedule gave the rate 0 in all steps of an epoch.
 
     Raises
     ------
@@ -143,6 +144,7 @@ def _epochs(
 ) -> Iterator[Epoch]:
     if checkpoint is not None:
         checkpoint.settle()
+    warned = False
     for number in range(len(progress.history) + 1, epochs + 1):
         if not net.training_lock.acquire(blocking=False):
             raise StateError(TRAINED_ELSEWHERE)
@@ -158,6 +160,11 @@ def _epochs(
         finally:
             net.training_lock.release()
         epoch = Epoch(number, loss, val_loss, val_accuracy, seconds)
+        if not warned and _stands_still(optimizer, progress.steps):
+            what = f"{optimizer.schedule} gave the rate 0 in all steps of an epoch, so nothing was learned"
+            counts = "A schedule counts batches, not epochs, and all steps of the optimizer, also those before it came"
+            warnings.warn(f"{what}. {counts}: give it more steps, or create a new optimizer", TrainingWarning, 2)
+            warned = True
         yield epoch
         if checkpoint is None:
             progress = Progress()  # no history, which nobody would read
@@ -186,6 +193,13 @@ def _one_epoch(
                 progress.seconds = time.perf_counter() - start
                 checkpoint.step_done()
     return seen
+
+
+def _stands_still(optimizer: Optimizer, steps: int) -> bool:
+    """Whether a schedule gave the rate 0 in the last `steps` steps. A number that is 0 was meant."""
+    if optimizer.rate or isinstance(optimizer.schedule, Constant):  # of the last step, and mostly the answer
+        return False
+    return not any(optimizer.schedule(step) for step in range(optimizer.steps - steps, optimizer.steps))
 
 
 def _diagnosis(net: Network, optimizer: Optimizer, losses: np.ndarray, epoch: int, batch_size: int) -> str:

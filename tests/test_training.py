@@ -31,7 +31,8 @@ from minibp import (
     train,
 )
 from minibp.data import Dataset
-from minibp.errors import ArgumentError, DivergenceError, ShapeError, TargetError
+from minibp.errors import ArgumentError, DivergenceError, ShapeError, TargetError, TrainingWarning
+from minibp.schedules import Cosine, Schedule, Warmup
 
 pytestmark = pytest.mark.usefixtures("library")
 
@@ -291,6 +292,34 @@ def test_inputs_that_are_too_large_are_named_as_the_cause():
 def test_weights_that_overflow_in_the_last_step_are_named():
     with pytest.raises(DivergenceError, match=r"the weights became NaN or infinite in epoch 1, at step 1 of 1"):
         run(linear(), samples(10), epochs=1, batch_size=10, lr=1e39)
+
+
+# --- a rate of 0 ---------------------------------------------------------------------------------------------------
+
+
+class ByEpoch(Schedule):
+    """A user's schedule, meant to be called with epochs: 0 from the third call on."""
+
+    def __call__(self, step):
+        return max(0.2 - 0.1 * step, 0.0)
+
+
+@pytest.mark.parametrize("schedule", [Cosine(0.1, steps=20), Warmup(Cosine(0.1, steps=10), steps=10), ByEpoch()])
+def test_a_schedule_that_is_0_in_a_whole_epoch_is_told_once(schedule):
+    net = linear()
+    optimizer = SGD(net, lr=0.1)
+    run_on = train(net, optimizer, samples(40), epochs=5, batch_size=4)
+    next(run_on), next(run_on)  # 20 steps
+    optimizer.lr = schedule
+    with pytest.warns(TrainingWarning, match=r"the rate 0 in all steps of an epoch.*counts batches, not epochs") as told:
+        rest = list(run_on)
+    assert len(rest) == 3 and len(told) == 1
+    assert told[0].filename == __file__  # the line of the loop
+
+
+@pytest.mark.parametrize("lr", [0, Cosine(0.1, steps=30), Cosine(0.1, steps=25), Cosine(0.1, steps=1, end=0.01)])
+def test_a_rate_that_is_meant_to_be_0_or_only_ends_there_is_no_warning(lr):
+    run(linear(), samples(40), epochs=3, lr=lr)
 
 
 # --- what is refused before the first epoch -----------------------------------------------------------------------
