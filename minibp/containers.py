@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .base import Array, Layer, Module, Shape, describe_sample, infer_shapes, layer_list, mark_needs_dx
+from .base import Array, Layer, Module, Shape, describe_sample, infer_shapes, kind_of_rows, layer_list, mark_needs_dx
 from .errors import ShapeError
 
 
@@ -29,7 +29,7 @@ class Sequential(Layer):
         self.layers = layer_list(layers, f"a {type(self).__name__}")
         self.modules()  # a layer that is used twice is refused
         self.in_shape = next((layer.in_shape for layer in self.layers if not _keeps_shape(layer)), None)
-        self.gives = next((layer.gives for layer in reversed(self.layers) if layer.gives != "its input"), "its input")
+        self.gives = kind_of_rows(self.layers)
         infer_shapes(self.layers, owner=str(self))
 
     def children(self) -> dict[str, Module]:

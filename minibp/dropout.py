@@ -29,7 +29,7 @@ class Dropout(Layer):
         Draws the masks. Without it, a network draws a seed from its own.
     """
 
-    gives = "its input"
+    gives = "its input, changed"
     rate: Any = Checked(fraction)
     seed: Any = Checked(lambda name, value: None if value is None else at_least_zero(name, value))
     step: Any = Checked(at_least_zero)  # the number of masks drawn so far

@@ -28,6 +28,7 @@ from .base import (
     float_dtype,
     generator,
     infer_shapes,
+    kind_of_rows,
     layer_list,
     mark_needs_dx,
     refuse_unusable,
@@ -119,6 +120,7 @@ class Network(Boundary, Stateful):
         elif fuses and type(last.output_layer) is fuses[0]:
             what = f"{last.output_layer} at the end of a {type(last).__name__} cannot be fused with {self.loss}"
             raise ArgumentError(f"{what}, so large logits would not train; put it after the {type(last).__name__}")
+        self.fused_loss.__dict__["unseen"] = kind_of_rows(self.layers) is None
         inside = [module for layer in self.layers for module in layer.modules()]
         for i, module in enumerate(inside):
             module.index = i

@@ -16,6 +16,7 @@ from networks import every_layer, samples
 from minibp import (
     ELU,
     GELU,
+    SGD,
     Adam,
     BatchNorm,
     BinaryCrossEntropy,
@@ -42,6 +43,7 @@ from minibp import (
     train,
 )
 from minibp.base.module import Module
+from minibp.data import Dataset
 from minibp.errors import ArgumentError, InputError, ShapeError, StateError, TargetError
 
 pytestmark = pytest.mark.usefixtures("library")
@@ -445,6 +447,77 @@ def test_last_layers_that_do_not_fit_the_loss_are_refused(loss, lasts, message):
             Network([Dense(2, 2), last], loss())
         with pytest.raises(ArgumentError, match=message):
             Network([Dense(2, 2), last, Dropout(0.1)], loss())
+
+
+CHANGED = r"but Dropout\(0\.5\) gives probabilities with values changed: end the network in "
+
+
+@pytest.mark.parametrize(("layers", "loss", "message"), [
+    ([Softmax(), Dropout(0.5)], CrossEntropy(), CHANGED),
+    ([Softmax(), Flatten(), Dropout(0.5), Flatten()], CrossEntropy(), CHANGED),
+    ([Sigmoid(), Dropout(0.5)], BinaryCrossEntropy(), CHANGED),
+    ([Sequential(Softmax(), Dropout(0.5))], CrossEntropy(), r"Sequential\(.*\) gives probabilities with values"),
+    ([Sequential(Softmax()), Sequential(Dropout(0.5))], CrossEntropy(), "gives probabilities with values changed"),
+    ([Softmax(), Dropout(0.5)], SoftmaxCrossEntropy(), CHANGED.replace("end", "it contains Softmax.*end")),
+    ([Dropout(0.5)], CrossEntropy(), "gives numbers of any size: end the network in Softmax"),
+    ([Softmax(), Softmax()], CrossEntropy(), r"^Softmax\(\) before CrossEntropy\(\) takes numbers of any size, but "
+     r"Softmax\(\) gives probabilities that sum to 1: remove one of the two$"),
+    ([Softmax(), Flatten(), Softmax(), Flatten()], CrossEntropy(), "remove one of the two"),
+    ([Softmax(), Dropout(0.5), Softmax()], CrossEntropy(), "remove one of the two"),
+    ([Sigmoid(), Sigmoid()], BinaryCrossEntropy(), r"Sigmoid\(\) before BinaryCrossEntropy\(\) takes numbers"),
+])  # fmt: skip
+def test_what_comes_between_the_logits_and_the_loss_must_fit_both(layers, loss, message):
+    with pytest.raises(ArgumentError, match=message):
+        Network([Dense(2, 2), *layers], loss)
+
+
+@pytest.mark.parametrize(("layers", "loss"), [
+    ([Dropout(0.5)], SoftmaxCrossEntropy()), ([Softmax(), Dropout(0.5)], QuadraticLoss()),
+    ([Sigmoid(), Dropout(0.5), Dense(2, 2), Softmax()], CrossEntropy()), ([Dropout(0.5), Softmax()], CrossEntropy()),
+    ([Softmax(), Dense(2, 2), Sequential(Dropout(0.5)), Softmax(), Flatten()], CrossEntropy()),
+])  # fmt: skip
+def test_dropout_and_softmax_that_fit_the_loss_are_no_mistake(layers, loss):
+    net = Network([Dense(2, 2), *copy.deepcopy(layers)], copy.deepcopy(loss))  # once for each library
+    assert np.isfinite(float(net.forward(np.ones((3, 2)), np.array([0, 1, 0]))))
+
+
+class Times(Layer):
+    """A user's layer that does not say what it gives."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def formula(self, x):
+        return x * self.factor
+
+    def gradient(self, dy):
+        return dy * self.factor
+
+
+@pytest.mark.parametrize(("loss", "last"), [(CrossEntropy, Softmax), (BinaryCrossEntropy, Sigmoid)])
+@pytest.mark.parametrize("factor", [-1, 3])
+def test_the_first_batch_of_an_undeclared_last_layer_is_checked(loss, last, factor):
+    net = Network([Dense(4, 3), last(), Times(factor)], loss())
+    before, advice = net.params.copy(), rf"values from .* expected probabilities; end the network in {last.__name__}"
+    dataset = Dataset(batch()[0], np.eye(3)[batch()[1]])
+    for _ in range(2):  # it stays refused
+        with pytest.raises(InputError, match=advice):
+            list(train(net, SGD(net), dataset, epochs=1))
+    assert_equal(net.params, before)
+    with pytest.raises(InputError, match=advice):
+        evaluate(copy.deepcopy(net), dataset)
+
+
+def test_only_the_first_batch_of_an_undeclared_last_layer_is_checked():
+    net = Network([Dense(4, 3), Softmax(), Times(0.5)], CrossEntropy())
+    checked, check = [], net.loss.check_predictions
+    net.loss.__dict__["check_predictions"] = lambda x: checked.append(len(x)) or check(x)
+    x, t = batch()
+    for n in (6, 6, 5, 6):
+        net.forward(x[:n], t[:n])
+    assert checked == [6]
+    assert not Network([Dense(4, 3), Softmax()], CrossEntropy()).fused_loss.unseen
 
 
 def test_a_missing_output_shape_is_reported():

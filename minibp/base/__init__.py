@@ -23,7 +23,7 @@ from .best import BestSoFar
 from .boundary import Boundary
 from .disk import write_atomically
 from .hashing import hash_bytes, hash_values
-from .layer import Layer, mark_needs_dx
+from .layer import Layer, kind_of_rows, mark_needs_dx
 from .loss import Binary, Distribution, Loss
 from .module import Module
 from .shapes import infer_shapes, layer_list, refuse_unusable
@@ -74,6 +74,7 @@ __all__ = [
     "infer_shapes",
     "instance",
     "integer",
+    "kind_of_rows",
     "layer_list",
     "mark_needs_dx",
     "nested",

@@ -47,8 +47,9 @@ class Layer(Module):
         The shape of one sample of x; None for any shape.
     gives : str or None
         The kind of values in a row of y: "numbers" of any size; "probabilities", each in [0, 1]; a "distribution",
-        probabilities that sum to 1; or "its input", if the layer only passes it on. A loss refuses outputs that it
-        would mistake for another kind. None skips the check.
+        probabilities that sum to 1; "its input", if the layer only passes it on; or "its input, changed", if it sets
+        some of the values, as dropout does. A loss refuses outputs that it would mistake for another kind. With None
+        it looks at the values of the first batch instead.
     """
 
     in_shape: Shape | None = None
@@ -139,6 +140,21 @@ class Layer(Module):
             raise ShapeError(f"{self} is fed {fed}, but takes {takes}")
         self.bind(x.shape)
         return x
+
+
+def kind_of_rows(layers: Sequence[Layer]) -> str | None:
+    """The kind of values that layers give, which run one after the other: a word of `Layer.gives`, or None.
+
+    After a layer that changes them, numbers are still numbers, but probabilities are "changed probabilities".
+    """
+    kind: str | None = "its input"
+    for layer in layers:
+        if layer.gives == "its input, changed":
+            unlike = {"probabilities": "changed probabilities", "distribution": "changed probabilities"}
+            kind = layer.gives if kind == "its input" else unlike.get(kind, kind) if kind else None
+        elif layer.gives != "its input":
+            kind = layer.gives
+    return kind
 
 
 def mark_needs_dx(layers: Sequence[Layer], needed: bool) -> int:

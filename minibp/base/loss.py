@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from ..backend import to_host
 from ..errors import ArgumentError, InputError, ShapeError, StateError, TargetError
 from .arguments import describe_sample
-from .layer import Layer
+from .layer import Layer, kind_of_rows
 from .module import Module
 from .validation import check_array, check_finite
 from .workspaces import Array, Shape, Workspace
@@ -20,6 +21,8 @@ ROWS = {  # the words of `Layer.gives` and `Loss.takes`
     "probabilities": "independent probabilities",
     "distribution": "probabilities that sum to 1",
     "its input": "its own input",
+    "its input, changed": "its own input with values changed",
+    "changed probabilities": "probabilities with values changed",
 }
 
 
@@ -48,6 +51,7 @@ class Loss(Module):
     takes: tuple[str, ...] = ()
     advice = ""  # how to end a network for this loss
     min_outputs = 1
+    unseen = False  # whether the last layer of the network is undeclared, so that the first batch is to be checked
 
     def forward(self, x: Array, t: Array) -> Any:
         """Mean loss of the batch.
@@ -76,9 +80,7 @@ class Loss(Module):
             raise InputError(f"{self} received an empty batch, x of shape {x.shape}")
         if not self.xp.isfinite(x).all():
             raise InputError(f"{self}: x holds NaN or infinity")
-        if "distribution" in self.takes and ((x < 0) | (x > 1 + ROW_SUM)).any():
-            values = f"values from {float(x.min()):g} to {float(x.max()):g}"
-            raise InputError(f"{self}: received {values}, expected probabilities")
+        self.check_predictions(x)
         t = self.check_targets(to_host(t) if isinstance(t, self.xp.ndarray) else t, *x.shape)
         return self.unchecked_losses(x, self.xp.asarray(t))
 
@@ -97,6 +99,9 @@ class Loss(Module):
     def unchecked_losses(self, x: Array, t: Array) -> Array:
         """Loss of each sample (N,), for predictions and targets that have been checked."""
         if x.shape != self._shape:
+            if self.unseen:
+                self.check_predictions(x)
+                self.__dict__["unseen"] = False
             self.bind(x.shape)
         attributes = self.__dict__  # saves two calls of __setattr__
         attributes["x"] = x
@@ -138,12 +143,26 @@ class Loss(Module):
             advice = "; for a yes/no answer from one output use Sigmoid() and BinaryCrossEntropy()" if k == 1 else ""
             raise ShapeError(f"{self} is fed {describe_sample((k,))}{who}, but needs at least {needed}{advice}")
 
-    def check_last(self, layer: Layer) -> None:
-        """Raise an ArgumentError if this loss would mistake the outputs of the last layer for another kind."""
-        if self.takes and layer.gives and layer.gives not in self.takes:
-            raise ArgumentError(
-                f"{self} takes {ROWS[self.takes[0]]}, but {layer} gives {ROWS[layer.gives]}: {self.advice}"
-            )
+    def check_last(self, layers: Sequence[Layer]) -> None:
+        """Raise an ArgumentError if this loss would mistake the outputs of these layers for another kind.
+
+        The layer that this loss fuses with takes what the fused loss takes: a second softmax is refused either way.
+        """
+        working = [layer for layer in layers if layer.gives != "its input"] or layers[:1]
+        kind, last = kind_of_rows(layers), working[-1]
+        if self.takes and kind and kind not in self.takes:
+            raise ArgumentError(f"{self} takes {ROWS[self.takes[0]]}, but {last} gives {ROWS[kind]}: {self.advice}")
+        if self.fuses and type(last) is self.fuses[0]:
+            kind, takes = kind_of_rows(working[:-1]), self.fuses[1].takes
+            if kind and kind[:9] != "its input" and kind not in takes:
+                what = f"{last} before {self} takes {ROWS[takes[0]]}, but {working[-2]} gives {ROWS[kind]}"
+                raise ArgumentError(f"{what}: remove one of the two")
+
+    def check_predictions(self, x: Array) -> None:
+        """Raise an InputError if this loss takes probabilities, and x holds numbers that are none."""
+        if "distribution" in self.takes and ((x < 0) | (x > 1 + ROW_SUM)).any():
+            values, advice = f"values from {float(x.min()):g} to {float(x.max()):g}", self.advice and f"; {self.advice}"
+            raise InputError(f"{self}: received {values}, expected probabilities{advice}")
 
     def check_targets(self, t: Any, n: int, k: int) -> np.ndarray:
         """Raise a TargetError or ShapeError if the targets do not fit n samples, k outputs or this loss.

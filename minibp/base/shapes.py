@@ -42,8 +42,7 @@ def refuse_unusable(layers: Sequence[Layer], loss: Any) -> None:
             if module._network is not None:
                 cure = "create a new one, or use copy.deepcopy"
                 raise StateError(f"{place}: {module} belongs to another network; {cure}")
-    # The loss sees the outputs of the last layer that does more than pass on its input.
-    loss.check_last(next((layer for layer in reversed(layers) if layer.gives != "its input"), layers[0]))
+    loss.check_last(layers)
 
 
 def infer_shapes(
