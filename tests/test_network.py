@@ -520,6 +520,16 @@ def test_only_the_first_batch_of_an_undeclared_last_layer_is_checked():
     assert not Network([Dense(4, 3), Softmax()], CrossEntropy()).fused_loss.unseen
 
 
+@pytest.mark.parametrize("loss", [CrossEntropy, QuadraticLoss])
+def test_a_kind_of_outputs_that_does_not_exist_is_refused(loss):
+    class Declared(Times):
+        gives = "probability"
+
+    message = r"unknown kind of outputs that Declared\(\) gives, 'probability': choose one of numbers, probabilities,"
+    with pytest.raises(ArgumentError, match=message):
+        Network([Dense(4, 3), Declared(1)], loss())
+
+
 def test_a_missing_output_shape_is_reported():
     class Twice(Layer):
         def formula(self, x):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import to_host
-from ..errors import ArgumentError, InputError, ShapeError, StateError, TargetError
+from ..errors import ArgumentError, InputError, ShapeError, StateError, TargetError, UnknownNameError
 from .arguments import describe_sample
 from .layer import Layer, kind_of_rows
 from .module import Module
@@ -150,6 +150,8 @@ class Loss(Module):
         """
         working = [layer for layer in layers if layer.gives != "its input"] or layers[:1]
         kind, last = kind_of_rows(layers), working[-1]
+        if kind and kind not in ROWS:
+            raise UnknownNameError(f"kind of outputs that {last} gives,", kind, list(ROWS))
         if self.takes and kind and kind not in self.takes:
             raise ArgumentError(f"{self} takes {ROWS[self.takes[0]]}, but {last} gives {ROWS[kind]}: {self.advice}")
         if self.fuses and type(last) is self.fuses[0]:
