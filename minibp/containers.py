@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from .base import Array, Layer, Module, Shape, describe_sample, infer_shapes, kind_of_rows, layer_list, mark_needs_dx
+from .base import (
+    Array,
+    Fixed,
+    Layer,
+    Module,
+    Shape,
+    describe_sample,
+    infer_shapes,
+    kind_of_rows,
+    layer_list,
+    mark_needs_dx,
+)
 from .errors import ShapeError
 
 
@@ -22,6 +33,7 @@ class Sequential(Layer):
         If a layer does not fit the one before; the message names both.
     """
 
+    layers: Any = Fixed(lambda name, layers: layers)
     first = 0  # the first layer that runs backward
 
     def __init__(self, *layers: Layer):

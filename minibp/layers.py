@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .base import Array, Checked, Layer, Shape, Workspace, at_least_one, fraction, generator, number
+from .base import Array, Checked, Fixed, Layer, Shape, Workspace, at_least_one, fraction, generator, number
 from .initializers import GlorotUniform, Zeros
 
 
@@ -29,10 +29,12 @@ class Dense(Layer):
     """
 
     gives = "numbers"
+    n_in: Any = Fixed(at_least_one)
+    n_out: Any = Fixed(at_least_one)
 
     def __init__(self, n_in: int, n_out: int, W: Any = None, b: Any = None, seed: int | None = None):
         super().__init__()
-        self.n_in, self.n_out = at_least_one("Dense: n_in", n_in), at_least_one("Dense: n_out", n_out)
+        self.n_in, self.n_out = n_in, n_out
         self.in_shape = (self.n_in,)
         self.add_parameter("W", (self.n_in, self.n_out), GlorotUniform() if W is None else W)
         self.add_parameter("b", (self.n_out,), Zeros() if b is None else b)

@@ -39,6 +39,12 @@ from .base import (
 )
 from .errors import ArgumentError, DivergenceError, StateError
 
+BUILD = "build a new one: Network(copy.deepcopy(net.layers), loss)"
+MOVE = 'net.to(backend, dtype) moves the network, e.g. net.to("numpy", "float64")'
+SET = "assign to net.params, or to the W of a layer"
+# What the parts of a network depend on cannot be assigned after it is built; and what to do instead.
+FIXED = dict.fromkeys(("layers", "loss", "shapes", "chain", "fused_loss", "output_activation"), BUILD)
+FIXED |= dict.fromkeys(("backend", "xp", "dtype"), MOVE) | dict.fromkeys(("weights", "weight_count"), SET)
 PREDICT = 512  # samples predicted at a time: the workspaces of one piece stay in the cache
 
 
@@ -86,9 +92,9 @@ class Network(Boundary, Stateful):
     def __init__(
         self, layers: Sequence[Layer], loss: Loss, backend: str = "numpy", dtype: Any = "float32", seed: int | None = 0
     ):
-        self.layers, self.loss = layer_list(layers), loss
-        refuse_unusable(self.layers, loss)
-        self.shapes = infer_shapes(self.layers, loss)
+        layers = layer_list(layers)
+        refuse_unusable(layers, loss)
+        self.__dict__.update(layers=layers, loss=loss, shapes=infer_shapes(layers, loss))
         xp, dtype = resolve(backend), float_dtype(dtype)
         self.rng = generator(seed)
         for layer in self.layers:
@@ -100,27 +106,38 @@ class Network(Boundary, Stateful):
     params = vector_property("params", "All trained parameters (P,), weights before biases.")
     grads = vector_property("grads", "Their gradients (P,), as the last `backward` left them.")
     buffers = vector_property("buffers", "What is kept but not trained (S,), such as running statistics.")
+    shapes: list[Shape | None]
+    chain: tuple[Layer, ...]  # what forward and backward run, and then `fused_loss`
+    fused_loss: Loss
+    output_activation: Layer | None  # turns the output of `chain` into that of the network
+    weights: list[Array]
     rng: Any = None
     loops: Any = None  # compiled.py, once it is used
     first_trainable = weight_count = 0
     _waiting = False  # whether a `forward` waits for its `backward`
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Methods write these names into __dict__; a subclass may use them before it calls __init__.
+        if name in FIXED and "_modules" in self.__dict__ and value is not self.__dict__.get(name):
+            raise StateError(f"{type(self).__name__}: {name} cannot be assigned, it would not be used; {FIXED[name]}")
+        super().__setattr__(name, value)
+
     # ---- building
 
     def _fuse(self) -> None:
         """Fuse the last layer with the loss where they have a fused form, and number the layers."""
-        self.chain, self.fused_loss = self.layers, self.loss  # what forward and backward run
-        self.output_activation: Layer | None = None  # turns the output of `chain` into that of the network
-        last = self.layers[-1]
+        chain, fused_loss, last = self.layers, self.loss, self.layers[-1]
+        output_activation: Layer | None = None
         fuses = vars(type(self.loss)).get("fuses")  # not that of a base class: a subclass may have another formula
         if fuses and type(last) is fuses[0]:
-            self.chain, self.fused_loss, self.output_activation = self.layers[:-1], fuses[1](), last
+            chain, fused_loss, output_activation = self.layers[:-1], fuses[1](), last
         elif self.loss.activation:
-            self.output_activation = self.loss.activation()
+            output_activation = self.loss.activation()
         elif fuses and type(last.output_layer) is fuses[0]:
             what = f"{last.output_layer} at the end of a {type(last).__name__} cannot be fused with {self.loss}"
             raise ArgumentError(f"{what}, so large logits would not train; put it after the {type(last).__name__}")
-        self.fused_loss.__dict__["unseen"] = kind_of_rows(self.layers) is None
+        self.__dict__.update(chain=chain, fused_loss=fused_loss, output_activation=output_activation)
+        fused_loss.__dict__["unseen"] = kind_of_rows(self.layers) is None
         inside = [module for layer in self.layers for module in layer.modules()]
         for i, module in enumerate(inside):
             module.index = i
@@ -143,14 +160,14 @@ class Network(Boundary, Stateful):
         """Put all parameters into three vectors, and give the layers views of them."""
         modules = self.modules()
         vectors = flatten(modules, xp, dtype)  # first: if memory runs out here, nothing has changed
-        self.xp, self.dtype = xp, dtype
-        self.__dict__.update(params=vectors.params, grads=vectors.grads, buffers=vectors.buffers)  # past the properties
+        arrays = {"params": vectors.params, "grads": vectors.grads, "buffers": vectors.buffers}
+        self.__dict__.update(arrays, xp=xp, dtype=dtype)  # past the properties
         for module, views in zip(modules, vectors.views, strict=True):
             module.attach(xp, dtype, views)
             module.__dict__["_network"] = ref(self)
         self._modules, self._twins, self._spans = modules, Twins(modules), vectors.spans
-        self.weights = [W for span in vectors.spans if (W := getattr(span.module, span.name)).ndim >= 2]
-        self.weight_count = sum(W.size for W in self.weights)
+        weights = [W for span in vectors.spans if (W := getattr(span.module, span.name)).ndim >= 2]
+        self.__dict__.update(weights=weights, weight_count=sum(W.size for W in weights))
         self.loops = None
         self._waiting = False
         self._output_sizes: dict[Shape, int] = {}  # by the shape of a sample: checked once
@@ -290,7 +307,7 @@ class Network(Boundary, Stateful):
     def unchecked_losses(self, x: Array, t: Array) -> Array:
         """Loss of each sample (N,), for x and t that `prepare_inputs` and `prepare_targets` have made."""
         x = self.run_chain(x)
-        self._waiting = True
+        self.__dict__["_waiting"] = True  # saves a call of __setattr__
         return self.fused_loss.unchecked_losses(x, t)
 
     def run_chain(self, x: Array) -> Array:
@@ -359,11 +376,11 @@ class Network(Boundary, Stateful):
         """A context that gives a twin of the network in inference mode (see `Twins`), of use inside it only."""
         with self._twins.borrowed() as twins:
             twin: Network = object.__new__(type(self))
-            twin.__dict__.update(self.__dict__, _modules=[*twins.values()])
-            twin.layers = tuple(twins[id(layer)] for layer in self.layers)
-            twin.chain = twin.layers[: len(self.chain)]
-            twin.loss, twin.fused_loss = twins[id(self.loss)], twins[id(self.fused_loss)]
-            twin.output_activation = twins[id(self.output_activation)] if self.output_activation else None
+            names = ("loss", "fused_loss", "output_activation")
+            parts: dict[str, Any] = {name: twins.get(id(getattr(self, name))) for name in names}
+            layers = tuple(twins[id(layer)] for layer in self.layers)
+            parts |= {"layers": layers, "chain": layers[: len(self.chain)], "_modules": [*twins.values()]}
+            twin.__dict__.update(self.__dict__, **parts)
             yield twin
 
     # ---- looking

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import Array, Checked, Layer, Shape, at_least_one, fraction, positive
+from .base import Array, Checked, Fixed, Layer, Shape, at_least_one, fraction, positive
 from .errors import ArgumentError
 from .initializers import Ones, Zeros
 
@@ -19,12 +19,12 @@ class Normalization(Layer):
 
     gives = "numbers"
     axis: int  # the axis that μ and σ² are taken over
+    n: Any = Fixed(at_least_one)
     eps: Any = Checked(positive)
 
     def __init__(self, n: int, eps: float = 1e-5):
         super().__init__()
-        name = type(self).__name__
-        self.n, self.eps = at_least_one(f"{name}: n", n), eps
+        self.n, self.eps = n, eps
         self.in_shape = (self.n,)
         self.add_parameter("gamma", (self.n,), Ones())
         self.add_parameter("beta", (self.n,), Zeros())

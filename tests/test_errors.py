@@ -69,6 +69,7 @@ NEVER = {  # errors that are raised inside, but never reach the caller
     "mnist": {"ShapeError", "InputError", "TargetError", "OSError", "ArgumentError"},
     "check_gradients": {"TypeError"},  # becomes an ArgumentError
     "load": {"ArgumentError", "ShapeError", "StateError", "ValueError"},  # become FileFormatErrors
+    "save": {"ShapeError", "StateError"},  # become ArgumentErrors
     "train": {"StateError"},  # each backward follows a forward
 }
 

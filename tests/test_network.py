@@ -540,6 +540,60 @@ def test_a_missing_output_shape_is_reported():
         net.predict(np.ones((3, 2)))
 
 
+# --- what is fixed -------------------------------------------------------------------------------------------------
+
+BUILD = r"build a new one: Network\(copy\.deepcopy\(net\.layers\), loss\)"
+
+
+@pytest.mark.parametrize(("name", "value", "cure"), [
+    ("loss", QuadraticLoss(), BUILD), ("layers", [Dense(4, 3)], BUILD), ("layers", (), BUILD), ("chain", (), BUILD),
+    ("fused_loss", QuadraticLoss(), BUILD), ("output_activation", None, BUILD), ("shapes", [], BUILD),
+    ("dtype", "float64", r"net\.to\(backend, dtype\)"), ("backend", "cupy", r"net\.to\("), ("xp", None, r"net\.to\("),
+    ("weights", [], r"assign to net\.params"), ("weight_count", 3, r"assign to net\.params"),
+])  # fmt: skip
+def test_what_a_network_depends_on_cannot_be_assigned(name, value, cure):
+    net = small()
+    before = getattr(net, name)
+    with pytest.raises(StateError, match=rf"Network: {name} cannot be assigned, it would not be used; .*{cure}"):
+        setattr(net, name, value)
+    assert getattr(net, name) is before or name == "backend"
+    net.loss = net.loss  # no change
+    net.to(net.backend, "float64")
+    assert net.dtype == copy.deepcopy(net).dtype == "float64"
+
+
+def test_a_subclass_of_network_has_attributes_of_its_own():
+    class Named(Network):
+        def __init__(self, name):
+            self.layers, self.loss = [Dense(4, 3)], QuadraticLoss()
+            super().__init__(self.layers, self.loss)
+            self.name = name
+
+    net = Named("a")
+    net.name, net.note = "b", 1
+    assert (net.name, net.note) == ("b", 1)
+    with pytest.raises(StateError, match="Named: loss cannot be assigned"):
+        net.loss = CrossEntropy()
+
+
+@pytest.mark.parametrize(("make", "name", "value"), [
+    (lambda: Dense(2, 3), "n_out", 7), (lambda: Dense(2, 3), "n_in", 1), (lambda: BatchNorm(3), "n", 4),
+    (lambda: LayerNorm(3), "n", 4), (lambda: Sequential(Dense(2, 3)), "layers", [Dense(2, 3)]),
+    (lambda: Residual(Dense(2, 2)), "layers", ()), (lambda: WarmSoftmax(), "dtype", "float32"),
+    (lambda: CrossEntropy(), "dtype", np.float32), (lambda: Dense(2, 3), "xp", np),
+])  # fmt: skip
+def test_what_a_layer_depends_on_cannot_be_assigned(make, name, value):
+    layer = make()
+    before = getattr(layer, name)
+    with pytest.raises(StateError, match=rf"{name} .*cannot be (changed; create a new|assigned; .*astype)"):
+        setattr(layer, name, value)
+    assert getattr(layer, name) is before
+    if name[0] == "n":
+        setattr(layer, name, before)
+        with pytest.raises(ArgumentError, match=f"{type(layer).__name__}: {name} must be an integer"):
+            setattr(layer, name, "7")
+
+
 # --- forward and backward ------------------------------------------------------------------------------------------
 
 

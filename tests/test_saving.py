@@ -163,6 +163,30 @@ def test_users_layers_are_loaded_if_their_classes_are_given(tmp_path):
 # --- what is refused -----------------------------------------------------------------------------------------------
 
 
+def put_negative_variance(net):
+    net.layers[1].running_var = [1, -1, 1]
+
+
+def put_other_size(net):
+    net.layers[0].__dict__["n_out"] = 7  # past the refusal, as a subclass may
+
+
+@pytest.mark.parametrize(("layer", "change", "message"), [
+    (Dense(2, 3), put_negative_variance, "running_var must not hold negative numbers, received -1"),
+    (Dense(2, 3), put_other_size, r"layer 1: BatchNorm\(3, .*\) is fed 7 values"),
+    (Dense(2, 3), None, r"do not lead to these layers\.0\.V"),
+])  # fmt: skip
+def test_what_load_would_refuse_is_not_saved(layer, change, message, tmp_path):
+    if change is None:
+        layer.add_parameter("V", (2,), initializers.Zeros())
+    net = Network([layer, BatchNorm(3)], QuadraticLoss())
+    if change is not None:
+        change(net)
+    with pytest.raises(ArgumentError, match=f"load would refuse this network, so nothing was written: .*{message}"):
+        save(net, tmp_path / "net")
+    assert not (tmp_path / "net").exists()
+
+
 def test_a_missing_file_is_a_file_not_found_error(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such file"):
         load(tmp_path / "net.safetensors")

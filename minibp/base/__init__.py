@@ -3,6 +3,7 @@
 from .arguments import (
     COUNTS,
     Checked,
+    Fixed,
     at_least_one,
     at_least_zero,
     boolean,
@@ -44,6 +45,7 @@ __all__ = [
     "Boundary",
     "Checked",
     "Distribution",
+    "Fixed",
     "Layer",
     "Loss",
     "Module",

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, StateError
 
 COUNTS = 1 << 256  # counts and seeds are below this, so that they are finite as floats
 
@@ -37,6 +37,23 @@ class Checked:
 
     def __set__(self, owner: Any, value: Any) -> None:
         vars(owner)[self.name] = self.checked(owner, value)
+
+
+class Fixed:
+    """An attribute that ``__init__`` sets and nobody changes: arrays depend on it. ``n_in = Fixed(at_least_one)``."""
+
+    def __init__(self, check: Callable[[str, Any], Any]):
+        self.rule = Checked(check)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.rule.__set_name__(owner, name)
+
+    def __set__(self, owner: Any, value: Any) -> None:
+        name, value = self.rule.name, self.rule.checked(owner, value)
+        before = vars(owner).setdefault(name, value)
+        if before is not value and before != value:
+            what = f"{owner}: {name} is {before!r} and cannot be changed"
+            raise StateError(f"{what}; create a new {type(owner).__name__}, and a new network around it")
 
 
 def checked_names(cls: type, kind: type[Checked] = Checked) -> list[str]:

@@ -81,6 +81,9 @@ class Module(Parameters):
     def set_plain(self, name: str, value: Any) -> None:
         if callable(getattr(Module, name, None)):
             raise ArgumentError(f"{type(self).__name__}: {name} is a method of all layers; choose another name")
+        if name in ("dtype", "xp"):
+            cure = f"{type(self).__name__}.astype sets the dtype of a layer alone, net.to moves a network"
+            raise StateError(f"{self}: {name} cannot be assigned; {cure}")
         if self._network is not None and layers_in(name, value):
             raise StateError(f"{self} belongs to a network, so {name} cannot be another layer; build a new network")
         super().set_plain(name, value)

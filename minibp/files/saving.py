@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import containers, dropout, layers, losses, normalization
 from ..backend import to_host
-from ..base import Layer, Loss, Module, instance
+from ..base import Layer, Loss, Module, infer_shapes, instance, refuse_unusable
 from ..errors import ArgumentError, BackendError, FileFormatError, MinibpError, ShapeError, UnknownNameError
 from ..network import Network
 from .tensorfile import printable, read, to_bytes, to_json, write
@@ -47,8 +47,8 @@ def save(net: Network, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     ArgumentError
-        If it is not a network, a weight is NaN or infinite, or `load` could not create a layer or a loss of your own
-        from its ``config()``.
+        If it is not a network, a weight is NaN or infinite, `load` could not create a layer or a loss of your own from
+        its ``config()``, or it would refuse the network for another reason.
     OSError
         If the file cannot be written. A file that was there before is still there.
     """
@@ -68,7 +68,30 @@ def save(net: Network, path: str | os.PathLike[str]) -> None:
     for at, module in modules.items():
         if type(module) not in KNOWN.values():
             _refuse_unlike(f"{at}: {type(module).__name__}", module, known)
+    _refuse_unloadable(net, known)
     write(path, to_bytes(KIND, describe(net), arrays))
+
+
+def _refuse_unloadable(net: Network, known: dict[str, type[Module]]) -> None:
+    """Refuse, by an ArgumentError, a network that `load` would refuse: a layer may have been changed since."""
+    import json
+
+    described = json.loads(to_json(describe(net)))
+    try:
+        *layers, loss = [_create(spec, known.__getitem__) for spec in [*described["layers"], described["loss"]]]
+        refuse_unusable(layers, loss)
+        infer_shapes(layers, loss)
+        theirs, ours = (
+            {f"{at}.{name}": shape for at, module in each.items() for name, shape in module.shapes().items()}
+            for each in (_by_place(layers, loss), net.named_modules())
+        )
+        if differ := [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]:
+            raise ArgumentError(f"the classes and their arguments do not lead to these {', '.join(differ)}")
+        for module in net.named_modules().values():
+            for name, array in {**module.params, **module.buffers}.items():
+                module.check_values(name, to_host(array))
+    except MinibpError as error:
+        raise ArgumentError(f"load would refuse this network, so nothing was written: {error}") from None
 
 
 def _refuse_unlike(place: str, module: Module, known: dict[str, type[Module]]) -> None:
@@ -203,13 +226,18 @@ def _by_name(own: Any) -> dict[str, type[Module]]:
     return found
 
 
+def _by_place(layers: list[Any], loss: Any) -> dict[str, Any]:
+    """These layers and the loss, and all layers inside, by the names that they have in a network."""
+    named = [*((f"layers.{i}", layer) for i, layer in enumerate(layers)), ("loss", loss)]
+    return {place: module for name, each in named for place, module in each.named_modules(name).items()}
+
+
 def _assign(built: list[Any], loss: Any, arrays: dict[str, Any], dtype: Any) -> None:
     """Give the layers the arrays of a file, which must match exactly.
 
     This comes before a network would draw the weights, because the sizes in a damaged file may exceed all memory.
     """
-    named = [*((f"layers.{i}", layer) for i, layer in enumerate(built)), ("loss", loss)]
-    modules = {place: module for name, each in named for place, module in each.named_modules(name).items()}
+    modules = _by_place(built, loss)
     wanted = {f"{at}.{name}": (module, name) for at, module in modules.items() for name in module.shapes()}
     if wanted.keys() != arrays.keys():
         differ = ", ".join(sorted(wanted.keys() ^ arrays.keys()))
