@@ -35,7 +35,8 @@ def _about_batches_of_one(net: Network) -> Iterator[str]:
 def _takes_values_as_they_are(net: Network) -> bool:
     """Whether the first layer that does anything is a Dense. A normalization, or a layer of a user, may scale."""
     for module in net.named_modules().values():
-        if isinstance(module, Layer) and not module.children() and module.gives != "its input":
+        passes_on = module.children() or getattr(module, "gives", None) in ("its input", "its input, changed")
+        if isinstance(module, Layer) and not passes_on:
             return isinstance(module, Dense)
     return False
 
