@@ -1,8 +1,7 @@
 """The errors that minibp raises on purpose, in one tree: `except MinibpError` catches them all.
-Its warnings form another, under `MinibpWarning`.
 
-Each also derives from the built-in exception that a Python programmer would expect.
-A message says what was received, what was expected, and what to do.
+Most also derive from the built-in exception that a Python programmer would expect. A message says what was received,
+what was expected, and what to do. The warnings form a tree of their own, under `MinibpWarning`.
 """
 
 
