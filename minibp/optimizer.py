@@ -14,6 +14,7 @@ from .backend import to_host, to_library
 from .base import (
     Array,
     Checked,
+    Declared,
     Stateful,
     at_least_zero,
     by_part,
@@ -57,7 +58,7 @@ class Piece(NamedTuple):
     moments: list[Array]
 
 
-class Optimizer(Stateful):
+class Optimizer(Declared, Stateful):
     """Base of the optimizers. An optimizer changes the params of a network by its grads, and does not change grads.
 
     Parameters
@@ -85,6 +86,12 @@ class Optimizer(Stateful):
     weight_decay: Any = Number(number)
     clip_norm: Any = Number(positive_or_none)
     max_norm: Any = Number(positive_or_none)
+    net: Network
+    schedule: Schedule
+    xp: Any
+    moments: list[Array]
+    pieces: list[Piece] | None = None  # None: cut before the next step
+    compiled: Callable[..., None] | None = None  # `loop`, once it is used
     n_moments = 0  # vectors that it keeps besides params and grads
     steps = 0
     rate = 0.0  # of the current step
@@ -103,7 +110,7 @@ class Optimizer(Stateful):
         instance("net", net, Network, "the network comes first: SGD(net, lr=0.1)")
         self.net, self.steps, self.schedule = net, 0, self._as_schedule(lr)
         self.weight_decay, self.clip_norm, self.max_norm = weight_decay, clip_norm, max_norm
-        self.moments: list[Array] = [net.xp.zeros_like(net.params) for _ in range(self.n_moments)]
+        self.moments = [net.xp.zeros_like(net.params) for _ in range(self.n_moments)]
         self.sync()
 
     @staticmethod
@@ -157,6 +164,9 @@ class Optimizer(Stateful):
         numbers = {"lr": lr} | {name: value for name, value in self.config().items() if value}
         return f"{type(self).__name__}(net, {', '.join(f'{name}={value!r}' for name, value in numbers.items())})"
 
+    def settable_names(self) -> list[str]:
+        return ["lr", *super().settable_names()]
+
     def refuse_conflict(self, name: str, value: Any) -> None:
         """Refuse, by an ArgumentError, a number that is within its range but contradicts another."""
 
@@ -166,8 +176,7 @@ class Optimizer(Stateful):
         net.optimizers.add(self)
         self.xp, self.moments = net.xp, [to_library(vector, net.xp, net.dtype) for vector in self.moments]
         self.compile_at = math.ceil(COMPILE_AFTER / max(net.params.size, 1))
-        self.compiled: Callable[..., None] | None = None
-        self.pieces: list[Piece] | None = None  # None: cut before the next step
+        self.compiled = self.pieces = None
 
     def _cut(self) -> list[Piece]:
         """Cut the vectors into pieces. Weights and biases are in different pieces if weights decay."""
@@ -209,9 +218,9 @@ class Optimizer(Stateful):
             self.pieces = self._cut()
         if self.steps % FLUSH_EVERY == 0:
             self._flush(self.pieces)
-        xp, lr, scale, decays = self.xp, self.lr, self._clip(self.pieces), bool(self.weight_decay)
-        self.begin(lr)
-        self.steps += 1
+        xp, scale, decays = self.xp, self._clip(self.pieces), bool(self.weight_decay)
+        self.begin(self.lr)
+        self.__dict__["steps"] += 1  # saves a call of __setattr__
         loop = self.compiled
         numbers = [self.net.dtype.type(number) for number in self.loop_numbers()] if loop else []
         for is_weight, delta, changed, w, g, moments in self.pieces:
@@ -274,7 +283,7 @@ class Optimizer(Stateful):
 
     def begin(self, lr: float) -> None:
         """Prepare a step with this rate."""
-        self.rate = lr
+        self.__dict__["rate"] = lr  # saves a call of __setattr__
 
     def loop_numbers(self) -> tuple[float, ...]:
         """The numbers that the compiled loop takes in this step."""

@@ -179,7 +179,6 @@ class Adam(Optimizer):
     beta1: Any = Number(fraction)
     beta2: Any = Number(fraction)
     eps: Any = Number(positive)
-    a = e = 0.0  # of the current step
     n_moments = 2
     loop = "adam"
 
@@ -195,22 +194,22 @@ class Adam(Optimizer):
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
         super().__init__(net, lr, **options)
 
-    def begin(self, lr: float) -> None:
-        super().begin(lr)
-        t, beta1, beta2 = self.steps + 1, self.beta1, self.beta2
+    def _a_and_e(self) -> tuple[float, float]:
+        t, beta1, beta2 = self.steps, self.beta1, self.beta2
         r = math.sqrt((1 - beta2) / (1 - beta2**t))
-        self.a, self.e = lr * (1 - beta1) / (1 - beta1**t) / r, self.eps / r
+        return self.rate * (1 - beta1) / (1 - beta1**t) / r, self.eps / r
 
     def loop_numbers(self) -> tuple[float, ...]:
-        return self.beta1, self.beta2, self.e, self.a
+        a, e = self._a_and_e()
+        return self.beta1, self.beta2, e, a
 
     def update(self, w: Array, g: Array, delta: Array, *moments: Array) -> None:
-        xp, (m, v) = self.xp, moments
+        xp, (m, v), (a, e) = self.xp, moments, self._a_and_e()
         m *= self.beta1
         m += g
         v *= self.beta2
         v += xp.multiply(g, g, out=delta)
-        _divided_step(xp, w, m, v, delta, self.e, self.a)
+        _divided_step(xp, w, m, v, delta, e, a)
 
 
 class AdamW(Adam):

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from inspect import signature
 from typing import Any
 
-from .base import BestSoFar, Checked, Stateful, at_least_one, at_least_zero, by_part, number
+from .base import BestSoFar, Checked, Declared, Stateful, at_least_one, at_least_zero, by_part, number
 from .errors import ArgumentError
 
 
-class Schedule(Stateful):
+class Schedule(Declared, Stateful):
     """Base of the schedules: ``schedule(step)`` is the learning rate after that many steps."""
 
     def __call__(self, step: int) -> float:

@@ -41,12 +41,14 @@ class EarlyStopping(BestSoFar):
     """
 
     patience: Any = Checked(at_least_one)
+    net: Network
+    kept: tuple[Array, Array] | None
 
     def __init__(self, net: Network, patience: int = 5):
         self.net = instance("net", net, Network, "the network comes first: EarlyStopping(net, patience=5)")
         self.patience = patience
         self.start_over()
-        self.kept: tuple[Array, Array] | None = None
+        self.kept = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(net, patience={self.patience})"

@@ -3,6 +3,7 @@
 from .arguments import (
     COUNTS,
     Checked,
+    Declared,
     Fixed,
     at_least_one,
     at_least_zero,
@@ -44,6 +45,7 @@ __all__ = [
     "Binary",
     "Boundary",
     "Checked",
+    "Declared",
     "Distribution",
     "Fixed",
     "Layer",

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, StateError
+from ..errors import ArgumentError, StateError, UnknownNameError
 
 COUNTS = 1 << 256  # counts and seeds are below this, so that they are finite as floats
 
@@ -60,6 +60,30 @@ def checked_names(cls: type, kind: type[Checked] = Checked) -> list[str]:
     """The names of the checked attributes of a class, with those of its bases first."""
     found = [name for base in reversed(cls.__mro__) for name, each in vars(base).items() if isinstance(each, kind)]
     return [name for name in dict.fromkeys(found) if isinstance(inspect.getattr_static(cls, name), kind)]
+
+
+class Declared:
+    """An object of minibp has the attributes that its class declares, by a value or an annotation, and no others.
+
+    So ``optimizer.learning_rate = 0.01`` is an error, and not an attribute that nothing reads. Objects of a user's
+    subclass take any.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in self.__dict__ and not hasattr(type(self), name):
+            self._refuse_undeclared(name)
+        super().__setattr__(name, value)
+
+    def _refuse_undeclared(self, name: str) -> None:
+        cls = type(self)
+        if cls.__module__.partition(".")[0] != __name__.partition(".")[0]:
+            return
+        if not any(name in inspect.get_annotations(base) for base in cls.__mro__):
+            raise UnknownNameError(f"attribute of {cls.__name__}", name, self.settable_names())
+
+    def settable_names(self) -> list[str]:
+        """The attributes that users may assign, for an error."""
+        return checked_names(type(self))
 
 
 def _as_float(name: str, value: Any) -> float:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .arguments import Checked, at_least_zero, epoch_value
+from .arguments import Checked, Declared, at_least_zero, epoch_value
 from .state import Stateful
 
 
-class BestSoFar(Stateful):
+class BestSoFar(Declared, Stateful):
     """Base of ReduceOnPlateau and EarlyStopping, which wait for a loss to improve.
 
     Attributes

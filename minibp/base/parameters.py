@@ -11,6 +11,7 @@ import numpy as np
 
 from ..backend import to_library
 from ..errors import ArgumentError, ShapeError, StateError
+from .arguments import Declared
 from .state import Stateful
 from .validation import check_assigned, check_range
 from .workspaces import Array, Shape
@@ -26,7 +27,7 @@ class Parameter(NamedTuple):
     trained: bool
 
 
-class Parameters(Stateful):
+class Parameters(Declared, Stateful):
     """An object with parameters, which are trained, and buffers, which are saved but not trained.
 
     Both are attributes, ``self.W``, and a parameter has its gradient, ``self.dW``. Assigning to one of them copies the
@@ -147,7 +148,10 @@ class Parameters(Stateful):
 
     def set_plain(self, name: str, value: Any) -> None:
         """Assign an attribute that is not an array of this object."""
-        object.__setattr__(self, name, value)
+        super().__setattr__(name, value)
+
+    def settable_names(self) -> list[str]:
+        return [*super().settable_names(), *self._parameters]
 
     def state_names(self) -> list[str]:
         return [*self._parameters, *super().state_names()]
