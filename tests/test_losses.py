@@ -370,6 +370,13 @@ def test_predictions_that_are_not_probabilities_are_refused(loss, x):
         loss().losses(x, [0])
 
 
+def test_predictions_that_do_not_sum_to_1_are_refused_by_a_loss_of_classes():
+    with pytest.raises(InputError, match=r"rows that sum to 1 to 1\.3, expected probabilities that sum to 1; end"):
+        CrossEntropy().losses([[0.5, 0.5], [0.6, 0.7]], [0, 1])
+    assert_close(CrossEntropy().losses([[0.33, 0.67, 0.0], [0.33, 0.33, 0.33]], [0, 1]), -np.log([0.33, 0.33]))
+    BinaryCrossEntropy().losses([[0.6, 0.7]], [[0, 1]])
+
+
 def test_a_users_loss_passes_the_gradient_check():
     class Cubic(Loss):
         """ℓ = Σₖ |x - t|³ / 3."""

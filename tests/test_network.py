@@ -510,7 +510,7 @@ def test_the_first_batch_of_an_undeclared_last_layer_is_checked(loss, last, fact
 
 
 def test_only_the_first_batch_of_an_undeclared_last_layer_is_checked():
-    net = Network([Dense(4, 3), Softmax(), Times(0.5)], CrossEntropy())
+    net = Network([Dense(4, 3), Softmax(), Times(1)], CrossEntropy())
     checked, check = [], net.loss.check_predictions
     net.loss.__dict__["check_predictions"] = lambda x: checked.append(len(x)) or check(x)
     x, t = batch()

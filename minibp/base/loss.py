@@ -16,6 +16,7 @@ from .validation import check_array, check_finite
 from .workspaces import Array, Shape, Workspace
 
 ROW_SUM = 1e-5  # tolerance for sums of probabilities: float32 rows pass, thirds typed as 0.33 do not
+PREDICTED_SUM = 0.05  # the same for predictions, which may be typed with two digits
 ROWS = {  # the words of `Layer.gives` and `Loss.takes`
     "numbers": "numbers of any size",
     "probabilities": "independent probabilities",
@@ -80,8 +81,8 @@ class Loss(Module):
             raise InputError(f"{self} received an empty batch, x of shape {x.shape}")
         if not self.xp.isfinite(x).all():
             raise InputError(f"{self}: x holds NaN or infinity")
-        self.check_predictions(x)
         t = self.check_targets(to_host(t) if isinstance(t, self.xp.ndarray) else t, *x.shape)
+        self.check_predictions(x)
         return self.unchecked_losses(x, self.xp.asarray(t))
 
     def backward(self) -> Array:
@@ -162,9 +163,16 @@ class Loss(Module):
 
     def check_predictions(self, x: Array) -> None:
         """Raise an InputError if this loss takes probabilities, and x holds numbers that are none."""
-        if "distribution" in self.takes and ((x < 0) | (x > 1 + ROW_SUM)).any():
-            values, advice = f"values from {float(x.min()):g} to {float(x.max()):g}", self.advice and f"; {self.advice}"
+        if "distribution" not in self.takes:
+            return
+        advice = self.advice and f"; {self.advice}"
+        if ((x < 0) | (x > 1 + ROW_SUM)).any():
+            values = f"values from {float(x.min()):g} to {float(x.max()):g}"
             raise InputError(f"{self}: received {values}, expected probabilities{advice}")
+        total = x.sum(axis=1)
+        if "probabilities" not in self.takes and (abs(total - 1) > PREDICTED_SUM).any():
+            sums = f"rows that sum to {float(total.min()):g} to {float(total.max()):g}"
+            raise InputError(f"{self}: received {sums}, expected probabilities that sum to 1{advice}")
 
     def check_targets(self, t: Any, n: int, k: int) -> np.ndarray:
         """Raise a TargetError or ShapeError if the targets do not fit n samples, k outputs or this loss.
