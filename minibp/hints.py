@@ -9,7 +9,7 @@ import numpy as np
 from .base import Layer
 from .layers import Dense
 from .network import Network
-from .normalization import BatchNorm
+from .normalization import BatchNorm, LayerNorm
 
 LOOK = 1 << 20  # values to look at: a few milliseconds, also in a file
 PLACES = 16  # of the data set, where they are
@@ -18,17 +18,21 @@ LARGE = 100  # floats of this size train badly; the digits as 0..100 do, as 0..1
 
 def hints(net: Network, x: np.ndarray, batch_size: int) -> Iterator[str]:
     """Sentences that say what is wrong and what to do, for a training on x with batches of at most `batch_size`."""
-    if batch_size == 1:
-        yield from _about_batches_of_one(net)
+    yield from _about_single_values(net, batch_size)
     if _takes_values_as_they_are(net):
         yield from _about_scale(x)
 
 
-def _about_batches_of_one(net: Network) -> Iterator[str]:
+def _about_single_values(net: Network, batch_size: int) -> Iterator[str]:
+    """About the first normalization that has a single value to normalize, whose x̂ is 0."""
     for name, module in net.named_modules().items():
-        if isinstance(module, BatchNorm) and module.training:
+        if isinstance(module, BatchNorm) and module.training and batch_size == 1:
             what = f"{name}: {module} turns any batch of one sample into β, so no layer before it learns"
-            yield f"{what}; train with batches of more samples, or use LayerNorm({module.n})"
+            instead = f", or use LayerNorm({module.n})" if module.n > 1 else ""
+            yield f"{what}; train with batches of more samples{instead}"
+            return
+        if isinstance(module, LayerNorm) and module.n == 1:
+            yield f"{name}: {module} turns any single value into β, so no layer before it learns; remove it"
             return
 
 

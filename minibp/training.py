@@ -79,9 +79,9 @@ def train(
     Warns
     -----
     TrainingWarning
-        If all batches have one sample and there is a BatchNorm, before which nothing learns. If x reaches a Dense layer
-        as uint8 of only 0 and 1, which become 0 and 0.0039, or as floats of 100 and more, which train badly. Some parts
-        of x are looked at. If a schedule gave the rate 0 in all steps of an epoch.
+        If all batches have one sample and there is a BatchNorm, or if there is a LayerNorm(1): before these nothing
+        learns. If x reaches a Dense layer as uint8 of only 0 and 1, which become 0 and 0.0039, or as floats of 100 and
+        more, which train badly. Some parts of x are looked at. If a schedule gave the rate 0 in all steps of an epoch.
 
     Raises
     ------

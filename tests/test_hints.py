@@ -49,7 +49,7 @@ def test_hints_are_warnings_of_minibp():
     assert issubclass(TrainingWarning, MinibpWarning) and issubclass(MinibpWarning, UserWarning)
 
 
-# --- batches of one sample -----------------------------------------------------------------------------------------
+# --- normalizations of a single value ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(10, 1), (1, 32)])
@@ -59,6 +59,19 @@ def test_batch_norm_with_batches_of_one_sample_is_a_warning(n, batch_size):
         "layers.1: BatchNorm(6, 0.9, 1e-05) turns any batch of one sample into β, so no layer before it learns; "
         "train with batches of more samples, or use LayerNorm(6)"
     )
+
+
+def test_layer_norm_of_one_value_is_a_warning():
+    net = Network([Dense(4, 1), LayerNorm(1), Dense(1, 3), Softmax()], CrossEntropy())
+    assert warned(net, samples(10)) == [
+        "layers.1: LayerNorm(1, 1e-05) turns any single value into β, so no layer before it learns; remove it"
+    ]
+
+
+def test_layer_norm_of_one_value_is_not_the_advice_for_batches_of_one_sample():
+    net = Network([Dense(4, 1), BatchNorm(1), Dense(1, 3), Softmax()], CrossEntropy())
+    (hint,) = warned(net, samples(10), 1)
+    assert hint.endswith("; train with batches of more samples")
 
 
 def test_batch_norm_inside_a_layer_is_found():
