@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from .base import Layer
+from .data import Dataset
 from .layers import Dense
 from .network import Network
 from .normalization import BatchNorm, LayerNorm
@@ -16,11 +17,14 @@ PLACES = 16  # of the data set, where they are
 LARGE = 100  # floats of this size train badly; the digits as 0..100 do, as 0..16 they do not
 
 
-def hints(net: Network, x: np.ndarray, batch_size: int) -> Iterator[str]:
-    """Sentences that say what is wrong and what to do, for a training on x with batches of at most `batch_size`."""
+def hints(net: Network, dataset: Dataset, batch_size: int, validation: Dataset | None) -> Iterator[str]:
+    """Sentences that say what is wrong and what to do, for a training with batches of at most `batch_size`."""
     yield from _about_single_values(net, batch_size)
-    if _takes_values_as_they_are(net):
-        yield from _about_scale(x)
+    scale = [*_about_scale(net, dataset.x)]
+    if not scale and validation is not None:
+        scale = [f"validation: {hint}" for hint in _about_scale(net, validation.x)]
+    yield from scale
+    yield from _about_targets(dataset)
 
 
 def _about_single_values(net: Network, batch_size: int) -> Iterator[str]:
@@ -45,7 +49,9 @@ def _takes_values_as_they_are(net: Network) -> bool:
     return False
 
 
-def _about_scale(x: np.ndarray) -> Iterator[str]:
+def _about_scale(net: Network, x: np.ndarray) -> Iterator[str]:
+    if not _takes_values_as_they_are(net):
+        return
     low, high = _range(x)
     if x.dtype == np.uint8:
         if high == 1:
@@ -53,8 +59,14 @@ def _about_scale(x: np.ndarray) -> Iterator[str]:
             yield f"{what}; use x.astype('float32') to train on 0 and 1"
     elif max(-low, high) >= LARGE:
         pixels = "use x / 255 for pixels, else " if low >= 0 and high <= 255 else ""
-        what = f"x holds floats from {low:g} to {high:g}, which the network uses as they are, and trains badly on"
+        what = f"x holds floats from {low:g} to {high:g}, which are too large for the network to use as they are"
         yield f"{what}; {pixels}scale each feature to about -1..1"
+
+
+def _about_targets(dataset: Dataset) -> Iterator[str]:
+    x, t = dataset
+    if x.dtype == t.dtype == np.uint8 and t.ndim == 2 and _range(t)[1] > 1:
+        yield "x and the rows of t are uint8, but only x is scaled by 1/255; use t / 255 for targets that are pixels"
 
 
 def _range(x: np.ndarray) -> tuple[float, float]:

@@ -80,8 +80,9 @@ def train(
     -----
     TrainingWarning
         If all batches have one sample and there is a BatchNorm, or if there is a LayerNorm(1): before these nothing
-        learns. If x reaches a Dense layer as uint8 of only 0 and 1, which become 0 and 0.0039, or as floats of 100 and
-        more, which train badly. Some parts of x are looked at. If a schedule gave the rate 0 in all steps of an epoch.
+        learns. If x, of the training or the validation set, reaches a Dense layer as uint8 of only 0 and 1, which
+        become 0 and 0.0039, or as floats of 100 and more, which train badly. Some parts of x are looked at. If x and
+        the rows of t are uint8: t is not scaled. If a schedule gave the rate 0 in all steps of an epoch.
 
     Raises
     ------
@@ -106,7 +107,7 @@ def train(
     batches = Batches(net, dataset, at_least_one("batch_size", batch_size))
     # Made now, so that data that do not fit are refused before the first epoch, and go to the device once.
     held_out = Batches(net, validation, PREDICT) if validation is not None else None
-    for hint in hints(net, dataset.x, batches.batch_size):
+    for hint in hints(net, dataset, batches.batch_size, validation):
         warnings.warn(hint, TrainingWarning, 2)
     if checkpoint is None:
         return _epochs(net, optimizer, batches, epochs, held_out, Progress(), None)

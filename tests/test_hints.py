@@ -17,6 +17,7 @@ from minibp import (
     Layer,
     LayerNorm,
     Network,
+    QuadraticLoss,
     Residual,
     Sequential,
     Softmax,
@@ -35,11 +36,11 @@ def network(*hidden):
     return Network([Dense(4, 6), *hidden, Tanh(), Dense(6, 3), Softmax()], CrossEntropy())
 
 
-def warned(net, dataset, batch_size=32):
+def warned(net, dataset, batch_size=32, validation=None):
     """The warnings of `train`, as strings. They must point to the line that calls it."""
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
-        train(net, SGD(net), dataset, epochs=1, batch_size=batch_size)
+        train(net, SGD(net), dataset, epochs=1, batch_size=batch_size, validation=validation)
     assert {warning.filename for warning in found} <= {__file__}
     assert {warning.category for warning in found} <= {TrainingWarning}
     return [str(warning.message) for warning in found]
@@ -124,7 +125,7 @@ def test_bytes_of_0_and_1_are_a_warning():
 def test_floats_in_the_range_of_pixels_are_a_warning():
     (hint,) = of([[0.0, 7.5, 255.0, 3.0]])
     assert hint == (
-        "x holds floats from 0 to 255, which the network uses as they are, and trains badly on; "
+        "x holds floats from 0 to 255, which are too large for the network to use as they are; "
         "use x / 255 for pixels, else scale each feature to about -1..1"
     )
 
@@ -140,6 +141,24 @@ def test_other_large_floats_are_a_warning_without_pixels(x):
 ])  # fmt: skip
 def test_other_inputs_are_no_warning(x):
     assert of(x) == []
+
+
+def test_a_validation_set_of_another_scale_is_a_warning():
+    digits, net = data.digits(), Network([Dense(64, 10), Softmax()], CrossEntropy())
+    (hint,) = warned(net, digits.train, validation=Dataset(digits.test.x.astype("float32"), digits.test.t))
+    assert hint.startswith("validation: x holds floats from 0 to 255, ")
+    large = Dataset(digits.train.x.astype("float32"), digits.train.t)
+    (hint,) = warned(net, large, validation=large)  # the same scale, once
+    assert hint.startswith("x holds floats from 0 to 255, ")
+
+
+def test_pixels_as_targets_of_pixels_are_a_warning():
+    x, net = np.array([[0, 7, 255, 3]], "uint8"), Network([Dense(4, 4)], QuadraticLoss())
+    assert warned(net, Dataset(x, x)) == [
+        "x and the rows of t are uint8, but only x is scaled by 1/255; use t / 255 for targets that are pixels"
+    ]
+    for t in (x / 255, np.eye(4, dtype="uint8")[:1]):
+        assert warned(net, Dataset(x, t)) == []
 
 
 def test_the_digits_are_no_warning():
