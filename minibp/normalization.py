@@ -99,8 +99,9 @@ class LayerNorm(Normalization):
 class BatchNorm(Normalization):
     """Batch normalization: μ and σ² of each of the I values, over the batch (Ioffe & Szegedy, 2015).
 
-    At inference it uses running averages of the μ and σ² seen in training. A batch of one sample has no variance: its
-    y is β, and the running averages do not change. `train` warns if all batches are so.
+    At inference it uses running averages of the μ and σ² seen in training. They start at 0 and 1, which counts for
+    momentumⁿ after n steps: with the default, 12 % after 20. A batch of one sample has no variance: its y is β, and the
+    running averages do not change. `train` warns if all batches are so.
 
     Parameters
     ----------

@@ -78,7 +78,8 @@ class Optimizer(Declared, Stateful):
     Attributes
     ----------
     lr : float
-        The rate of the next step. It can be assigned at any time, a number or a Schedule, as can the other numbers.
+        The rate of the next step. It can be assigned at any time, a number or a Schedule, as can the other numbers. A
+        number replaces a schedule, also by ``optimizer.lr *= 0.1``.
     steps : int
         The number of steps made so far.
     """

@@ -84,6 +84,8 @@ class Layer(Module):
     def forward(self, x: Array) -> Array:
         """Return y = f(x) for a batch x (N, ...), after checking it. Do not change x before `backward`.
 
+        The next call may overwrite y: copy what you want to keep.
+
         Raises
         ------
         ShapeError

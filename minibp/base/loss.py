@@ -67,6 +67,8 @@ class Loss(Module):
     def losses(self, x: Array, t: Array) -> Array:
         """Loss of each sample (N,), for predictions x (N, K) and targets t (N,) or (N, K).
 
+        The next call may overwrite the result: copy what you want to keep.
+
         Raises
         ------
         ShapeError, InputError
