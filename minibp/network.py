@@ -326,10 +326,11 @@ class Network(Boundary, Stateful):
         Raises
         ------
         StateError
-            If there was no `forward`.
+            If there was no `forward` before it, or a `backward` since.
         """
         if not self._waiting:
-            raise StateError("backward was called before forward; call net.forward(x, t) first")
+            raise StateError("backward was called without a forward before it; call net.forward(x, t) first")
+        self.__dict__["_waiting"] = False
         dy = self.fused_loss.gradient()
         for i in range(len(self.chain) - 1, self.first_trainable - 1, -1):
             dy = self.chain[i].backward(dy)

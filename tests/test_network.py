@@ -597,20 +597,27 @@ def test_what_a_layer_depends_on_cannot_be_assigned(make, name, value):
 # --- forward and backward ------------------------------------------------------------------------------------------
 
 
-def test_backward_before_forward_is_refused():
+def test_backward_without_a_forward_before_it_is_refused():
     net = small()
     net.predict(batch()[0])
     with pytest.raises(StateError, match=r"call net.forward\(x, t\) first"):
         net.backward()
-
-
-def test_backward_overwrites_the_gradients():
-    net = every_layer()
     net.forward(*batch())
     net.backward()
     once = net.grads.copy()
-    net.backward()
+    SGD(net).step()
+    with pytest.raises(StateError, match=r"call net.forward\(x, t\) first"):  # a loop that forgets it
+        net.backward()
     assert_equal(net.grads, once)
+
+
+def test_backward_overwrites_the_gradients():
+    one, two = small(), small()
+    two.grads = np.ones(two.grads.size)
+    for net in (one, two):
+        net.forward(*batch())
+        net.backward()
+    assert_equal(one.grads, two.grads)
 
 
 def test_forward_returns_the_mean_of_the_losses():
