@@ -17,9 +17,11 @@ from minibp import (
     Flatten,
     Layer,
     LayerNorm,
+    LeakyReLU,
     Loss,
     Network,
     QuadraticLoss,
+    ReLU,
     Residual,
     Sequential,
     Sigmoid,
@@ -154,6 +156,81 @@ def test_report_is_a_table():
     assert right.startswith("WrongSign(2, 3).b   ") and right.endswith("  ok")
     assert wrong.startswith("WrongSign(2, 3): x  ") and wrong.endswith("  2.0e+00  WRONG")
     assert why == "    it is -1 times the right gradient: the sign is wrong"
+
+
+# --- kinks and rounding ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("between", "x", "places"),
+    [
+        (lambda: [ReLU()], 0 * X, ["layer 1: Dense(4, 5).b", "layer 2: ReLU(): x"]),
+        (lambda: [Dropout(0.4), ReLU()], X, ["layer 3: ReLU(): x"]),
+        (lambda: [ReLU(), LeakyReLU()], X, ["layer 3: LeakyReLU(0.01): x"]),
+        (lambda: [BatchNorm(5), ReLU()], X[:1], ["layer 2: BatchNorm(5, 0.9, 1e-05).beta", "layer 3: ReLU(): x"]),
+    ],
+)
+def test_elements_at_a_kink_are_not_judged_and_the_report_says_so(between, x, places):
+    report = check_gradients(network(*between()), x, LABELS[: len(x)] // 2)
+    found = [line for line in report if line.kinks]
+    assert report.ok and [line.name for line in found] == places, report
+    assert report.kinks == sum(line.kinks for line in found)
+    assert all(line.verdict.endswith("kink not judged" if X is x else "a kink: not judged") for line in found)
+
+
+def test_the_other_elements_are_judged():
+    class NoReLU(ReLU):
+        def gradient(self, dy):
+            return dy
+
+    x = np.array([[0.0, 1, -2], [3, 0, -1]])
+    assert str(check_gradients(ReLU(), x)).endswith("  ok, 2 of 6 at a kink not judged")
+    assert str(check_gradients(ReLU(), 0 * x)).endswith("  a kink: not judged")
+    (line,) = check_gradients(NoReLU(), x)
+    assert not line.ok and line.diagnosis.startswith("dy is returned unchanged")
+
+
+class ForgottenBias(Dense):
+    def gradient(self, dy):
+        dx = super().gradient(dy)
+        self.db = 0 * self.b
+        return dx
+
+
+class WrongDy(Sequential):
+    def gradient(self, dy):
+        self.layers[0].backward(dy + 1)
+        return dy @ self.layers[0].W.T
+
+
+@pytest.mark.parametrize(
+    ("layer", "end"),
+    [(lambda: ForgottenBias(5, 5), "ForgottenBias(5, 5).b"), (lambda: WrongDy(Dense(5, 5)), ".0: Dense(5, 5).b")],
+)
+def test_a_kink_later_in_the_network_hides_no_mistake(layer, end):
+    report = check_gradients(network(layer(), ReLU()), 0 * X, LABELS // 2)
+    (line,) = [line for line in report if not line.ok]
+    assert line.name.endswith(end) and line.kinks and line.verdict == "WRONG" and line.error > 0.1
+
+
+@pytest.mark.parametrize("shift", [12, 20, 40, 100, 1e4, 1e10])
+def test_gradients_that_are_only_rounding_pass(shift):
+    net = network(Tanh(), end=(SoftmaxCrossEntropy,))
+    net.layers[-1].b = [shift, 0, 0]
+    report = check_gradients(net, X, np.zeros(N, int))
+    assert report.ok and not report.kinks, report
+
+
+def test_a_curve_that_begins_at_a_kink_passes():
+    report = check_gradients(network(ReLU(), end=(SoftmaxCrossEntropy,)), 0 * X, LABELS)  # the mean of y - t is 0
+    assert report.ok, report
+
+
+def test_mistakes_before_a_gradient_of_zero_are_found():
+    net = network(WrongSign(5, 5), Tanh())
+    net.layers[-2].W = np.zeros((5, K))  # nothing comes back
+    report = check_gradients(net, X, LABELS)
+    assert [line.name for line in report if not line.ok] == ["layer 2: WrongSign(5, 5): x"]
 
 
 # --- nothing is changed ----------------------------------------------------------------------------------------------

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from .diagnosis import UNSET, Evidence, describe_failure, diagnose, formula_prob
 STEP = 1e-6  # of the central difference: small enough for curvature and kinks; rounding then costs 1e-10 of the loss
 SMALLER = (1e-9, 1e-12)  # tried next: the logarithm of a small probability is curved within 1e-6
 TOLERANCE = 1e-6  # of the relative error: right gradients stay below it, wrong ones are usually off by more than 1e-2
+ROUNDING = float(np.finfo(float).eps) / STEP  # what the rounding of a loss of about 1 makes of a gradient of 0
 LARGEST = 1e50  # values beyond it cannot be checked: the squares of products of two of them must not overflow
 EMPTY = np.empty(0)
 
@@ -23,12 +25,14 @@ class Gradient(NamedTuple):
     """A gradient, its numerical counterpart, their relative error, and the diagnosis if it is wrong.
 
     `computed` is empty if `gradient` failed. Both arrays are empty if the formula cannot be checked by differences.
+    `kinks` elements are not judged: at a kink there is no derivative, and `numerical` repeats what was computed.
     """
 
     computed: np.ndarray
     numerical: np.ndarray
     error: float
-    diagnosis: str
+    diagnosis: str = ""
+    kinks: int = 0
 
     @property
     def ok(self) -> bool:
@@ -39,27 +43,71 @@ class Gradient(NamedTuple):
         return self.computed.size > 0 and self.computed.shape == self.numerical.shape
 
 
-def relative_error(computed: np.ndarray, numerical: np.ndarray, least: float) -> float:
-    """‖a - b‖ / max(‖a‖, ‖b‖), with a divisor of at least `least`."""
+def relative_error(computed: np.ndarray, numerical: np.ndarray, least: float, noise: float) -> float:
+    """‖a - b‖ / max(‖a‖, ‖b‖), with a divisor of at least `least`, or 0 if ‖a - b‖ is at most `noise`."""
     if computed.shape != numerical.shape:
         return float("inf")
     norm = np.linalg.norm
     with np.errstate(invalid="ignore", over="ignore"):
-        error = float(norm(computed - numerical) / max(norm(computed), norm(numerical), least, 1e-100))
+        difference = norm(computed - numerical)
+        if difference <= noise:
+            return 0.0
+        error = float(difference / max(norm(computed), norm(numerical), least, 1e-100))
     return error if np.isfinite(error) else float("inf")
 
 
 def numerical_gradient(f: Callable[[], float], array: np.ndarray, step: float = STEP) -> np.ndarray:
-    """∂f/∂array by central differences, one element at a time. The array is changed in place and restored."""
-    gradient = np.empty_like(array)
+    """∂f/∂array by central differences, one element at a time: the mean of the slopes on both sides."""
+    left, right = slopes(f, array, step)
+    return (left + right) / 2
+
+
+def slopes(f: Callable[[], float], array: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
+    """The slopes of f on the left and on the right of each element. The array is changed in place and restored."""
+    left, right, middle = np.empty_like(array), np.empty_like(array), f()
     for i in np.ndindex(array.shape):
         kept = array[i]
-        array[i] = kept + step
-        above = f()
         array[i] = kept - step
-        gradient[i] = (above - f()) / (2 * step)
+        left[i] = (middle - f()) / step
+        array[i] = kept + step
+        right[i] = (f() - middle) / step
         array[i] = kept
-    return gradient
+    return left, right
+
+
+def find_kinks(f: Callable[[], float], array: np.ndarray, smallest: float) -> np.ndarray:
+    """Where the slopes on both sides differ by more than `smallest`, also if the step is shorter.
+
+    A curve looks straighter from nearby, and rounding and jumps grow. Only at a kink both slopes stay as they are.
+    """
+    (left, right), (nearer_left, nearer_right) = slopes(f, array, STEP), slopes(f, array, STEP / 10)
+    jump = abs(right - left)
+    change = np.maximum(abs(left - nearer_left), abs(right - nearer_right))
+    return (jump > smallest) & (change < 0.1 * jump)
+
+
+def compare(
+    f: Callable[[], float],
+    array: np.ndarray,
+    computed: np.ndarray,
+    numerical: np.ndarray,
+    least: float,
+    noise: float,
+    steps: Sequence[float],
+) -> Gradient:
+    """Compare the gradients of f. If they differ, leave out the elements at a kink, and try these steps as well."""
+    error = relative_error(computed, numerical, least, noise)
+    if not TOLERANCE < error < float("inf"):
+        return Gradient(computed, numerical, error)
+    kinks = find_kinks(f, array, TOLERANCE * least)
+
+    def judge(other: np.ndarray) -> Gradient:
+        error = relative_error(computed[~kinks], other[~kinks], least, noise)
+        return Gradient(computed, np.where(kinks, computed, other), error, kinks=int(kinks.sum()))
+
+    first = judge(numerical)
+    finer = (judge(numerical_gradient(f, array, step)) for step in steps)
+    return next((each for each in chain([first], finer) if each.ok), first)
 
 
 def all_arrays(module: Module, prefix: str = "") -> dict[str, np.ndarray]:
@@ -160,32 +208,25 @@ def check_module(
     numerical = {name: numerical_gradient(lambda: total(dy), array) for name, array in arrays.items()}
     # Divide by at least a hundredth of the largest norm, so that a gradient that is zero but for rounding passes.
     norms = [float(np.linalg.norm(each)) for each in (*numerical.values(), *([] if dy is None else [dy]))]
-    least = 0.01 * max(norms)
-    errors = {name: relative_error(computed.get(name, EMPTY), numerical[name], least) for name in arrays}
+    least, noise = 0.01 * max(norms), ROUNDING if dy is None else 0
+    gradients = {}
     for name, array in arrays.items():
         # The last step is relative, because large numbers swallow a small one.
-        steps = (*SMALLER, STEP * max(1.0, float(abs(array).max())))
-        for step in steps if TOLERANCE < errors[name] < float("inf") else ():
-            finer = numerical_gradient(lambda: total(dy), array, step)
-            if relative_error(computed[name], finer, least) <= TOLERANCE:
-                numerical[name], errors[name] = finer, relative_error(computed[name], finer, least)
-                break
+        steps = (*SMALLER, STEP * max(1.0, float(abs(array).max()), float(abs(y).max())))
+        found = computed.get(name, EMPTY)
+        gradients[name] = compare(lambda: total(dy), array, found, numerical[name], least, noise, steps)
     # Gradients that the differences confirm are right, whatever the formula does.
-    wrong = any(errors[name] > TOLERANCE for name in computed)
+    wrong = any(not gradients[name].ok for name in computed)
     problem = formula_problem(lambda: run(x), arrays) if wrong else ""
     if problem:
         return {name: Gradient(EMPTY, EMPTY, float("inf"), problem) for name in arrays}
 
-    gradients = {}
-    for name, error in errors.items():
-        if name not in computed:
-            gradients[name] = Gradient(EMPTY, numerical[name], error, failed)
-            continue
-        diagnosis = changed.get(name, "")
-        if error > TOLERANCE and not diagnosis and (name == "x" or name in module.params):
-            case = Evidence(name, computed[name], numerical[name], x, y, dy, rows, module.params, run, numerical_dx)
+    for name, each in gradients.items():
+        diagnosis = changed.get(name, "") if name in computed else failed
+        if not each.ok and not diagnosis and (name == "x" or name in module.params):
+            case = Evidence(name, each.computed, each.numerical, x, y, dy, rows, module.params, run, numerical_dx)
             diagnosis = next(iter(changed.values()), "") or diagnose(case)
-        gradients[name] = Gradient(computed[name], numerical[name], error, diagnosis)
+        gradients[name] = each._replace(diagnosis=diagnosis)
     return gradients
 
 

@@ -15,27 +15,44 @@ from ..network import Network
 from .alone import UNUSED, CheckedLayer
 from .diagnosis import UNSET, describe_failure
 from .finite_differences import (
+    EMPTY,
+    SMALLER,
+    STEP,
     TOLERANCE,
     Gradient,
     check_module,
+    compare,
     formula_errors,
     numerical_gradient,
-    relative_error,
     restored,
     same_attributes,
 )
 
 
 class GradientError(NamedTuple):
-    """One line of a report: the name of a gradient, its relative error, and the likely mistake ("" if it is right)."""
+    """One line of a report: the name of a gradient, its relative error, and the likely mistake ("" if it is right).
+
+    `kinks` of its `size` elements are at a kink, and are not judged.
+    """
 
     name: str
     error: float
     diagnosis: str = ""
+    kinks: int = 0
+    size: int = 0
 
     @property
     def ok(self) -> bool:
         return self.error <= TOLERANCE and not self.diagnosis
+
+    @property
+    def verdict(self) -> str:
+        """What ``print(report)`` says: WRONG, ok, or that some or all of it is at a kink and not judged."""
+        if not self.ok:
+            return "WRONG"
+        if self.kinks == self.size > 0:
+            return "a kink: not judged"
+        return f"ok, {self.kinks} of {self.size} at a kink not judged" if self.kinks else "ok"
 
 
 class GradientReport(list[GradientError]):
@@ -43,14 +60,19 @@ class GradientReport(list[GradientError]):
 
     @property
     def ok(self) -> bool:
-        """Whether every gradient is right."""
+        """Whether no gradient is wrong. Those at a kink are not judged; ``print(report)`` and `kinks` tell of them."""
         return all(line.ok for line in self)
+
+    @property
+    def kinks(self) -> int:
+        """The number of elements that are not judged, because they are at a kink."""
+        return sum(line.kinks for line in self)
 
     def __str__(self) -> str:
         width = max((len(line.name) for line in self), default=0)
         lines = []
         for line in self:
-            lines.append(f"{line.name:<{width}}  {line.error:8.1e}  {'ok' if line.ok else 'WRONG'}")
+            lines.append(f"{line.name:<{width}}  {line.error:8.1e}  {line.verdict}")
             if line.diagnosis:
                 lines.append(f"    {line.diagnosis}")
         return "\n".join(lines)
@@ -71,7 +93,8 @@ def check_gradients(net: Network | Layer | Loss, x: Any, t: Any = None) -> Gradi
     net : Network, Layer or Loss
         The object to check. For a layer, the gradients are those of a random weighted sum of its outputs.
     x : array (N, ...)
-        Inputs, away from kinks such as that of ReLU at 0. Mistakes are told apart best if N, K, 1 and 2 all differ.
+        Inputs, best random: at a kink, such as that of ReLU at 0, nothing is judged. Inputs of zeros lead there, and so
+        do Dropout or another ReLU before. Mistakes are told apart best if N, K, 1 and 2 all differ.
     t : array (N,) or (N, K)
         Targets, for a network or a loss.
 
@@ -81,7 +104,9 @@ def check_gradients(net: Network | Layer | Loss, x: Any, t: Any = None) -> Gradi
         The relative error of each parameter ("layer 0: Dense(4, 3).W"), of the input of each layer ("layer 0:
         Dense(4, 3): x") and of the input of the loss, with the likely mistake below each wrong one. A layer inside
         another has a dotted name ("layer 1.left: Dense(4, 4).W"). ``report.ok`` is True if all errors are at most
-        1e-6, no method changes an array of others in place, and no layer inside another is left unused.
+        1e-6, no method changes an array of others in place, and no layer inside another is left unused. Elements whose
+        slopes on both sides differ are at a kink: they are left out, the line counts them ("ok, 2 of 12 at a kink not
+        judged", "a kink: not judged"), and so does ``report.kinks``. Gradients that are only rounding pass.
 
     Raises
     ------
@@ -123,7 +148,7 @@ def _check_network(net: Network, x: Any, t: Any) -> GradientReport:
     for each in reversed(checked):
         report[:0] = _lines(each, whole, later)
         later = [*(each.sources() if each.passes_error() else []), *later]
-    report.append(GradientError(f"{_loss_place(twin)}: x", loss.error, loss.diagnosis))
+    report.append(_error(f"{_loss_place(twin)}: x", loss))
     return report
 
 
@@ -131,7 +156,11 @@ def _loss_place(twin: Network) -> str:
     return f"loss: {twin.fused_loss}"
 
 
-def _lines(layer: CheckedLayer, whole: Mapping[str, tuple[float, str]], later: Sequence[str] = ()) -> GradientReport:
+def _error(name: str, gradient: Gradient) -> GradientError:
+    return GradientError(name, gradient.error, gradient.diagnosis, gradient.kinks, gradient.numerical.size)
+
+
+def _lines(layer: CheckedLayer, whole: Mapping[str, Gradient], later: Sequence[str] = ()) -> GradientReport:
     """The lines of a layer and of those inside it.
 
     `whole` is what `_check_whole` returns, `later` what `CheckedLayer.explain` takes.
@@ -141,9 +170,12 @@ def _lines(layer: CheckedLayer, whole: Mapping[str, tuple[float, str]], later: S
     for name, place in layer.places.items():
         for key in (f"{name}.{each}" for each in (*layer.layers[name].params, "x")):
             if key in alone:
-                error, failed = whole.get(key, (alone[key].error, ""))
-                diagnosis = failed or layer.explain(key, error, later)
-                report.append(GradientError(_line(place, key), error, diagnosis))
+                gradient = whole.get(key, alone[key]._replace(diagnosis=""))
+                error = gradient.error
+                if key in whole:  # a kink later in the network may hide what is wrong in this layer
+                    error = max(error, alone[key].error, layer.whole.get(key, gradient).error)
+                diagnosis = gradient.diagnosis or layer.explain(key, error, later)
+                report.append(_error(_line(place, key), gradient._replace(error=error, diagnosis=diagnosis)))
         if name not in layer.inputs:
             report.append(GradientError(_line(place, "x"), float("inf"), UNUSED))
     return report
@@ -154,8 +186,8 @@ def _line(place: str, key: str) -> str:
     return f"{place}{': ' if name == 'x' else '.'}{name}"
 
 
-def _check_whole(twin: Network, x: np.ndarray, t: np.ndarray) -> dict[str, tuple[float, str]]:
-    """Check the parameters in the whole network: by dotted name, the error and why `gradient` fails, or ""."""
+def _check_whole(twin: Network, x: np.ndarray, t: np.ndarray) -> dict[str, Gradient]:
+    """Check the parameters in the whole network, by dotted name. A diagnosis says why `gradient` fails."""
 
     def loss() -> float:
         before = twin.params.copy(), twin.buffers.copy()  # a layer may change them
@@ -180,17 +212,19 @@ def _check_whole(twin: Network, x: np.ndarray, t: np.ndarray) -> dict[str, tuple
                 text = describe_failure(error, inside[name].params, len(x))
                 if not layer.needs_dx:
                     text += "; self.needs_dx is False in this layer, so super().gradient(dy) may return None"
-                return {f"{name}.{key}": (float("inf"), text) for key in (*inside[name].params, "x")}
+                failed = Gradient(EMPTY, EMPTY, float("inf"), text)
+                return {f"{name}.{key}": failed for key in (*inside[name].params, "x")}
     twin.params[...], twin.buffers[...] = kept
-    pairs = {
-        f"{name}.{key}": (gradient.copy(), numerical_gradient(loss, module.params[key]))
+    cases = {
+        f"{name}.{key}": (module.params[key], gradient.copy(), numerical_gradient(loss, module.params[key]))
         for i, layer in enumerate(twin.chain)
         for name, module in layer.named_modules(str(i)).items()
         for key, gradient in module.grads.items()
     }
     # Divide by at least a hundredth of the largest norm, so that a gradient that is zero but for rounding passes.
-    least = max((0.01 * float(np.linalg.norm(numerical)) for _, numerical in pairs.values()), default=0.0)
-    return {key: (relative_error(*pair, least), "") for key, pair in pairs.items()}
+    least = max((0.01 * float(np.linalg.norm(numerical)) for _, _, numerical in cases.values()), default=0.0)
+    # Differences of the size of the step are noise: curvature that begins at a kink leaves so much of a gradient of 0.
+    return {key: compare(loss, *case, least, STEP, SMALLER) for key, case in cases.items()}
 
 
 def _check_each_alone(twin: Network, x: np.ndarray, t: np.ndarray) -> tuple[list[CheckedLayer], Gradient]:
@@ -206,7 +240,7 @@ def _check_each_alone(twin: Network, x: np.ndarray, t: np.ndarray) -> tuple[list
             if i < first:
                 layers[i].check_fixed()
             else:
-                layers[i].check(dy if dy.size else None)
+                layers[i].check(dy if dy.any() else None)  # zeros would hide mistakes
                 dy = layers[i].whole[f"{i}.x"].numerical
     return layers, loss
 
@@ -232,12 +266,10 @@ def _check_alone(module: Any, x: Any, t: Any) -> GradientReport:
         checked.forward(x)
         checked.check()
         comparable = all(gradient.compared for gradient in checked.whole.values())
-        whole = {key: (gradient.error, "") for key, gradient in checked.whole.items()}
+        whole = {key: gradient._replace(diagnosis="") for key, gradient in checked.whole.items()}
         return _lines(checked, whole if comparable else {})
     t = copy.deepcopy(t)  # the loss may change the user's t in place
     with restored(twin), formula_errors(place):
         twin.losses(x.copy(), copy.deepcopy(t))  # for its checks
     gradients = check_module(twin, place, x, t=twin.check_targets(t, *x.shape))
-    return GradientReport(
-        GradientError(_line(place, name), gradient.error, gradient.diagnosis) for name, gradient in gradients.items()
-    )
+    return GradientReport(_error(_line(place, name), gradient) for name, gradient in gradients.items())
