@@ -50,6 +50,7 @@ def values(layer):
     return [value.copy() for module in layer.modules() for value in module.params.values()]
 
 
+@pytest.mark.filterwarnings("ignore:the network has no parameters to train")
 @pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("frozen", [[0, 1], [3], [4], [0, 1, 4], [0, 1, 3, 4]], ids=str)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
@@ -129,6 +130,7 @@ def test_backward_stops_inside_a_container_too():
     assert not residual.layers[2].needs_dx
 
 
+@pytest.mark.filterwarnings("ignore:the network has no parameters to train")
 def test_a_network_whose_layers_are_all_frozen_stays_as_it_is():
     net = build()
     for layer in net.layers:

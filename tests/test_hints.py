@@ -50,6 +50,21 @@ def test_hints_are_warnings_of_minibp():
     assert issubclass(TrainingWarning, MinibpWarning) and issubclass(MinibpWarning, UserWarning)
 
 
+# --- nothing to train ----------------------------------------------------------------------------------------------
+
+
+def test_a_network_that_is_all_frozen_is_a_warning():
+    net = network(BatchNorm(6))
+    for layer in net.layers:
+        layer.trainable = False
+    (hint,) = warned(net, samples(10))
+    assert hint == (
+        "the network has no parameters to train: all are frozen, or there are none; set layer.trainable = True"
+    )
+    net.layers[3].trainable = True
+    assert warned(net, samples(10)) == []
+
+
 # --- normalizations of a single value ------------------------------------------------------------------------------
 
 
@@ -115,17 +130,19 @@ def of(x, *first):
     return warned(net, Dataset(x, np.arange(len(x)) % 3))
 
 
-def test_bytes_of_0_and_1_are_a_warning():
-    assert of(np.eye(4, dtype="uint8")) == [
-        "x is uint8 and holds only 0 and 1, which the network scales by 1/255, to 0 and 0.0039; "
-        "use x.astype('float32') to train on 0 and 1"
+@pytest.mark.parametrize(("high", "scaled", "cure"), [
+    (1, "0.0039", "x.astype('float32')"), (16, "0.063", "x.astype('float32') / 16"),
+])  # fmt: skip
+def test_small_bytes_are_a_warning(high, scaled, cure):
+    assert of(np.eye(4, dtype="uint8") * high) == [
+        f"x is uint8 of at most {high}, which the network scales by 1/255, to at most {scaled}; use {cure}"
     ]
 
 
 def test_floats_in_the_range_of_pixels_are_a_warning():
     (hint,) = of([[0.0, 7.5, 255.0, 3.0]])
     assert hint == (
-        "x holds floats from 0 to 255, which are too large for the network to use as they are; "
+        "x holds floats from 0 to 255, which the network uses as they are, and trains badly on; "
         "use x / 255 for pixels, else scale each feature to about -1..1"
     )
 
@@ -137,28 +154,18 @@ def test_other_large_floats_are_a_warning_without_pixels(x):
 
 
 @pytest.mark.parametrize("x", [
-    np.zeros((2, 4), "uint8"), np.eye(4, dtype="uint8") * 2, np.eye(4), [[16.0, -99.0, 0.0, 1.0]],
+    np.zeros((2, 4), "uint8"), np.eye(4, dtype="uint8") * 17, np.eye(4), [[16.0, -39.0, 0.0, 1.0]],
 ])  # fmt: skip
 def test_other_inputs_are_no_warning(x):
     assert of(x) == []
 
 
-def test_a_validation_set_of_another_scale_is_a_warning():
-    digits, net = data.digits(), Network([Dense(64, 10), Softmax()], CrossEntropy())
-    (hint,) = warned(net, digits.train, validation=Dataset(digits.test.x.astype("float32"), digits.test.t))
-    assert hint.startswith("validation: x holds floats from 0 to 255, ")
-    large = Dataset(digits.train.x.astype("float32"), digits.train.t)
-    (hint,) = warned(net, large, validation=large)  # the same scale, once
-    assert hint.startswith("x holds floats from 0 to 255, ")
-
-
-def test_pixels_as_targets_of_pixels_are_a_warning():
-    x, net = np.array([[0, 7, 255, 3]], "uint8"), Network([Dense(4, 4)], QuadraticLoss())
-    assert warned(net, Dataset(x, x)) == [
-        "x and the rows of t are uint8, but only x is scaled by 1/255; use t / 255 for targets that are pixels"
-    ]
-    for t in (x / 255, np.eye(4, dtype="uint8")[:1]):
-        assert warned(net, Dataset(x, t)) == []
+def test_a_few_large_numbers_are_no_warning_but_a_large_column_is():
+    x = np.zeros((1000, 4))
+    x[:4, 1] = 500  # counts of a rare word
+    assert of(x) == []
+    x[:, 1] = 45  # ages
+    assert len(of(x)) == 1
 
 
 def test_the_digits_are_no_warning():
@@ -178,11 +185,38 @@ def test_layers_that_do_not_scale_the_inputs_are_passed_over(first):
     assert len(of([[0.0, 255.0, 9.0, 9.0]] * 3, *first)) == 1
 
 
+@pytest.mark.parametrize("first", [[], [BatchNorm(4)]])
+@pytest.mark.parametrize(("ours", "theirs"), [
+    (np.full((3, 4), 200, "uint8"), np.full((2, 4), 200.0)), (np.eye(4, dtype="float32"), np.eye(4, dtype="uint8")),
+])  # fmt: skip
+def test_a_validation_set_of_another_scale_is_a_warning(first, ours, theirs):
+    net = Network([*copy.deepcopy(first), Dense(4, 3), Softmax()], CrossEntropy())
+    ours, theirs = (Dataset(x, np.zeros(len(x), int)) for x in (ours, theirs))
+    (hint,) = warned(net, ours, validation=theirs)
+    assert hint.startswith("the root mean square of x is 0.") and "in the validation set; scale both" in hint
+    assert warned(net, ours, validation=ours) == []
+
+
+def test_a_validation_set_of_about_the_same_scale_is_no_warning():
+    net, x = Network([Dense(4, 3), Softmax()], CrossEntropy()), np.full((3, 4), 255, "uint8")
+    for other in (x, x / 255, x / 20, x * 0):
+        assert warned(net, Dataset(x, [0, 1, 2]), validation=Dataset(other, [0, 1, 2])) == []
+
+
+def test_pixels_as_targets_of_pixels_are_a_warning():
+    x, net = np.array([[0, 7, 255, 3]], "uint8"), Network([Dense(4, 4)], QuadraticLoss())
+    assert warned(net, Dataset(x, x)) == [
+        "x and the rows of t are uint8, but only x is scaled by 1/255; use t / 255 for targets that are pixels"
+    ]
+    for t in (x / 255, np.eye(4, dtype="uint8")[:1]):
+        assert warned(net, Dataset(x, t)) == []
+
+
 def test_only_some_places_of_a_large_data_set_are_read(tmp_path, monkeypatch):
     monkeypatch.setattr(hints, "LOOK", 16 * 2 * 4)  # two samples at each place
     x = np.memmap(tmp_path / "x", "float32", "w+", shape=(1000, 4))
     x[10:990] = 255
     assert len(of(x)) == 1
     x[:] = 0
-    x[5] = 255
+    x[5] = 255  # between two places
     assert of(x) == []

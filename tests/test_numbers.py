@@ -180,7 +180,7 @@ def test_outputs_that_overflow_name_the_sample():
         net.predict(x)
 
 
-@pytest.mark.filterwarnings("ignore:validation. x holds floats")
+@pytest.mark.filterwarnings("ignore:the root mean square of x is")
 @pytest.mark.parametrize("use", [evaluate, lambda net, dataset: learn(net, samples(), validation=dataset)])
 def test_a_loss_that_overflows_when_evaluated_names_the_sample(use):
     x = samples().x.copy()

@@ -42,13 +42,14 @@ def test_inputs_may_not_have_other_types(dtype):
 
 @pytest.mark.parametrize(("x", "cure"), [
     ([[0, 255]], "for pixels x.astype('uint8') or x / 255, for other numbers x.astype('float32')"),
-    (np.uint16([[7, 0]]), "for pixels x.astype('uint8') or x / 255, for other numbers x.astype('float32')"),
+    (np.uint16([[17, 0]]), "for pixels x.astype('uint8') or x / 255, for other numbers x.astype('float32')"),
     ([[0, 1]], "x.astype('float32')"),
-    ([[-5, 200]], "x.astype('float32')"),
+    ([[0, 16]], "x.astype('float32'), and scale it to about -1..1"),
+    ([[-5, 200]], "x.astype('float32'), and scale it to about -1..1"),
     ([[0, 65535]], "x.astype('float32'), and scale it to about -1..1"),
     ([[False, True]], "x.astype('float32')"),
     (np.zeros((0, 2), int), "x.astype('float32')"),
-    (3, "for pixels x.astype('uint8') or x / 255, for other numbers x.astype('float32')"),
+    (30, "for pixels x.astype('uint8') or x / 255, for other numbers x.astype('float32')"),
 ])  # fmt: skip
 def test_the_advice_for_integers_depends_on_their_range(x, cure):
     with pytest.raises(InputError) as error:

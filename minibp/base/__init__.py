@@ -32,7 +32,7 @@ from .shapes import infer_shapes, layer_list, refuse_unusable
 from .state import Stateful, by_part, generator_state, nested, refuse_other_names, undeclared_attributes
 from .summary import short_name, summary_html, summary_text
 from .twins import Twins
-from .validation import INPUTS, NUMBERS, check_array, check_finite, check_inputs, first_not_finite
+from .validation import INPUTS, NUMBERS, SMALL_BYTE, check_array, check_finite, check_inputs, first_not_finite
 from .vectors import all_finite, check_vector, flatten, trained_ranges, vector_property
 from .workspaces import Array, Shape, Workspace
 
@@ -40,6 +40,7 @@ __all__ = [
     "COUNTS",
     "INPUTS",
     "NUMBERS",
+    "SMALL_BYTE",
     "Array",
     "BestSoFar",
     "Binary",

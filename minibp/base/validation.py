@@ -15,6 +15,7 @@ FLOATS = "efd"  # float16, float32, float64
 NUMBERS = f"?{np.typecodes['AllInteger']}{FLOATS}"
 INPUTS = f"B{FLOATS}"  # inputs of a network: uint8 is scaled by 1/255, floats are used unchanged
 UINT8_OR_FLOATS = "uint8 (scaled by 1/255) or floats (used as they are)"
+SMALL_BYTE = 16  # bytes up to this are codes or counts rather than pixels; the digits of scikit-learn are 0..16
 CHUNK = 1 << 20  # values to check at a time
 
 
@@ -69,7 +70,7 @@ def check_array(
 def check_inputs(x: Any, xp: Any = np) -> Any:
     """Inputs of a network as an array of uint8 or floats; an InputError says how to convert others (see `check_array`).
 
-    Integers of 0..255 are usually pixels, such as those that pandas reads from a CSV file.
+    Integers up to 255 may be pixels, such as those that pandas reads from a CSV file.
     """
     x = check_array(x, "x", InputError, NUMBERS, f"{UINT8_OR_FLOATS}; convert other numbers: x.astype('float32')", xp)
     if x.dtype.char in INPUTS:
@@ -78,9 +79,9 @@ def check_inputs(x: Any, xp: Any = np) -> Any:
     if x.size and x.dtype.kind in "iu":
         part = x[: max(1, CHUNK * len(x) // x.size)] if x.ndim else x  # a memory map may be larger than memory
         low, high = int(part.min()), int(part.max())
-        if low >= 0 and 1 < high <= 255:
+        if low >= 0 and SMALL_BYTE < high <= 255:
             cure = "for pixels x.astype('uint8') or x / 255, for other numbers x.astype('float32')"
-        elif max(-low, high) > 255:
+        elif max(-low, high) > 1:
             cure += ", and scale it to about -1..1"
     raise InputError(f"x: received an array of {x.dtype}, expected {UINT8_OR_FLOATS}; convert it: {cure}")
 
