@@ -2,7 +2,7 @@
 
 An optimizer takes a schedule in place of a number, ``SGD(net, lr=Cosine(0.1, steps=10_000))``, and calls it before each
 step. A step is one batch: an epoch has ``math.ceil(len(dataset) / batch_size)`` steps. All steps of the optimizer
-count, also those before a schedule is assigned. `train` warns once if the rate is 0 in all steps of an epoch.
+count, also those before a schedule is assigned. `train` warns once if the rate is (almost) 0 in a whole epoch.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from .schedules import Constant
 
 # The loss shows these: it becomes NaN or infinite.
 SHOWN_BY_THE_LOSS: dict[str, Any] = dict.fromkeys(("over", "invalid", "divide"), "ignore")
+STILL = 1e-12  # nothing is learned at such a rate. Step(0.1, every=10), which counts batches, has it after 110
 
 TRAINED_ELSEWHERE = "the network is being trained by another thread; train a copy of it, or wait"
 
@@ -163,7 +164,7 @@ def _epochs(
             net.training_lock.release()
         epoch = Epoch(number, loss, val_loss, val_accuracy, seconds)
         if not warned and _stands_still(optimizer, progress.steps):
-            what = f"{optimizer.schedule} gave the rate 0 in all steps of an epoch, so nothing was learned"
+            what = f"{optimizer.schedule} gave the rate 0, or almost 0, in all steps of an epoch, and taught nothing"
             counts = "A schedule counts batches, not epochs, and all steps of the optimizer, also those before it came"
             warnings.warn(f"{what}. {counts}: give it more steps, or create a new optimizer", TrainingWarning, 2)
             warned = True
@@ -198,10 +199,11 @@ def _one_epoch(
 
 
 def _stands_still(optimizer: Optimizer, steps: int) -> bool:
-    """Whether a schedule gave the rate 0 in the last `steps` steps. A number that is 0 was meant."""
-    if optimizer.rate or isinstance(optimizer.schedule, Constant):  # of the last step, and mostly the answer
+    """Whether a schedule gave almost no rate in the last `steps` steps. A number that is 0 was meant."""
+    schedule = optimizer.schedule
+    if optimizer.rate > STILL or isinstance(schedule, Constant):  # of the last step, and mostly the answer
         return False
-    return not any(optimizer.schedule(step) for step in range(optimizer.steps - steps, optimizer.steps))
+    return all(schedule(step) <= STILL for step in range(optimizer.steps - steps, optimizer.steps))
 
 
 def _diagnosis(net: Network, optimizer: Optimizer, losses: np.ndarray, epoch: int, batch_size: int) -> str:

@@ -32,7 +32,7 @@ from minibp import (
 )
 from minibp.data import Dataset
 from minibp.errors import ArgumentError, DivergenceError, ShapeError, TargetError, TrainingWarning
-from minibp.schedules import Cosine, Schedule, Warmup
+from minibp.schedules import Cosine, Exponential, Schedule, Step, Warmup
 
 pytestmark = pytest.mark.usefixtures("library")
 
@@ -304,20 +304,25 @@ class ByEpoch(Schedule):
         return max(0.2 - 0.1 * step, 0.0)
 
 
-@pytest.mark.parametrize("schedule", [Cosine(0.1, steps=20), Warmup(Cosine(0.1, steps=10), steps=10), ByEpoch()])
+@pytest.mark.parametrize("schedule", [
+    Cosine(0.1, steps=20), Warmup(Cosine(0.1, steps=10), steps=10), ByEpoch(), Step(0.1, every=1),
+    Exponential(0.1, steps=1),
+])  # fmt: skip
 def test_a_schedule_that_is_0_in_a_whole_epoch_is_told_once(schedule):
     net = linear()
     optimizer = SGD(net, lr=0.1)
     run_on = train(net, optimizer, samples(40), epochs=5, batch_size=4)
     next(run_on), next(run_on)  # 20 steps
     optimizer.lr = schedule
-    with pytest.warns(TrainingWarning, match=r"the rate 0 in all steps of an epoch.*counts batches") as told:
+    with pytest.warns(TrainingWarning, match=r"the rate 0, or almost 0, in all steps.*counts batches") as told:
         rest = list(run_on)
     assert len(rest) == 3 and len(told) == 1
     assert told[0].filename == __file__  # the line of the loop
 
 
-@pytest.mark.parametrize("lr", [0, Cosine(0.1, steps=30), Cosine(0.1, steps=25), Cosine(0.1, steps=1, end=0.01)])
+@pytest.mark.parametrize("lr", [
+    0, Cosine(0.1, steps=30), Cosine(0.1, steps=25), Cosine(0.1, steps=1, end=0.01), Step(0.1, 10, 1e-3),
+])  # fmt: skip
 def test_a_rate_that_is_meant_to_be_0_or_only_ends_there_is_no_warning(lr):
     run(linear(), samples(40), epochs=3, lr=lr)
 
