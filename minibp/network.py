@@ -42,8 +42,10 @@ from .errors import ArgumentError, DivergenceError, StateError
 BUILD = "build a new one: Network(copy.deepcopy(net.layers), loss)"
 MOVE = 'net.to(backend, dtype) moves the network, e.g. net.to("numpy", "float64")'
 SET = "assign to net.params, or to the W of a layer"
-# What the parts of a network depend on cannot be assigned after it is built; and what to do instead.
+# What cannot be assigned after a network is built, because its parts depend on it; and what to do instead.
 FIXED = dict.fromkeys(("layers", "loss", "shapes", "chain", "fused_loss", "output_activation"), BUILD)
+FIXED |= {"trainable": "freeze layers instead: for layer in net.layers: layer.trainable = False"}
+FIXED |= {"training": "predict and evaluate are in inference mode anyway; in `train` set layer.training = False"}
 FIXED |= dict.fromkeys(("backend", "xp", "dtype"), MOVE) | dict.fromkeys(("weights", "weight_count"), SET)
 PREDICT = 512  # samples predicted at a time: the workspaces of one piece stay in the cache
 

@@ -15,6 +15,7 @@ from .base import (
     Array,
     Checked,
     Declared,
+    Fixed,
     Stateful,
     at_least_zero,
     by_part,
@@ -84,10 +85,10 @@ class Optimizer(Declared, Stateful):
         The number of steps made so far.
     """
 
+    net: Any = Fixed(lambda name, net: net)  # its moments and pieces belong to this network
     weight_decay: Any = Number(number)
     clip_norm: Any = Number(positive_or_none)
     max_norm: Any = Number(positive_or_none)
-    net: Network
     schedule: Schedule
     xp: Any
     moments: list[Array]

@@ -562,6 +562,15 @@ def test_what_a_network_depends_on_cannot_be_assigned(name, value, cure):
     assert net.dtype == copy.deepcopy(net).dtype == "float64"
 
 
+@pytest.mark.parametrize(("name", "cure"), [
+    ("trainable", r"freeze layers instead: for layer in net\.layers: layer\.trainable = False"),
+    ("training", r"predict and evaluate are in inference mode anyway; in `train` set layer\.training = False"),
+])  # fmt: skip
+def test_what_only_layers_have_cannot_be_assigned_to_a_network(name, cure):
+    with pytest.raises(StateError, match=rf"Network: {name} cannot be assigned, it would not be used; {cure}"):
+        setattr(small(), name, False)
+
+
 def test_a_subclass_of_network_has_attributes_of_its_own():
     class Named(Network):
         def __init__(self, name):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import minibp
 from minibp import SGD, AdaGrad, Adam, AdamW, Dense, Network, QuadraticLoss, RMSProp, Tanh
-from minibp.errors import ArgumentError, UnknownNameError
+from minibp.errors import ArgumentError, StateError, UnknownNameError
 from minibp.optimizers import OPTIMIZERS, by_name
 from minibp.schedules import Exponential, Schedule, Step
 
@@ -351,6 +351,15 @@ def test_a_wrong_assignment_is_refused_and_changes_nothing(cls, name, value, mes
     with pytest.raises(ArgumentError, match=message):
         setattr(optimizer, name, value)
     assert (optimizer.config(), optimizer.lr) == before
+
+
+def test_an_optimizer_stays_with_its_network():
+    one, other = network(), network()
+    optimizer = SGD(one)
+    with pytest.raises(StateError, match=r"SGD.*: net is Network.* and cannot be changed; create a new SGD"):
+        optimizer.net = other
+    optimizer.net = one
+    assert optimizer.net is one
 
 
 def test_nesterov_without_momentum_is_refused():

@@ -52,8 +52,8 @@ class Fixed:
         name, value = self.rule.name, self.rule.checked(owner, value)
         before = vars(owner).setdefault(name, value)
         if before is not value and before != value:
-            what = f"{owner}: {name} is {before!r} and cannot be changed"
-            raise StateError(f"{what}; create a new {type(owner).__name__}, and a new network around it")
+            cls = type(owner).__name__
+            raise StateError(f"{owner}: {name} is {before!r} and cannot be changed; create a new {cls} in its place")
 
 
 def checked_names(cls: type, kind: type[Checked] = Checked) -> list[str]:
