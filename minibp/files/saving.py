@@ -65,59 +65,43 @@ def save(net: Network, path: str | os.PathLike[str]) -> None:
     if len(modules) > MOST_LAYERS:
         raise ArgumentError(f"a file holds networks of up to {MOST_LAYERS:,} layers, this one has {len(modules) - 1:,}")
     known = KNOWN | _by_name({type(module) for module in modules.values()})
-    for at, module in modules.items():
-        if type(module) not in KNOWN.values():
-            _refuse_unlike(f"{at}: {type(module).__name__}", module, known)
-    _refuse_unloadable(net, known)
+    _refuse_unlike(net, known)
     write(path, to_bytes(KIND, describe(net), arrays))
 
 
-def _refuse_unloadable(net: Network, known: dict[str, type[Module]]) -> None:
-    """Refuse, by an ArgumentError, a network that `load` would refuse: a layer may have been changed since."""
+def _refuse_unlike(net: Network, known: dict[str, type[Module]]) -> None:
+    """Refuse, by an ArgumentError, a network that `load` would refuse, or create with other properties."""
     import json
 
-    described = json.loads(to_json(describe(net)))
+    created, cure = [], "let config() return the arguments of __init__ by name"
+    for at, part in net.state_parts().items():
+        try:
+            created.append(_create(json.loads(to_json(part))["layer"], known.__getitem__))
+        except Exception as error:
+            what = f"{at}: {type(part).__name__} cannot be created from its config() {part.config()}"
+            raise ArgumentError(f"{what}: {error}; {cure}") from None
+    *layers, loss = created
+    ours, theirs = net.named_modules(), _by_place(layers, loss)
     try:
-        *layers, loss = [_create(spec, known.__getitem__) for spec in [*described["layers"], described["loss"]]]
         refuse_unusable(layers, loss)
         infer_shapes(layers, loss)
-        theirs, ours = (
-            {f"{at}.{name}": shape for at, module in each.items() for name, shape in module.shapes().items()}
-            for each in (_by_place(layers, loss), net.named_modules())
-        )
-        if differ := [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]:
-            raise ArgumentError(f"the classes and their arguments do not lead to these {', '.join(differ)}")
-        for module in net.named_modules().values():
+        for module in ours.values():
             for name, array in {**module.params, **module.buffers}.items():
                 module.check_values(name, to_host(array))
     except MinibpError as error:
         raise ArgumentError(f"load would refuse this network, so nothing was written: {error}") from None
-
-
-def _refuse_unlike(place: str, module: Module, known: dict[str, type[Module]]) -> None:
-    """Refuse, by an ArgumentError, a user's layer or loss that `load` would create with other properties."""
-    import json
-
-    config, cure = module.config(), "let config() return the arguments of __init__ by name"
-    try:
-        written = to_json(module)
-    except ArgumentError as error:
-        raise ArgumentError(f"{place}: config() cannot be saved: {error}") from None
-    try:
-        made = _create(json.loads(written)["layer"], known.__getitem__)
-        again = to_json(made)
-    except Exception as error:
-        raise ArgumentError(f"{place} cannot be created from its config() {config}: {error}; {cure}") from None
-    if again != written:
-        what = f"config() returns {config}, but after load it would return {made.config()}"
-        raise ArgumentError(f"{place}: {what}; {cure}")
-    theirs, ours = ([(name, inner.shapes()) for name, inner in each.named_modules().items()] for each in (made, module))
-    if theirs != ours:
-        raise ArgumentError(f"{place}: created from its config(), its parameters have other shapes; {cure}")
-    for name in signature(type(module).__init__).parameters.keys() - config.keys() - NOT_IN_FILES:
-        kept, lost = vars(module).get(name), vars(made).get(name)
-        if isinstance(kept, (bool, int, float, str)) and kept != lost:
-            raise ArgumentError(f"{place}: created from its config(), its {name} is {lost!r}, not {kept!r}; {cure}")
+    if differ := ours.keys() ^ theirs.keys():
+        raise ArgumentError(f"after load there would be other layers: {', '.join(sorted(differ))} differ; {cure}")
+    for at, module in ours.items():
+        made, what = theirs[at], f"{at}: {type(module).__name__}: after load its"
+        if to_json(made) != to_json(module):
+            raise ArgumentError(f"{what} config() would be {made.config()}, not {module.config()}; {cure}")
+        if made.shapes() != module.shapes():
+            raise ArgumentError(f"{what} parameters would be {made.shapes()}, not {module.shapes()}; {cure}")
+        for name in signature(type(module).__init__).parameters.keys() - module.config().keys() - NOT_IN_FILES:
+            kept, lost = vars(module).get(name), vars(made).get(name)
+            if isinstance(kept, (bool, int, float, str)) and kept != lost:
+                raise ArgumentError(f"{what} {name} would be {lost!r}, not {kept!r}; {cure}")
 
 
 def describe(net: Network) -> dict[str, Any]:
