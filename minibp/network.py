@@ -101,7 +101,6 @@ class Network(Boundary, Stateful):
         self.rng = generator(seed)
         for layer in self.layers:
             layer.initialize(self.rng)
-            layer.training = True
         self._fuse()
         self._flatten(xp, dtype)
 

@@ -158,6 +158,16 @@ def test_copies_and_moves_keep_what_is_frozen(library):
             assert_equal(now, was)
 
 
+def test_layers_keep_their_mode_in_another_network():
+    net = build()
+    net.layers[1].training = net.layers[1].trainable = False  # a BatchNorm that is frozen with its statistics
+    other = Network([*copy.deepcopy(net.layers[:3]), Dense(6, 3), Softmax()], CrossEntropy())
+    before = other.layers[1].running_mean.copy()
+    fit(other, SGD(other))
+    assert [layer.training for layer in other.layers] == [True, False, True, True, True]
+    assert_equal(other.layers[1].running_mean, before)
+
+
 def test_trainable_must_be_true_or_false():
     with pytest.raises(ArgumentError, match="Dense: trainable must be True or False, received 'no'"):
         build().layers[0].trainable = "no"
