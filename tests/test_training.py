@@ -188,6 +188,14 @@ def test_labels_that_the_loop_changes_do_not_reach_the_training(tmp_path, mapped
     assert_equal(net.params, same.params)
 
 
+def test_numbers_for_one_output_that_the_loop_changes_do_not_reach_the_training():
+    net = Network([Dense(4, 1), Sigmoid()], BinaryCrossEntropy())
+    dataset = Dataset(samples(10).x, np.full(10, 0.5, "float32"))
+    for epoch in train(net, SGD(net, lr=0.1), dataset, 3):
+        assert epoch.loss > 0
+        dataset.t[:] = 99
+
+
 # --- evaluate ------------------------------------------------------------------------------------------------------
 
 

@@ -182,7 +182,7 @@ class Loss(Module):
         Returns
         -------
         array
-            Labels (n,) as integers, a copy; or rows (n, k) as numbers. On the host.
+            Labels (n,) as integers, or numbers (n, 1) for one output, a copy; or rows (n, k). On the host.
         """
         self.check_outputs(k)
         t = np.asarray(check_array(t, f"{self}: targets", TargetError))  # a memory map is slower to index
@@ -198,8 +198,9 @@ class Loss(Module):
                 f"{self}: received targets {t.shape} for {k} outputs, expected labels ({n},) or rows ({n}, {k})"
             )
         if k == 1 and t.dtype.kind == "f":
-            self.check_rows(t[:, None])
-            return t[:, None]
+            t = t[:, None].copy()
+            self.check_rows(t)
+            return t
         return self.check_labels(t, k)
 
     def check_labels(self, t: np.ndarray, k: int) -> np.ndarray:
