@@ -1,8 +1,9 @@
 """Metrics: how often the predicted class is right. They work on the host, on the result of `Network.predict`.
 
 Outputs are rows (N, K), and the predicted class is that of the largest output. With K = 1 it is class 1 if the output
-is above 0.5. Targets are labels (N,), or rows (N, K) of probabilities that are read in the same way. A column (N, 1) of
-integers holds labels, for outputs and for targets. Other numbers, such as those of a regression, name no classes.
+is above 0.5. Targets are labels (N,), or rows (N, K) of probabilities that are read in the same way, but 0 and 1 if
+K = 1. A column (N, 1) of integers holds labels, for outputs and for targets. Other numbers, such as those of a
+regression, or 0.7 for one output, name no classes.
 """
 
 from __future__ import annotations
