@@ -277,6 +277,12 @@ def test_reason_of_a_failed_mirror_is_named(server, tmp_path, behaviour, reason)
     assert names(tmp_path) == []
 
 
+def test_an_address_that_a_server_sends_cannot_control_a_terminal(server, tmp_path):
+    with pytest.raises(DownloadError, match=r"InvalidURL: .*\\x9b") as caught:
+        fetch(FILE, [server.redirect("http://\x9b*.invalid/")], tmp_path)
+    assert "\x9b" not in str(caught.value)
+
+
 @pytest.mark.parametrize("behaviour", TRICKLES)
 def test_mirror_that_sends_a_byte_now_and_then_is_abandoned(server, tmp_path, behaviour):
     with pytest.raises(DownloadError, match=r"it was not complete after 0\.3 seconds"):

@@ -461,6 +461,15 @@ def test_strings_from_a_file_cannot_control_a_terminal(path):
         load(path)
 
 
+@pytest.mark.parametrize("name", ["\x1b[2J", "\u202e"])
+def test_what_safetensors_says_of_a_file_cannot_control_a_terminal(path, name):
+    header = json.dumps({"__metadata__": {"minibp": "{}"}, "W": {"dtype": name}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(FileFormatError, match=r"not a readable safetensors file: .*unknown variant") as caught:
+        load(path)
+    assert str(caught.value).isprintable()
+
+
 def test_a_negative_variance_is_refused(path):
     def negative(described, arrays):
         arrays["layers.1.running_var"][0] = -1

@@ -23,7 +23,7 @@ from .arguments import (
 )
 from .best import BestSoFar
 from .boundary import Boundary
-from .disk import write_atomically
+from .disk import printable, write_atomically
 from .hashing import hash_bytes, hash_values
 from .layer import Layer, kind_of_rows, mark_needs_dx
 from .loss import Binary, Distribution, Loss
@@ -87,6 +87,7 @@ __all__ = [
     "number",
     "positive",
     "positive_or_none",
+    "printable",
     "refuse_other_names",
     "refuse_unusable",
     "short_name",

@@ -1,9 +1,12 @@
-"""write_atomically(): replace a file in one step, so that its path never holds part of a file."""
+"""Files: replaced in one step, so that a path never holds part of a file; and what errors may quote from them."""
 
 from __future__ import annotations
 
 import os
 from contextlib import suppress
+from typing import Any
+
+MOST_QUOTED = 2000  # characters of a file that an error quotes
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes, previous: str | None = None) -> None:
@@ -52,3 +55,10 @@ def _sync_folder(path: str) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def printable(text: Any) -> str:
+    """A text from a file, for an error: without control characters, which a terminal would obey."""
+    text = str(text)
+    quoted = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[:MOST_QUOTED])
+    return quoted if len(text) <= MOST_QUOTED else f"{quoted}..."

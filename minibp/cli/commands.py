@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from .. import data
+from ..base import printable
 from ..data import Dataset
 from ..errors import ArgumentError, FileFormatError
-from ..files import printable
 from ..metrics import classes
 from ..network import Network
 from ..training import evaluate

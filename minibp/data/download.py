@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
-from ..base import write_atomically
+from ..base import printable, write_atomically
 from ..errors import ArgumentError, ChecksumError, DownloadError
 
 TIMEOUT = (10.0, 30.0)  # seconds: to connect, and between two pieces of an answer
@@ -227,4 +227,4 @@ def _allowed(url: str, before: str = "") -> str:
 
 def _reason(error: Exception) -> str:
     cause: Any = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
-    return f"{type(error).__name__}: {getattr(cause, 'reason', cause)}"
+    return f"{type(error).__name__}: {printable(getattr(cause, 'reason', cause))}"

@@ -2,6 +2,5 @@
 
 from .checkpoint import Checkpoint
 from .saving import load, save
-from .tensorfile import printable
 
-__all__ = ["Checkpoint", "load", "printable", "save"]
+__all__ = ["Checkpoint", "load", "save"]

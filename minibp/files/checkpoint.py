@@ -22,6 +22,7 @@ from ..base import (
     float_dtype,
     instance,
     new_file,
+    printable,
     undeclared_attributes,
 )
 from ..data import Batches
@@ -31,7 +32,7 @@ from ..optimizer import Optimizer
 from ..progress import Epoch, Progress
 from ..schedules import Schedule
 from ..stopping import EarlyStopping
-from .tensorfile import checksum, printable, read, to_bytes, write
+from .tensorfile import checksum, read, to_bytes, write
 
 KIND = "checkpoint"
 MOST = 20  # differences listed

@@ -12,10 +12,10 @@ import numpy as np
 
 from .. import containers, dropout, layers, losses, normalization
 from ..backend import to_host
-from ..base import Layer, Loss, Module, infer_shapes, instance, refuse_unusable
+from ..base import Layer, Loss, Module, infer_shapes, instance, printable, refuse_unusable
 from ..errors import ArgumentError, BackendError, FileFormatError, MinibpError, ShapeError, UnknownNameError
 from ..network import Network
-from .tensorfile import printable, read, to_bytes, to_json, write
+from .tensorfile import read, to_bytes, to_json, write
 
 KIND = "network"
 MOST_LAYERS = 10_000  # of a file: a layer takes 2 KB of memory, and its description 12 bytes

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ..base import Module, hash_values, write_atomically
+from ..base import Module, hash_values, printable, write_atomically
 from ..errors import ArgumentError, FileFormatError, OtherFileError
 
 VERSION = 1  # of the format; a reader refuses others
 DEEPEST = 64  # nesting of lists and objects in a description, which is read recursively
 LONGEST = 1 << 24  # bytes of a header, which takes up to 25 times as much memory when read
-MOST_QUOTED = 2000  # characters of a file that an error quotes
 KEY = "minibp"  # the one entry of the file's metadata
 
 
@@ -84,7 +83,7 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
             names = opened.keys() if text else []  # files of others may hold types that NumPy lacks
             arrays = {name: opened.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        raise FileFormatError(f"{path} is not a readable safetensors file: {error}") from None
+        raise FileFormatError(f"{path} is not a readable safetensors file: {printable(error)}") from None
     if text is None:
         raise FileFormatError(f"{path} was not written by minibp: it has arrays, but no description by minibp")
     try:
@@ -104,13 +103,6 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
     if held != kind:
         raise OtherFileError(f"{path} holds {ascii(held)[:40]}, expected {kind!r}")
     return contents, arrays
-
-
-def printable(text: Any) -> str:
-    """A text from a file, for an error: without control characters, which a terminal would obey."""
-    text = str(text)
-    quoted = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[:MOST_QUOTED])
-    return quoted if len(text) <= MOST_QUOTED else f"{quoted}..."
 
 
 def _depth(value: Any) -> int:
