@@ -4,7 +4,7 @@ import copy
 import json
 import os
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import pytest
@@ -488,7 +488,7 @@ def test_base_classes_are_not_loaded_as_layers(path, name):
 
 
 def test_a_folder_is_not_a_saved_network(tmp_path):
-    with pytest.raises(FileFormatError, match="is a folder or a device"):
+    with pytest.raises(FileFormatError, match="is a folder, a pipe or a device"):
         load(tmp_path)
 
 
@@ -516,6 +516,17 @@ def test_a_saved_file_has_the_permissions_of_any_new_file(path):
     other = path.with_name("other")
     other.touch()
     assert path.stat().st_mode == other.stat().st_mode
+
+
+def test_a_file_that_is_overwritten_in_place_while_it_is_loaded_does_no_harm(path, monkeypatch):
+    @contextmanager
+    def opened(*arguments):
+        with open(*arguments) as file:
+            yield file
+        path.write_bytes(b"")  # a process that had mapped the file into memory would die
+
+    monkeypatch.setattr(tensorfile, "open", opened, raising=False)
+    assert_equal(load(path).params, small().params)
 
 
 def test_pytorch_reads_the_weights(tmp_path):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -49,6 +50,11 @@ def write(path: str | os.PathLike[str], content: bytes, previous: str | None = N
     write_atomically(path, content, previous)
 
 
+def _header(file: BinaryIO) -> bytes:
+    start, size = file.read(8), os.fstat(file.fileno()).st_size
+    return start + file.read(min(int.from_bytes(start, "little"), LONGEST, size))
+
+
 def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Read a file: the description, and the arrays by name.
 
@@ -67,22 +73,24 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
     """
     import json
 
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
 
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"no such file: {path}")
-    if not os.path.isfile(path):
-        raise FileFormatError(f"{path} is a folder or a device, expected a safetensors file")
-    with open(path, "rb") as file:  # an OSError if it may not be read
-        if (length := int.from_bytes(file.read(8), "little")) > LONGEST:
-            what = f"its header would take {length:,} bytes, and minibp's up to {LONGEST:,}"
-            raise FileFormatError(f"{path} is not a readable safetensors file: {what}")
     try:
-        with safe_open(path, framework="numpy") as opened:
-            text = (opened.metadata() or {}).get(KEY)
-            names = opened.keys() if text else []  # files of others may hold types that NumPy lacks
-            arrays = {name: opened.get_tensor(name) for name in names}
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would block
+            raise ValueError("it is a folder, a pipe or a device")
+        with open(path, "rb") as file:
+            head = _header(file)
+            if (length := int.from_bytes(head[:8], "little")) > LONGEST:
+                raise ValueError(f"its header would take {length:,} bytes, and minibp's up to {LONGEST:,}")
+            text = (json.loads(head[8:]).get("__metadata__") or {}).get(KEY)
+            file.seek(0)
+            # Into memory, not as a map: whoever writes into the file meanwhile would end this process. Files of others
+            # may hold types that NumPy lacks.
+            arrays = load(file.read()) if text else {}
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no such file: {path}") from None
+    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise FileFormatError(f"{path} is not a readable safetensors file: {printable(error)}") from None
     if text is None:
         raise FileFormatError(f"{path} was not written by minibp: it has arrays, but no description by minibp")
