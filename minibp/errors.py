@@ -52,6 +52,10 @@ class MissingExtraError(MinibpError, ImportError):
         super().__init__(f"{purpose} needs {package}, which is not installed: {cure}")
 
 
+class NotWritableError(MinibpError, PermissionError):
+    """A file cannot be written: it is read-only, or there is a folder, a pipe or a device in its place."""
+
+
 class CheckpointError(MinibpError, ValueError):
     """A checkpoint belongs to another training; the message lists what differs."""
 

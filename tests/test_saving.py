@@ -40,7 +40,7 @@ from minibp import (
     train,
 )
 from minibp.data import Dataset
-from minibp.errors import ArgumentError, FileFormatError, UnknownNameError
+from minibp.errors import ArgumentError, FileFormatError, NotWritableError, UnknownNameError
 from minibp.files import tensorfile
 
 on_every_library = pytest.mark.usefixtures("library")  # the files, which other tests are about, are equal
@@ -429,7 +429,7 @@ def test_a_link_stays_and_leads_to_the_new_file(path, tmp_path):
 
 def test_a_pipe_is_not_replaced_by_a_file(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ArgumentError, match="is a folder, a pipe or a device"):
+    with pytest.raises(NotWritableError, match="is a folder, a pipe or a device; expected the name of a file"):
         save(small(), tmp_path / "pipe")
     assert os.listdir(tmp_path) == ["pipe"]
 
@@ -516,6 +516,20 @@ def test_a_saved_file_has_the_permissions_of_any_new_file(path):
     other = path.with_name("other")
     other.touch()
     assert path.stat().st_mode == other.stat().st_mode
+
+
+def test_a_file_keeps_its_permissions_when_it_is_replaced(path):
+    path.chmod(0o600)
+    save(small(), path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_read_only_file_is_not_replaced(path):
+    before = path.read_bytes()
+    path.chmod(0o444)
+    with pytest.raises(NotWritableError, match=r"is read-only; make it writable \(chmod u\+w\), or choose another"):
+        save(trained(every_layer()), path)
+    assert path.read_bytes() == before and stat.S_IMODE(path.stat().st_mode) == 0o444
 
 
 def test_a_file_that_is_overwritten_in_place_while_it_is_loaded_does_no_harm(path, monkeypatch):

@@ -23,7 +23,7 @@ from .arguments import (
 )
 from .best import BestSoFar
 from .boundary import Boundary
-from .disk import printable, write_atomically
+from .disk import check_replaceable, printable, write_atomically
 from .hashing import hash_bytes, hash_values
 from .layer import Layer, kind_of_rows, mark_needs_dx
 from .loss import Binary, Distribution, Loss
@@ -64,6 +64,7 @@ __all__ = [
     "check_array",
     "check_finite",
     "check_inputs",
+    "check_replaceable",
     "check_vector",
     "checked_names",
     "describe_sample",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from typing import Any
+
+from ..errors import NotWritableError
 
 MOST_QUOTED = 2000  # characters of a file that an error quotes
 
@@ -15,7 +18,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes, previous: str
     Parameters
     ----------
     path : str or path-like
-        The file to write. A symbolic link is replaced, not followed.
+        The file to write. A symbolic link is replaced, not followed. The new file has the permissions of the old one.
     content : bytes
         The whole content of the file.
     previous : str, optional
@@ -31,6 +34,8 @@ def write_atomically(path: str | os.PathLike[str], content: bytes, previous: str
     temporary = f"{path}.{os.urandom(8).hex()}.part"  # random, so that two processes never share a file
     try:
         with open(temporary, "xb") as file:  # not mkstemp, whose files only their owner can read
+            with suppress(FileNotFoundError):
+                os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -55,6 +60,18 @@ def _sync_folder(path: str) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def check_replaceable(path: str) -> None:
+    """Refuse, by a NotWritableError, to replace what is not a file, or is a read-only one."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        raise NotWritableError(f"{path} is a folder, a pipe or a device; expected the name of a file")
+    if not (mode & 0o222 and os.access(path, os.W_OK)):  # a rename would replace it, and root may write all files
+        raise NotWritableError(f"{path} is read-only; make it writable (chmod u+w), or choose another name")
 
 
 def printable(text: Any) -> str:

@@ -49,8 +49,9 @@ def save(net: Network, path: str | os.PathLike[str]) -> None:
     ArgumentError
         If it is not a network, a weight is NaN or infinite, `load` could not create a layer or a loss of your own from
         its ``config()``, or it would refuse the network for another reason.
-    OSError
-        If the file cannot be written. A file that was there before is still there.
+    NotWritableError, OSError
+        If the file cannot be written, or is read-only. A file that was there before is still there, and keeps its
+        permissions when it is replaced.
     """
     instance("net", net, Network, "call save(net, path)")
     modules = net.named_modules()

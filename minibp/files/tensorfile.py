@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..base import Module, hash_values, printable, write_atomically
+from ..base import Module, check_replaceable, hash_values, printable, write_atomically
 from ..errors import ArgumentError, FileFormatError, OtherFileError
 
 VERSION = 1  # of the format; a reader refuses others
@@ -42,11 +42,10 @@ def to_bytes(kind: str, described: Mapping[str, Any], arrays: Mapping[str, Any])
 def write(path: str | os.PathLike[str], content: bytes, previous: str | None = None) -> None:
     """Write a file as `write_atomically` does. A link stays, and leads to the new file.
 
-    An ArgumentError if there is a folder, a pipe or a device at the path.
+    A NotWritableError if there is a read-only file, a folder, a pipe or a device at the path.
     """
     path = os.path.realpath(path)
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise ArgumentError(f"{path} is a folder, a pipe or a device; expected the name of a file")
+    check_replaceable(path)
     write_atomically(path, content, previous)
 
 
