@@ -82,7 +82,7 @@ class Progress(Stateful):
             shapes = f"history {rows.shape} and losses {losses.shape}"
             raise ArgumentError(f"the state has {shapes}, expected shapes (epochs, 4) and (samples,)")
         self.order = generator_state("order", state["order"], np.random.default_rng(0))
-        self.steps, self.seconds = steps, number("seconds", state["seconds"])
+        self.steps, self.seconds = steps, number("seconds", state["seconds"], -math.inf)
         self.samples, self.losses = len(losses), losses if steps else None
         self.history = [
             Epoch(i, loss, None, None, seconds) if math.isnan(val_loss) else Epoch(i, loss, val_loss, accuracy, seconds)

@@ -172,8 +172,7 @@ def _epochs(
         if checkpoint is None:
             progress = Progress()  # no history, which nobody would read
         else:
-            progress.next(dict(net.rng.bit_generator.state), epoch)
-            checkpoint.epoch_done(last=number == epochs)
+            checkpoint.epoch_done(epoch, last=number == epochs)
 
 
 def _one_epoch(

@@ -254,6 +254,25 @@ def test_drawing_from_the_networks_generator_in_each_step_is_refused(path):
         Run(Noisy).go(path, every="3steps")
 
 
+@pytest.mark.parametrize("kind", [lambda: np.random.Generator(np.random.MT19937(0)), lambda: np.random.RandomState(0)])
+@pytest.mark.parametrize("change_at", [0, 1])
+def test_a_generator_of_another_kind_is_refused(path, kind, change_at):
+    def change(run, epoch=None):
+        run.net.rng = kind()
+
+    run = Run(on_the_way=change if change_at else lambda run, epoch: None)
+    if not change_at:
+        change(run)
+    with pytest.raises(ArgumentError, match=r"a generator of PCG64, but net\.rng is .*MT19937.*; use net\.rng = numpy"):
+        run.go(path, every="1steps")
+
+
+def test_a_clock_that_was_set_back_does_no_harm(path):
+    Run().interrupted(path, STEPS + 3)
+    rewrite(path, "checkpoint", state("progress", "seconds", -1.0))
+    assert_same(Run().go(path), Run().go())
+
+
 def test_another_blas_is_a_warning(path):
     Run().interrupted(path, STEPS + 3)
     rewrite(path, "checkpoint", put("blas", "another"))

@@ -123,9 +123,7 @@ class Checkpoint:
             raise ArgumentError("stopping belongs to another network; create one for this: EarlyStopping(net)")
         self.net, self.optimizer, self.batch_size, self._asked = net, optimizer, batches.batch_size, False
         self._first, self._mapped = True, batches.mapped
-        self.progress, self._resumed = Progress(dict(net.rng.bit_generator.state)), False
-        if self.progress.order["bit_generator"] != "PCG64":
-            raise ArgumentError("a checkpoint keeps the generator that a network creates, but net.rng is another")
+        self.progress, self._resumed = Progress(self._drawn()), False
         self._blas, self._schedule = describe_blas(), optimizer.schedule
         self._undeclared = {place: (each, undeclared_attributes(each)) for place, each in self._parts().items()}
         self.facts = self._facts(batches, validation)
@@ -158,28 +156,35 @@ class Checkpoint:
 
     def settle(self) -> None:
         """Before the first epoch: numbers drawn since `begin` count in a new training; in a resumed one they have."""
-        generator = self.net.rng.bit_generator
         if self._resumed:
-            generator.state = self.progress.order
+            self.net.rng.bit_generator.state = self.progress.order
         else:
-            self.progress.order = dict(generator.state)
+            self.progress.order = self._drawn()
 
     def step_done(self) -> None:
         """After each step; an ArgumentError if an attribute has changed that a checkpoint does not keep."""
         if self._first:
-            self._drawn, self._first = self.net.rng.bit_generator.state, False
+            self._at_start, self._first = self._drawn(), False
             self._refuse_lost()
         if self._asked or (self.counts_steps and self.optimizer.steps % self.every == 0):
-            if not self._mapped and self._drawn != self.net.rng.bit_generator.state:
+            if not self._mapped and self._at_start != self._drawn():
                 what = "each step draws from the network's generator net.rng"
                 raise ArgumentError(f"{what}, so the order of the epoch cannot be restored: use another generator")
             self._keep()
 
-    def epoch_done(self, last: bool) -> None:
+    def epoch_done(self, epoch: Epoch, last: bool) -> None:
         """After each epoch, when the loop asks for the next one; an ArgumentError as above."""
+        self.progress.next(self._drawn(), epoch)
         self._first = True
         if last or self._asked or (not self.counts_steps and len(self.history) % self.every == 0):
             self._keep()
+
+    def _drawn(self) -> dict[str, Any]:
+        """The state of the network's generator; an ArgumentError if it is not of the kind that a network creates."""
+        if not isinstance(getattr(self.net.rng, "bit_generator", None), np.random.PCG64):
+            cure = "net.rng = numpy.random.default_rng(seed)"
+            raise ArgumentError(f"a checkpoint keeps a generator of PCG64, but net.rng is {self.net.rng!r}; use {cure}")
+        return dict(self.net.rng.bit_generator.state)
 
     def _keep(self) -> None:
         try:
