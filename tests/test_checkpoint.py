@@ -1,7 +1,9 @@
 """Checkpoints: an interrupted training resumes and ends with the same bits; a file that does not fit is refused."""
 
+import errno
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -356,6 +358,53 @@ def test_a_full_disk_is_a_warning_and_the_last_good_checkpoint_stays(path, monke
     assert path.read_bytes() == good
     assert not [name for name in files(path) if name.endswith(".part")]
     assert_same(Run().go(path), run)
+
+
+def replaced(path, kind):
+    """Put a folder, a pipe or a read-only file where the checkpoint is, or take the whole folder away."""
+    if kind == "read-only":
+        path.chmod(0o444)
+    elif kind == "no folder":
+        shutil.rmtree(path.parent)
+    else:
+        path.unlink()
+        os.mkfifo(path) if kind == "pipe" else path.mkdir()
+
+
+@pytest.mark.parametrize(("kind", "message"), [
+    ("folder", r"is a folder, a pipe or a device; .*\. The last intact one, .*run\.ckpt\.previous, is still there"),
+    ("pipe", r"is a folder, a pipe or a device; .*\. The last intact one, .*run\.ckpt\.previous, is still there"),
+    ("read-only", r"is read-only; make it writable .*\. The last intact one, .*run\.ckpt, is still there"),
+    ("no folder", "No such file or directory.* There is none on the disk; the training goes on"),
+])  # fmt: skip
+def test_a_place_that_cannot_be_written_any_more_is_a_warning(tmp_path, kind, message):
+    (tmp_path / "folder").mkdir()
+    path = tmp_path / "folder" / "run.ckpt"
+    with pytest.warns(CheckpointWarning, match=f"could not be written after step 14: .*{message}"):
+        run = Run(on_the_way=lambda run, epoch: replaced(path, kind) if epoch.number == 2 else None).go(path)
+    assert_same(run, Run().go())
+
+
+def test_too_little_memory_for_a_later_checkpoint_is_a_warning(path, monkeypatch):
+    def too_large(run, epoch):
+        monkeypatch.setattr("minibp.files.checkpoint.to_bytes", failing(MemoryError()))
+
+    with pytest.warns(CheckpointWarning, match=r"could not be written after step 7: MemoryError\. The last intact one"):
+        assert_same(Run(on_the_way=too_large).go(path), Run().go())
+
+
+def test_a_disk_with_room_for_two_files_keeps_the_newest_two(path, monkeypatch):
+    fsync = os.fsync
+
+    def synced(file):
+        if sum(each.stat().st_size for each in path.parent.iterdir()) > 2.5 * os.fstat(file).st_size:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    Run().go(path)
+    kept = [tensorfile.read(path.parent / name, "checkpoint")[0] for name in files(path)]
+    assert [contents["state"]["optimizer"]["steps"] for contents in kept] == [EPOCHS * STEPS, (EPOCHS - 1) * STEPS]
 
 
 def test_a_disk_that_is_full_from_the_start_is_an_error(path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import re
@@ -32,7 +33,7 @@ from ..optimizer import Optimizer
 from ..progress import Epoch, Progress
 from ..schedules import Schedule
 from ..stopping import EarlyStopping
-from .tensorfile import checksum, read, to_bytes, write
+from .tensorfile import checksum, read, split, to_bytes, write
 
 KIND = "checkpoint"
 MOST = 20  # differences listed
@@ -69,6 +70,7 @@ class Checkpoint:
     later file cannot be written, on a full disk, the training goes on with a warning. A file of another training, with
     another network, optimizer, batch size, seed or other data, is refused. Use one file for one training: when the
     program calls `train` again, network and optimizer are set back to what the file holds, with all their settings.
+    Writing a file takes up to twice its size in memory.
 
     Parameters
     ----------
@@ -190,11 +192,14 @@ class Checkpoint:
         try:
             self._write()
             self._failing = False
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             if self._asked or not self._failing:  # warn once: a disk stays full for long
-                what = f"the checkpoint {self.path} could not be written after step {self.optimizer.steps}: {error}"
+                said = str(error) or type(error).__name__
+                what = f"the checkpoint {self.path} could not be written after step {self.optimizer.steps}: {said}"
+                left = next(filter(os.path.isfile, (self.path, self.previous)), "")
+                held = f"The last intact one, {left}, is still there" if left else "There is none on the disk"
                 then = "" if self._asked else "; the training goes on, and tries again"
-                warnings.warn(f"{what}. The last intact one is still there{then}", CheckpointWarning, 4)
+                warnings.warn(f"{what}. {held}{then}", CheckpointWarning, 4)
             self._failing = True
         if self._asked:
             raise KeyboardInterrupt
@@ -233,10 +238,16 @@ class Checkpoint:
         self._refuse_lost()
         if not all_finite(net.xp, net.params, net.buffers, *self.optimizer.moments):
             return False
-        plain, arrays = _split({owner: thing.state_dict() for owner, thing in self._things().items()})
+        plain, arrays = split({owner: thing.state_dict() for owner, thing in self._things().items()})
         about = {"backend": net.backend, "dtype": str(net.dtype), "blas": self._blas}
         content = to_bytes(KIND, {"state": plain, "training": self.facts, **about}, arrays)
-        write(self.path, content, self.previous if self._whole else None)
+        try:
+            write(self.path, content, self.previous if self._whole else None)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not (self._whole and os.path.exists(self.previous)):
+                raise
+            os.unlink(self.previous)  # the disk has room for two files, not for three
+            write(self.path, content, self.previous)
         self._whole = True
         return True
 
@@ -326,7 +337,7 @@ class Checkpoint:
         """What must be the same to resume, by name, in words."""
         net, optimizer = self.net, self.optimizer
         moments = {str(i): np.array(to_host(vector)) for i, vector in enumerate(optimizer.moments)}
-        plain, arrays = _split({"network": net.state_dict()})
+        plain, arrays = split({"network": net.state_dict()})
         attributes = {f"of {place}": undeclared for place, (_, undeclared) in self._undeclared.items()}
         for place, each in self._parts().items():
             if not place.startswith("network"):  # whose declared attributes are in `plain`
@@ -357,31 +368,6 @@ def _data_facts(batches: Batches) -> str:
     return facts
 
 
-def _split(states: dict[str, dict[str, Any]]) -> tuple[dict[str, dict[str, Any]], dict[str, np.ndarray]]:
-    """States as a file holds them: plain values by object and name, and arrays.
-
-    An ArgumentError for a value that would not come back as it is, such as a tuple.
-    """
-    import json
-
-    plain: dict[str, dict[str, Any]] = {owner: {} for owner in states}
-    arrays = {}
-    for owner, state in states.items():
-        for name, value in state.items():
-            if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
-                arrays[f"{owner}.{name}"] = value
-                continue
-            plain[owner][name] = value
-            try:
-                same = repr(json.loads(json.dumps(value))) == repr(value)
-            except (TypeError, ValueError, RecursionError):
-                same = False
-            if not same:
-                what = f"a checkpoint cannot keep {name} of the {owner}, {value!r:.80}"
-                raise ArgumentError(f"{what}: state_dict() must give numbers, strings, arrays, lists and dicts of them")
-    return plain, arrays
-
-
 def _same(a: Any, b: Any) -> bool:
     """Whether two plain values or arrays are equal, with their types."""
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
@@ -390,4 +376,4 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _hash(states: dict[str, dict[str, Any]]) -> str:
-    return checksum(*_split(states))[:16]
+    return checksum(*split(states))[:16]

@@ -112,6 +112,31 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
     return contents, arrays
 
 
+def split(states: dict[str, dict[str, Any]]) -> tuple[dict[str, dict[str, Any]], dict[str, np.ndarray]]:
+    """States of objects as a file holds them: plain values by object and name, and arrays.
+
+    An ArgumentError for a value that would not come back as it is, such as a tuple.
+    """
+    import json
+
+    plain: dict[str, dict[str, Any]] = {owner: {} for owner in states}
+    arrays = {}
+    for owner, state in states.items():
+        for name, value in state.items():
+            if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
+                arrays[f"{owner}.{name}"] = value
+                continue
+            plain[owner][name] = value
+            try:
+                same = repr(json.loads(json.dumps(value))) == repr(value)
+            except (TypeError, ValueError, RecursionError):
+                same = False
+            if not same:
+                what = f"a checkpoint cannot keep {name} of the {owner}, {value!r:.80}"
+                raise ArgumentError(f"{what}: state_dict() must give numbers, strings, arrays, lists and dicts of them")
+    return plain, arrays
+
+
 def _depth(value: Any) -> int:
     """How deep lists and objects are nested."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
