@@ -57,7 +57,7 @@ class NotWritableError(MinibpError, PermissionError):
 
 
 class CheckpointError(MinibpError, ValueError):
-    """A checkpoint belongs to another training; the message lists what differs."""
+    """A checkpoint belongs to another training; the message says what differs, or who else writes to it."""
 
 
 class MinibpWarning(UserWarning):

@@ -94,8 +94,8 @@ def train(
     InputError, ShapeError, TargetError
         If the data do not fit the network.
     CheckpointError, FileFormatError, OSError
-        If the checkpoint belongs to another training, is damaged beyond use, or cannot be read or written. All errors
-        so far are raised by the call itself, unless the cause comes later.
+        If the checkpoint belongs to another training, which may write to it meanwhile, is damaged beyond use, or cannot
+        be read or written. All errors so far are raised by the call itself, unless the cause comes later.
     DivergenceError
         At the end of an epoch, if the loss, a weight, a moment of the optimizer or the validation loss has become NaN
         or infinite; by the call itself, if a weight already is.

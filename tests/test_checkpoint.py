@@ -407,6 +407,42 @@ def test_a_disk_with_room_for_two_files_keeps_the_newest_two(path, monkeypatch):
     assert [contents["state"]["optimizer"]["steps"] for contents in kept] == [EPOCHS * STEPS, (EPOCHS - 1) * STEPS]
 
 
+@pytest.mark.parametrize(("other", "message"), [
+    (lambda path: Run().interrupted(path, STEPS + 3), rf"process {os.getpid()} has written it after step 10"),
+    (lambda path: path.write_bytes(b"text"), "another program has changed it"),
+], ids=["training", "text"])  # fmt: skip
+def test_a_training_stops_if_another_writes_to_its_file(path, other, message):
+    run = Run(on_the_way=lambda run, epoch: other(path) if epoch.number == 2 else None)
+    ours = rf"is no longer the file that this training \(process {os.getpid()}, step 14\) wrote"
+    with pytest.raises(CheckpointError, match=f"{ours}: {message}.*give each training a file of its own"):
+        run.go(path)
+    assert not [name for name in files(path) if name.endswith(".part")]
+
+
+def test_of_two_trainings_that_start_on_one_file_the_second_writes_nothing(path, monkeypatch):
+    def late(*arguments):
+        monkeypatch.undo()
+        Run().interrupted(path, 3)
+        return tensorfile.write(*arguments)
+
+    monkeypatch.setattr("minibp.files.checkpoint.write", late)
+    with pytest.raises(CheckpointError, match=r"has written it after step 3\. It stops"):
+        Run().go(path)
+    assert tensorfile.read(path, "checkpoint")[0]["state"]["optimizer"]["steps"] == 3
+
+
+def test_a_file_that_vanishes_while_it_is_looked_for_is_missing(path, monkeypatch):
+    def vanished(name, kind):
+        path.unlink(missing_ok=True)
+        return tensorfile.read(name, kind)
+
+    Run().interrupted(path, STEPS + 3, every="2steps")
+    monkeypatch.setattr("minibp.files.checkpoint.read", vanished)
+    with pytest.warns(CheckpointWarning, match=r"no such file: .*run\.ckpt\. Resuming from the one before"):
+        run = Run().go(path)
+    assert_same(run, Run().go())
+
+
 def test_a_disk_that_is_full_from_the_start_is_an_error(path, monkeypatch):
     monkeypatch.setattr(os, "fsync", FULL)
     with pytest.raises(OSError, match="disk is full"):

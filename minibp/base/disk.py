@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -12,7 +13,12 @@ from ..errors import NotWritableError
 MOST_QUOTED = 2000  # characters of a file that an error quotes
 
 
-def write_atomically(path: str | os.PathLike[str], content: bytes, previous: str | None = None) -> None:
+def write_atomically(
+    path: str | os.PathLike[str],
+    content: bytes,
+    previous: str | None = None,
+    check: Callable[[], object] = lambda: None,
+) -> None:
     """Write a temporary file in the same folder, sync it to the disk, and then rename it to `path`.
 
     Parameters
@@ -24,6 +30,8 @@ def write_atomically(path: str | os.PathLike[str], content: bytes, previous: str
     previous : str, optional
         Rename the old file to this instead of replacing it. If the process is killed between the two renames, only
         this file is left.
+    check : callable, optional
+        Called just before the renames. If it raises, nothing has changed.
 
     Raises
     ------
@@ -39,6 +47,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes, previous: str
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        check()
         if previous is not None:
             with suppress(FileNotFoundError):
                 os.replace(path, previous)

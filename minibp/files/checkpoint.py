@@ -33,7 +33,7 @@ from ..optimizer import Optimizer
 from ..progress import Epoch, Progress
 from ..schedules import Schedule
 from ..stopping import EarlyStopping
-from .tensorfile import checksum, read, split, to_bytes, write
+from .tensorfile import checksum, header, read, split, to_bytes, write
 
 KIND = "checkpoint"
 MOST = 20  # differences listed
@@ -68,9 +68,9 @@ class Checkpoint:
 
     The last file but one is kept as ``<path>.previous``. It is used, with a warning, if the newer one is damaged. If a
     later file cannot be written, on a full disk, the training goes on with a warning. A file of another training, with
-    another network, optimizer, batch size, seed or other data, is refused. Use one file for one training: when the
-    program calls `train` again, network and optimizer are set back to what the file holds, with all their settings.
-    Writing a file takes up to twice its size in memory.
+    another network, optimizer, batch size, seed or other data, is refused. Use one file for one training: of two that
+    write to one file, one stops with a CheckpointError; and when the program calls `train` again, network and optimizer
+    are set back to what the file holds, with all their settings. Writing a file takes up to twice its size in memory.
 
     Parameters
     ----------
@@ -98,6 +98,7 @@ class Checkpoint:
         self.every, self.counts_steps = int(match[1]), bool(match[2])
         self.progress = Progress()
         self._whole = False  # whether the file at `path` is intact and can become the previous one
+        self._header = b""  # of the file at `path`, which tells it from those of other trainings
         self._asked = self._failing = False
 
     @property
@@ -239,37 +240,49 @@ class Checkpoint:
         if not all_finite(net.xp, net.params, net.buffers, *self.optimizer.moments):
             return False
         plain, arrays = split({owner: thing.state_dict() for owner, thing in self._things().items()})
-        about = {"backend": net.backend, "dtype": str(net.dtype), "blas": self._blas}
+        about = {"backend": net.backend, "dtype": str(net.dtype), "blas": self._blas, "process": os.getpid()}
         content = to_bytes(KIND, {"state": plain, "training": self.facts, **about}, arrays)
         try:
-            write(self.path, content, self.previous if self._whole else None)
+            write(self.path, content, self.previous if self._whole else None, self._refuse_to_share)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not (self._whole and os.path.exists(self.previous)):
                 raise
             os.unlink(self.previous)  # the disk has room for two files, not for three
-            write(self.path, content, self.previous)
-        self._whole = True
+            write(self.path, content, self.previous, self._refuse_to_share)
+        self._header, self._whole = content[: 8 + int.from_bytes(content[:8], "little")], True
         return True
+
+    def _refuse_to_share(self) -> None:
+        """Refuse, by a CheckpointError, to replace a file that this training has neither written nor found."""
+        if header(self.path) in (b"", self._header):
+            return
+        try:
+            theirs = read(self.path, KIND)[0]
+            who = f"process {theirs['process']} has written it after step {theirs['state']['optimizer']['steps']}"
+        except (FileFormatError, OSError, LookupError, TypeError):
+            who = "another program has changed it"
+        ours = f"this training (process {os.getpid()}, step {self.optimizer.steps}) wrote"
+        cure = "It stops, because one of the two would be lost; give each training a file of its own"
+        raise CheckpointError(f"{self.path} is no longer the file that {ours}: {printable(who)}. {cure}")
 
     def _read(self) -> tuple[str, dict[str, Any], dict[str, np.ndarray]] | None:
         """The newest intact checkpoint; None if there is no file."""
-        there = [path for path in (self.path, self.previous) if os.path.exists(path)]
-        faults = [f"{self.path} is missing"] if there and there[0] != self.path else []
-        for path in there:
+        faults, self._whole, self._header = [], False, header(self.path)
+        for path in (self.path, self.previous):
             try:
                 contents, arrays = read(path, KIND)
             except OtherFileError:  # not damaged: it must not be overwritten
                 raise
-            except FileFormatError as error:
-                faults.append(str(error))
+            except (FileNotFoundError, FileFormatError) as error:
+                faults.append(error)
             else:
                 self._whole = path == self.path
                 if faults:
                     what = f"{faults[0]}. Resuming from the one before, {path}; to start over, {self._to_start_over()}"
                     warnings.warn(what, CheckpointWarning, 4)
                 return path, contents, arrays
-        if faults:
-            found = "; ".join(faults)
+        if any(isinstance(error, FileFormatError) for error in faults):
+            found = "; ".join(map(str, faults))
             raise FileFormatError(f"no checkpoint to resume from: {found}. To start over, {self._to_start_over()}")
         return None
 

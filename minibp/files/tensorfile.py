@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -39,14 +40,28 @@ def to_bytes(kind: str, described: Mapping[str, Any], arrays: Mapping[str, Any])
     return content
 
 
-def write(path: str | os.PathLike[str], content: bytes, previous: str | None = None) -> None:
+def write(
+    path: str | os.PathLike[str],
+    content: bytes,
+    previous: str | None = None,
+    check: Callable[[], object] = lambda: None,
+) -> None:
     """Write a file as `write_atomically` does. A link stays, and leads to the new file.
 
     A NotWritableError if there is a read-only file, a folder, a pipe or a device at the path.
     """
     path = os.path.realpath(path)
     check_replaceable(path)
-    write_atomically(path, content, previous)
+    write_atomically(path, content, previous, check)
+
+
+def header(path: str | os.PathLike[str]) -> bytes:
+    """The first part of a file: names, description and checksum, which no other file has. Empty without a file."""
+    with suppress(FileNotFoundError):
+        if stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would block
+            with open(path, "rb") as file:
+                return _header(file)
+    return b""
 
 
 def _header(file: BinaryIO) -> bytes:
