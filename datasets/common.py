@@ -38,7 +38,8 @@ def prepare(dataset: str, loader: Callable[..., Splits], options: argparse.Names
 
 def refuse_early(options: argparse.Namespace) -> None:
     """Refuse wrong options before a download or a training begins."""
-    for file in (options.save, options.log, options.checkpoint):
+    in_place = options.log and os.path.exists(options.log) and not os.path.isdir(options.log)  # perhaps a pipe
+    for file in (options.save, options.checkpoint, None if in_place else options.log):
         if file:
             new_file(file)
     files = [options.save, options.log, options.plot, options.checkpoint]

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from minibp import Epoch
+from minibp.cli import save_picture
 
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"  # colour-blind safe (Okabe & Ito, 2008)
 COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7", "#56b4e9", "#e69f00", "black")
@@ -45,7 +46,7 @@ def draw_history(history: Sequence[Epoch], title: str, path: str) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
+    save_picture(figure, path)
 
 
 def draw_boundaries(logs: Sequence[Any], path: str) -> None:
@@ -67,7 +68,7 @@ def draw_boundaries(logs: Sequence[Any], path: str) -> None:
         right = (log.net.predict(x).argmax(axis=1) == labels).mean()
         axes.set(title=f"{log.output}: {right:.1%} after {log.trained} epochs", aspect="equal")
     figure.colorbar(shades, ax=panels, label="share of output 1", shrink=0.9)
-    figure.savefig(path, dpi=150)
+    save_picture(figure, path)
 
 
 def draw_comparison(curves: Sequence[Any], title: str, path: str) -> None:
@@ -89,7 +90,7 @@ def draw_comparison(curves: Sequence[Any], title: str, path: str) -> None:
     left.legend(frameon=False, loc="lower right")
     last = [curve.accuracies[-1] for curve in curves]
     right.set(title="its upper end", ylim=(min(last) - 0.03, max(max(curve.accuracies) for curve in curves) + 0.005))
-    figure.savefig(path, dpi=150)
+    save_picture(figure, path)
 
 
 def draw_probes(tracks: Sequence[Any], title: str, path: str) -> None:
@@ -142,4 +143,4 @@ def draw_probes(tracks: Sequence[Any], title: str, path: str) -> None:
     figure.legend(keys, labels, loc="outside lower center", ncols=columns, frameon=False)
     subject = title if several else f"{title}, {tracks[0].name}"
     figure.suptitle(f"{subject}: why does it learn slowly?")
-    figure.savefig(path, dpi=150)
+    save_picture(figure, path)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from minibp import SGD, BinaryCrossEntropy, Dense, Loss, Network, QuadraticLoss, Sigmoid
 from minibp.base import at_least_one
-from minibp.cli import exit_status, new_picture, nonempty, parse_options
+from minibp.cli import exit_status, new_picture, nonempty, parse_options, save_picture
 from minibp.errors import MissingExtraError
 
 STARTS = ((0.6, 0.9), (2.0, 2.0))  # w and b
@@ -87,7 +87,7 @@ def draw(runs: list[Run], figure: Any, path: str) -> None:
     for axes in (left, right):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
+    save_picture(figure, path)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,11 +1,13 @@
 """How programs begin and end: command lines, the exit status, and one line on stderr."""
 
 import argparse
+import os
+from types import SimpleNamespace
 
 import pytest
 from failing import failing
 
-from minibp.cli import exit_status, parse_options
+from minibp.cli import exit_status, nonempty, parse_options, save_picture
 from minibp.errors import ArgumentError
 
 
@@ -28,6 +30,31 @@ def test_success_prints_nothing(capsys):
 def test_a_mistake_in_the_program_is_not_hidden():
     with pytest.raises(ZeroDivisionError):
         exit_status(lambda: 1 / 0)
+
+
+# --- files ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_full_disk_leaves_the_old_picture_and_is_an_error_with_its_name(tmp_path, monkeypatch):
+    path = tmp_path / "curves.PNG"
+    path.write_text("old")
+    figure = SimpleNamespace(savefig=lambda file, format, dpi: file.write(format.encode()))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", failing(OSError(28, "No space left on device")))
+        with pytest.raises(OSError, match=r"No space left on device: '.*curves\.PNG'"):
+            save_picture(figure, str(path))
+    assert path.read_text() == "old"
+    save_picture(figure, str(path))
+    assert path.read_text() == "png"
+
+
+# --- command lines -------------------------------------------------------------------------------------------------
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("USERPROFILE", "/home/me")  # on Windows
+    assert nonempty("~/net") == "/home/me/net"
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import stat
 from contextlib import contextmanager, suppress
 
@@ -21,6 +22,7 @@ from minibp import (
     SGD,
     BatchNorm,
     BinaryCrossEntropy,
+    Checkpoint,
     CrossEntropy,
     Dense,
     Layer,
@@ -500,6 +502,22 @@ def test_a_file_whose_description_is_damaged_is_refused(path):
 
 
 # --- on the disk ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fails", ["fsync", "replace"])
+def test_an_error_of_the_disk_names_the_file(path, monkeypatch, fails):
+    monkeypatch.setattr(os, fails, failing(OSError(28, "No space left on device", "x.part", None, "y")))
+    with pytest.raises(OSError, match=re.escape(f"No space left on device: '{path}'") + "$"):
+        save(small(), path)
+
+
+@pytest.mark.parametrize("name", ["", "out/"])
+def test_a_path_without_a_name_is_refused(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    for write in (lambda: save(small(), name), lambda: Checkpoint(name)):
+        with pytest.raises(ArgumentError, match=f"the path '{name}' ends without a name; expected the name of a file"):
+            write()
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("fails", ["fsync", "replace"])

@@ -2,6 +2,7 @@
 
 import csv
 import importlib
+import os
 import re
 import runpy
 import subprocess
@@ -150,6 +151,25 @@ def refusal(error_line):
 ])  # fmt: skip
 def test_errors_are_printed_on_stderr(refusal, arguments, message):
     assert message in refusal(*arguments)
+
+
+@pytest.mark.parametrize("option", ["--save", "--checkpoint"])
+@pytest.mark.parametrize(("name", "message"), [
+    (os.devnull, "is a folder, a pipe or a device; expected the name of a file"),
+    ("pipe", "is a folder, a pipe or a device; expected the name of a file"),
+    (243 * "n", "no file can be created there (File name too long)"),
+    ("link", "no file can be created there (No such file or directory)"),
+    ("folder/", "ends without a name; expected the name of a file"),
+])  # fmt: skip
+def test_a_file_that_cannot_be_written_is_refused_before_the_training(
+    refusal, tmp_path, monkeypatch, option, name, message
+):
+    monkeypatch.setattr("datasets.script.train", lambda *_: pytest.fail("it was trained"))
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    os.symlink("nowhere/net", "link")
+    assert message in refusal(option, name)
+    assert sorted(os.listdir()) == ["link", "pipe"]
 
 
 def test_a_folder_without_the_files_is_refused(refusal, tmp_path):

@@ -16,14 +16,13 @@ from .arguments import (
     generator,
     instance,
     integer,
-    new_file,
     number,
     positive,
     positive_or_none,
 )
 from .best import BestSoFar
 from .boundary import Boundary
-from .disk import check_replaceable, printable, write_atomically
+from .disk import file_path, new_file, printable, write_atomically
 from .hashing import hash_bytes, hash_values
 from .layer import Layer, kind_of_rows, mark_needs_dx
 from .loss import Binary, Distribution, Loss
@@ -64,11 +63,11 @@ __all__ = [
     "check_array",
     "check_finite",
     "check_inputs",
-    "check_replaceable",
     "check_vector",
     "checked_names",
     "describe_sample",
     "epoch_value",
+    "file_path",
     "first_not_finite",
     "flatten",
     "float_dtype",

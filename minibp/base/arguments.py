@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import os
 from collections.abc import Callable
 from numbers import Real
 from typing import Any
@@ -175,18 +174,6 @@ def epoch_value(who: str, value: Any) -> float:
     except (TypeError, ValueError):
         cure = "train with train(..., validation=...)"
         raise ArgumentError(f"{who} received {value!r}, expected a number: {cure}") from None
-
-
-def new_file(path: str) -> str:
-    """A path at which a file can be created: its folder exists, and it is not a folder itself."""
-    folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder):
-        raise ArgumentError(f"{path}: the folder {folder} does not exist; create it first")
-    if not os.access(folder, os.W_OK):
-        raise ArgumentError(f"{path}: the folder {folder} is not writable; choose another, or change its permissions")
-    if os.path.isdir(path):
-        raise ArgumentError(f"{path} is a folder, expected the name of a file")
-    return path
 
 
 def generator(seed: int | None) -> np.random.Generator:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from ..errors import NotWritableError
+from ..errors import ArgumentError, NotWritableError
 
 MOST_QUOTED = 2000  # characters of a file that an error quotes
 
@@ -39,7 +39,7 @@ def write_atomically(
         If the file cannot be written. The old file is kept.
     """
     path = os.fspath(path)
-    temporary = f"{path}.{os.urandom(8).hex()}.part"  # random, so that two processes never share a file
+    temporary = _temporary(path)
     try:
         with open(temporary, "xb") as file:  # not mkstemp, whose files only their owner can read
             with suppress(FileNotFoundError):
@@ -56,9 +56,51 @@ def write_atomically(
     except BaseException as error:
         with suppress(OSError):
             os.unlink(temporary)
-        if isinstance(error, OSError) and error.filename == temporary:
-            error.filename = path  # the path that the caller knows
+        if isinstance(error, OSError) and error.errno:  # which names no file, or one that the caller does not know
+            raise OSError(error.errno, error.strerror, path) from None
         raise
+
+
+def file_path(path: str | os.PathLike[str]) -> str:
+    """The path of a file to write, where its links lead.
+
+    A NotWritableError if it is that of a read-only file, a folder, a pipe or a device.
+    """
+    path = os.fsdecode(path)
+    if not os.path.basename(path):
+        raise ArgumentError(f"the path {path!r} ends without a name; expected the name of a file")
+    real = os.path.realpath(path)
+    try:
+        mode = os.stat(real).st_mode
+    except FileNotFoundError:
+        return real
+    if not stat.S_ISREG(mode):
+        raise NotWritableError(f"{path} is a folder, a pipe or a device; expected the name of a file")
+    if not (mode & 0o222 and os.access(real, os.W_OK)):  # a rename would replace it, and root may write all files
+        raise NotWritableError(f"{path} is read-only; make it writable (chmod u+w), or choose another name")
+    return real
+
+
+def new_file(path: str | os.PathLike[str]) -> str:
+    """Where `write_atomically` can write the file of this path: it is tried, since permissions do not tell all."""
+    path, real = os.fsdecode(path), file_path(path)
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise ArgumentError(f"{path}: the folder {folder} does not exist; create it first")
+    temporary = _temporary(real)
+    try:
+        with open(temporary, "xb"):
+            pass
+        os.unlink(temporary)
+    except OSError as error:
+        cure = "choose another folder or a shorter name"
+        raise ArgumentError(f"{path}: no file can be created there ({error.strerror}); {cure}") from None
+    return real
+
+
+def _temporary(path: str) -> str:
+    """A file in the same folder, with a random name, so that two processes never share it."""
+    return f"{path}.{os.urandom(8).hex()}.part"
 
 
 def _sync_folder(path: str) -> None:
@@ -69,18 +111,6 @@ def _sync_folder(path: str) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
-
-
-def check_replaceable(path: str) -> None:
-    """Refuse, by a NotWritableError, to replace what is not a file, or is a read-only one."""
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISREG(mode):
-        raise NotWritableError(f"{path} is a folder, a pipe or a device; expected the name of a file")
-    if not (mode & 0o222 and os.access(path, os.W_OK)):  # a rename would replace it, and root may write all files
-        raise NotWritableError(f"{path} is read-only; make it writable (chmod u+w), or choose another name")
 
 
 def printable(text: Any) -> str:

@@ -8,6 +8,7 @@ from .program import (
     new_picture,
     nonempty,
     parse_options,
+    save_picture,
     saved_at_interrupt,
     warnings_as_lines,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "new_picture",
     "nonempty",
     "parse_options",
+    "save_picture",
     "saved_at_interrupt",
     "warnings_as_lines",
 ]

@@ -13,7 +13,7 @@ from ..files import load
 from ..network import Network
 from .commands import DATASETS, evaluation, images, predictions, testing
 from .doctor import report
-from .program import exit_status, parse_options
+from .program import exit_status, nonempty, parse_options
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,11 +32,12 @@ def parser() -> argparse.ArgumentParser:
     for command in (evaluate, predict):
         command.add_argument("file", metavar="FILE", help="a network saved by `save` or by --save of a script")
         command.add_argument("--dataset", choices=DATASETS, help="use its test set")
-        command.add_argument("--data", metavar="DIR", help="folder with the files of the data set")
+        command.add_argument("--data", type=nonempty, metavar="DIR", help="folder with the files of the data set")
         split = "for the digits: the --seed of the training, which decided the split"
         command.add_argument("--seed", type=int, help=split)
         command.add_argument("--backend", default="numpy", help=f"one of {', '.join(NAMES)}; default numpy")
-    predict.add_argument("--images", metavar="FILE", help="an IDX file, gzipped or not, or .npy, instead of a data set")
+    about = "an IDX file, gzipped or not, or .npy, instead of a data set"
+    predict.add_argument("--images", type=nonempty, metavar="FILE", help=about)
     predict.add_argument("--outputs", action="store_true", help="all outputs of each image instead of its class")
     return top
 

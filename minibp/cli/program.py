@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -10,10 +11,11 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from ..base import new_file
 from ..errors import ArgumentError, MinibpError
-from ..files import Checkpoint
+from ..files import Checkpoint, write
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -28,10 +30,13 @@ def parse_options(parser: argparse.ArgumentParser, arguments: Sequence[str] | No
 
 
 def nonempty(text: str) -> str:
-    """A name that is not empty. An undefined variable in a shell gives an empty one, which would count as none."""
+    """A name that is not empty. An undefined variable in a shell gives an empty one, which would count as none.
+
+    A ~ is expanded, as shells do in `--save ~/net`, but not in `--save=~/net`.
+    """
     if not text:
         raise argparse.ArgumentTypeError("it is empty: give a name, or leave the option out")
-    return text
+    return os.path.expanduser(text)
 
 
 def exit_status(
@@ -71,7 +76,15 @@ def new_picture(path: str) -> str:
     """A path at which a plot can be saved: that of a new file, with the ending of a picture format."""
     if os.path.splitext(path)[1].lower() not in PICTURES:
         raise ArgumentError(f"{path}: plots are saved as {', '.join(PICTURES)}; use one of these endings")
-    return new_file(path)
+    new_file(path)
+    return path
+
+
+def save_picture(figure: Any, path: str) -> None:
+    """Save a figure of matplotlib, as `save` does a network: at `path` there is always a complete file."""
+    content = io.BytesIO()
+    figure.savefig(content, format=os.path.splitext(path)[1][1:].lower(), dpi=150)
+    write(path, content.getvalue())
 
 
 @contextmanager

@@ -2,5 +2,6 @@
 
 from .checkpoint import Checkpoint
 from .saving import load, save
+from .tensorfile import write
 
-__all__ = ["Checkpoint", "load", "save"]
+__all__ = ["Checkpoint", "load", "save", "write"]

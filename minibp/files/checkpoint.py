@@ -88,7 +88,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: str | os.PathLike[str], every: int | str = 1, stopping: EarlyStopping | None = None):
-        self.path, self.stopping = os.path.realpath(new_file(os.fspath(path))), stopping  # the target of a link
+        self.path, self.stopping = new_file(path), stopping
         self.previous = f"{self.path}.previous"
         if stopping is not None:
             instance("stopping", stopping, EarlyStopping, "create one: EarlyStopping(net)")
@@ -195,8 +195,8 @@ class Checkpoint:
             self._failing = False
         except (OSError, MemoryError) as error:
             if self._asked or not self._failing:  # warn once: a disk stays full for long
-                said = str(error) or type(error).__name__
-                what = f"the checkpoint {self.path} could not be written after step {self.optimizer.steps}: {said}"
+                why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+                what = f"the checkpoint {self.path} could not be written after step {self.optimizer.steps}: {why}"
                 left = next(filter(os.path.isfile, (self.path, self.previous)), "")
                 held = f"The last intact one, {left}, is still there" if left else "There is none on the disk"
                 then = "" if self._asked else "; the training goes on, and tries again"
