@@ -2,12 +2,14 @@
 
 import argparse
 import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
 from failing import failing
 
-from minibp.cli import exit_status, nonempty, parse_options, save_picture
+from minibp.cli import epoch_bar, exit_status, nonempty, parse_options, save_picture
 from minibp.errors import ArgumentError
 
 
@@ -30,6 +32,69 @@ def test_success_prints_nothing(capsys):
 def test_a_mistake_in_the_program_is_not_hidden():
     with pytest.raises(ZeroDivisionError):
         exit_status(lambda: 1 / 0)
+
+
+# --- output that goes away -----------------------------------------------------------------------------------------
+
+PROGRAM = """
+import sys, warnings
+from minibp.cli import epoch_bar, exit_status
+
+def run():
+    with epoch_bar(False, 1) as (show, done):
+        for _ in range(100):
+            show("x" * 10_000)  # more than a pipe holds
+        warnings.warn("y" * 1_000_000)
+    with open(sys.argv[1], "w") as file:
+        print(file.fileno(), file=file)
+
+sys.exit(exit_status(run))
+"""
+
+
+@pytest.fixture
+def redirected(tmp_path):
+    """A function that runs the program with its output led elsewhere by a shell; returns the process when it has ended.
+
+    In any case the program must write its file, which must not have the number of a standard stream.
+    """
+
+    def run(where):
+        line = f"set -o pipefail; {sys.executable} -c '{PROGRAM}' {tmp_path / 'file'} {where}"
+        process = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
+        assert int((tmp_path / "file").read_text()) > 2
+        return process
+
+    return run
+
+
+@pytest.mark.parametrize("where", [">&-", "2>&-", ">&- 2>&-", "| true", "2>&1 | true", "2>&1 >&- | true"])
+def test_a_program_goes_on_when_its_output_is_closed_or_has_no_reader(redirected, where):
+    process = redirected(where)
+    assert process.returncode == 0 and "Error" not in process.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+def test_a_program_whose_output_is_on_a_full_disk_goes_on_and_ends_with_an_error(redirected):
+    process = redirected("> /dev/full")
+    assert process.returncode == 2
+    assert process.stderr.splitlines()[-1] == "error: [Errno 28] No space left on device: '<stdout>'"
+
+
+def test_an_error_is_not_printed_on_stdout_because_stderr_is_closed(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    assert exit_status(failing(ArgumentError("lr is -1"))) == 2
+    assert capsys.readouterr().out == "" and sys.stderr is None
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_bar_is_shown_on_a_terminal_only(capsys, monkeypatch, terminal):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    with epoch_bar(False, 2) as (show, done):
+        show("a line")
+        done()
+    out, error = capsys.readouterr()
+    assert out == "a line\n" and bool(error) == terminal
 
 
 # --- files ---------------------------------------------------------------------------------------------------------

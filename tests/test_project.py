@@ -31,7 +31,7 @@ INSIDE = {
     "data": ["idx", "download", "published", "dataset", "batches", "sets"],
     "files": ["tensorfile", "saving", "checkpoint"],
     "debug": ["diagnosis", "finite_differences", "alone", "gradients", "probing"],
-    "cli": ["program", "doctor", "commands", "command_line"],
+    "cli": ["output", "program", "doctor", "commands", "command_line"],
 }  # fmt: skip
 # The same for the scripts, which import minibp.
 SCRIPTS = {

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
 
 from ..backend import NAMES
@@ -72,14 +70,4 @@ def network(options: argparse.Namespace) -> Network:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse_options(parser(), arguments)
-    return exit_status(lambda: run(options))
-
-
-def run(options: argparse.Namespace) -> None:
-    """Run a command until all is printed, or nobody reads it any more."""
-    try:
-        options.run(options)
-        if sys.stdout is not None:  # closed by the shell
-            sys.stdout.flush()
-    except BrokenPipeError:  # the reader, such as `head`, has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return exit_status(lambda: options.run(options))

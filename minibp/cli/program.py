@@ -16,6 +16,7 @@ from typing import Any
 from ..base import new_file
 from ..errors import ArgumentError, MinibpError
 from ..files import Checkpoint, write
+from .output import lasting_output
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -42,7 +43,7 @@ def nonempty(text: str) -> str:
 def exit_status(
     run: Callable[[], object], smaller: str = "", interrupted: Callable[[], str] = lambda: "interrupted"
 ) -> int:
-    """Run a program, and report an error in one line on stderr.
+    """Run a program to its end, also when its output is gone, and report an error in one line on stderr.
 
     Parameters
     ----------
@@ -58,17 +59,19 @@ def exit_status(
     int
         0 for success, 2 for an error raised by minibp or the system, 130 for Ctrl-C, as in shells.
     """
-    try:
-        run()
-    except (MinibpError, OSError) as error:
-        message, status = f"error: {error}", 2
-    except MemoryError as error:
-        message, status = f"error: this takes more memory than there is ({error}){smaller and f': {smaller}'}", 2
-    except KeyboardInterrupt:
-        message, status = interrupted(), 130
-    else:
-        return 0
-    print(message, file=sys.stderr)
+    with lasting_output() as out:
+        try:
+            run()
+            out.check()
+        except (MinibpError, OSError) as error:
+            message, status = f"error: {error}", 2
+        except MemoryError as error:
+            message, status = f"error: this takes more memory than there is ({error}){smaller and f': {smaller}'}", 2
+        except KeyboardInterrupt:
+            message, status = interrupted(), 130
+        else:
+            return 0
+        print(message, file=sys.stderr)
     return status
 
 
@@ -91,7 +94,7 @@ def save_picture(figure: Any, path: str) -> None:
 def epoch_bar(
     quiet: bool, epochs: int, over: int = 0
 ) -> Iterator[tuple[Callable[[str], None], Callable[[], object]]]:
-    """A bar of so many epochs, on stderr; nothing is shown if `quiet`.
+    """A bar of so many epochs, on stderr if that is a terminal; nothing is shown if `quiet`.
 
     Parameters
     ----------
@@ -111,7 +114,7 @@ def epoch_bar(
     """
     from tqdm import tqdm  # here, because few programs need it
 
-    with tqdm(total=max(epochs, 0), initial=over, unit="epoch", disable=quiet, leave=False) as bar:
+    with tqdm(total=max(epochs, 0), initial=over, unit="epoch", disable=quiet or None, leave=False) as bar:
 
         def show(line: str) -> None:
             if not quiet:
