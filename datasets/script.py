@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import models
 from minibp import Checkpoint, Epoch, backend, save, train
@@ -19,8 +18,7 @@ from minibp.optimizers import OPTIMIZERS
 
 from . import compare, probe
 from .common import head, plotter, prepare, refuse_early, result
-
-COLUMNS = ("epoch", "loss", "test_loss", "test_accuracy", "seconds")
+from .log import Log
 
 
 def parser(dataset: str, model: str) -> argparse.ArgumentParser:
@@ -116,17 +114,16 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
         start_time = time.perf_counter() - sum(epoch.seconds for epoch in history)
         if checkpoint:
             stack.enter_context(saved_at_interrupt(checkpoint))
-        log = csv.writer(stack.enter_context(open(options.log, "w", newline="", buffering=1))) if options.log else None
+        log = stack.enter_context(closing(Log(options.log))) if options.log else None
         if log:
-            log.writerow(COLUMNS)
-            log.writerows(history)
+            log.write(history)
         show, done = stack.enter_context(epoch_bar(options.quiet, model.epochs, len(history)))
         for epoch in epochs:
             history.append(epoch)
             done()
             show(line(epoch))
             if log:
-                log.writerow(epoch)
+                log.write([epoch])
     seconds = time.perf_counter() - start_time
 
     last = history[-1]

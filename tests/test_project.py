@@ -36,7 +36,7 @@ INSIDE = {
 # The same for the scripts, which import minibp.
 SCRIPTS = {
     "models": ["model", "zoo", "__init__", "neuron"],
-    "datasets": ["plot", "common", "moons", "compare", "probe", "script", "make_digits", "__init__", "digits",
+    "datasets": ["plot", "common", "log", "moons", "compare", "probe", "script", "make_digits", "__init__", "digits",
                  "fashion_mnist", "kmnist", "mnist"],
 }  # fmt: skip
 

@@ -7,14 +7,17 @@ import re
 import runpy
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import standin
 from failing import failing
 
+from datasets.log import Log
 from datasets.script import main
-from minibp import data, load, metrics
+from minibp import Epoch, data, load, metrics
+from minibp.errors import MinibpWarning
 
 ROOT = Path(__file__).parent.parent
 LAST_LINE = re.compile(r"test accuracy (\d\.\d{4})  loss (\d+\.\d{4})  epochs (\d+)  seconds \d+\.\d")
@@ -109,6 +112,30 @@ def test_the_log_has_a_row_for_each_epoch(digits, tmp_path):
     assert LAST_LINE.fullmatch(line).groups() == (
         f"{float(rows[-1]['test_accuracy']):.4f}", f"{float(rows[-1]['test_loss']):.4f}", "2"
     )  # fmt: skip
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+def test_a_log_that_cannot_be_written_is_one_warning_and_the_training_ends(tmp_path, capsys):
+    arguments = ["--quiet", "--epochs", "3", "--log", "/dev/full", "--save", str(tmp_path / "net")]
+    assert main("digits", data.digits, arguments) == 0
+    out, error = capsys.readouterr()
+    assert LAST_LINE.fullmatch(out.removesuffix("\n")) and (tmp_path / "net").exists()
+    what = "warning: the log /dev/full could not be written: No space left on device."
+    assert error == f"{what} The training goes on, and tries again\n"
+
+
+def test_a_log_is_complete_if_there_is_space_again(tmp_path):
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with closing(Log(str(tmp_path / "log.csv"))) as log, pytest.warns(MinibpWarning, match=r"log\.csv") as warned:
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (60, before[1]))
+            log.write(Epoch(i, 0.5, 0.5, 0.5, 1.0) for i in range(5))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        log.write([Epoch(5, 0.5, 0.5, 0.5, 1.0)])
+    rows = (tmp_path / "log.csv").read_text().splitlines()[1:]
+    assert rows == [f"{i},0.5,0.5,0.5,1.0" for i in range(6)] and len(warned) == 1
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # old releases of matplotlib use what is deprecated
