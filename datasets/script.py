@@ -43,8 +43,8 @@ def parser(dataset: str, model: str) -> argparse.ArgumentParser:
         "--checkpoint",
         type=nonempty,
         metavar="FILE",
-        help="save the state of the training to this file, also on Ctrl-C; the same command line, started again, "
-        "continues from there",
+        help="save the state of the training to this file, also on Ctrl-C, SIGTERM and SIGHUP; the same command line, "
+        "started again, continues from there",
     )
     every = "epochs (5) or steps (200steps) between two checkpoints; default 1"
     p.add_argument("--checkpoint-every", type=nonempty, metavar="N", help=every)

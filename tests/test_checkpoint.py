@@ -37,6 +37,7 @@ from minibp import (
     schedules,
     train,
 )
+from minibp.cli import exit_status
 from minibp.data import Dataset
 from minibp.errors import ArgumentError, CheckpointError, CheckpointWarning, DivergenceError, FileFormatError
 from minibp.files import tensorfile
@@ -598,21 +599,31 @@ def test_a_script_that_is_killed_again_and_again_ends_with_the_same_weights(tmp_
     assert kills.survive(tmp_path, mode, 3, random.Random(0), training).kills == 3
 
 
-def test_ctrl_c_saves_and_exits_with_130_and_the_same_command_line_resumes(tmp_path):
+STOPS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+def stoppable():
+    """A suite in the background, or under nohup, ignores some signals."""
+    for number in STOPS:
+        signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("number", STOPS)
+def test_a_signal_saves_and_the_same_command_line_resumes(tmp_path, number):
     arguments = ["--epochs", "300", "--log", str(tmp_path / "log.csv"), "--checkpoint", str(tmp_path / "run.ckpt")]
     arguments += ["--checkpoint-every", "300"]
     command = [sys.executable, "-m", "datasets.digits", *arguments]
     process = subprocess.Popen(
         command, cwd=kills.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background ignores it
+        preexec_fn=stoppable,
     )  # fmt: skip
     for _ in range(600):
         if (tmp_path / "log.csv").exists() and len((tmp_path / "log.csv").read_text().splitlines()) > 3:
             break
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == STOPS[number]
     assert error.splitlines()[-1] == f"interrupted; the same command line continues from {tmp_path / 'run.ckpt'}"
     assert tensorfile.read(tmp_path / "run.ckpt", "checkpoint")[0]["state"]["optimizer"]["steps"] > 3 * 45
 
@@ -642,6 +653,29 @@ def test_a_resumed_script_continues_its_log_and_reports_the_same(tmp_path, capsy
 def test_a_script_refuses_options_that_contradict_each_other(tmp_path, capsys, arguments, message):
     assert main("digits", data.digits, [argument.format(tmp_path) for argument in arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("number", "survived"), [(signal.SIGINT, 1), (signal.SIGTERM, 2), (signal.SIGHUP, 2)])
+def test_only_a_second_ctrl_c_stops_at_once(tmp_path, number, survived):
+    """A closed terminal may send SIGHUP twice, and some schedulers send SIGTERM and SIGHUP."""
+    checkpoint, made = Checkpoint(tmp_path / "run.ckpt"), []
+
+    def training():
+        with script.saved_at_interrupt(checkpoint):
+            for i in range(2):
+                signal.raise_signal(number)
+                made.append(i)
+            raise KeyboardInterrupt  # as `train` does after the step
+
+    before = {each: signal.getsignal(each) for each in STOPS}
+    try:
+        stoppable()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        assert exit_status(training) == STOPS[number]
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    assert len(made) == survived
 
 
 def test_an_ignored_interrupt_stays_ignored(tmp_path):

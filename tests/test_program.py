@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -32,6 +33,31 @@ def test_success_prints_nothing(capsys):
 def test_a_mistake_in_the_program_is_not_hidden():
     with pytest.raises(ZeroDivisionError):
         exit_status(lambda: 1 / 0)
+
+
+# --- signals -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def set_handler():
+    """The function `signal.signal`, whose changes end with the test."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield signal.signal
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_that_ends_a_program_is_like_ctrl_c_with_its_own_status(capsys, set_handler, number, status):
+    set_handler(number, signal.SIG_DFL)
+    assert exit_status(lambda: signal.raise_signal(number)) == status
+    assert capsys.readouterr() == ("", "interrupted\n")
+    assert signal.getsignal(number) == signal.SIG_DFL
+
+
+def test_a_hangup_that_nohup_ignores_stays_ignored(set_handler):
+    set_handler(signal.SIGHUP, signal.SIG_IGN)
+    assert exit_status(lambda: signal.raise_signal(signal.SIGHUP)) == 0
 
 
 # --- output that goes away -----------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 from ..base import new_file
@@ -19,6 +20,8 @@ from ..files import Checkpoint, write
 from .output import lasting_output
 
 PICTURES = (".png", ".svg", ".pdf")
+# Ctrl-C, and what batch schedulers and closed terminals send. Windows has no SIGHUP.
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 def parse_options(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -52,27 +55,48 @@ def exit_status(
     smaller : str, optional
         What to do if there is too little memory.
     interrupted : callable, optional
-        Returns the message after Ctrl-C.
+        Returns the message after Ctrl-C, SIGTERM or SIGHUP.
 
     Returns
     -------
     int
-        0 for success, 2 for an error raised by minibp or the system, 130 for Ctrl-C, as in shells.
+        0 for success, 2 for an error raised by minibp or the system, 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP,
+        as in shells.
     """
+
+    def stop(number: int, _: FrameType | None) -> None:
+        raise KeyboardInterrupt(number)
+
     with lasting_output() as out:
         try:
-            run()
+            with handling(stop, lambda before: before == signal.SIG_DFL):
+                run()
             out.check()
         except (MinibpError, OSError) as error:
             message, status = f"error: {error}", 2
         except MemoryError as error:
             message, status = f"error: this takes more memory than there is ({error}){smaller and f': {smaller}'}", 2
-        except KeyboardInterrupt:
-            message, status = interrupted(), 130
+        except KeyboardInterrupt as interrupt:
+            message, status = interrupted(), 128 + (interrupt.args or (signal.SIGINT,))[0]
         else:
             return 0
         print(message, file=sys.stderr)
     return status
+
+
+@contextmanager
+def handling(handler: Callable[[int, FrameType | None], Any], where: Callable[[Any], bool]) -> Iterator[None]:
+    """Call `handler` on the signals `STOPPING` whose handler before passes `where`. Ignored ones stay so."""
+    before = {number: signal.getsignal(number) for number in STOPPING if where(signal.getsignal(number))}
+    if threading.current_thread() is not threading.main_thread():  # only the main thread gets signals
+        before = {}
+    for number in before:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, handler_before in before.items():
+            signal.signal(number, handler_before)
 
 
 def new_picture(path: str) -> str:
@@ -141,19 +165,17 @@ def warnings_as_lines(category: type[Warning]) -> Iterator[None]:
 
 @contextmanager
 def saved_at_interrupt(checkpoint: Checkpoint) -> Iterator[None]:
-    """On Ctrl-C, write a checkpoint after the current step; a second Ctrl-C stops at once."""
+    """On Ctrl-C, SIGTERM or SIGHUP, write a checkpoint after the current step; a second Ctrl-C stops at once."""
+    received: list[int] = []
 
-    def ask(*_: object) -> None:
+    def ask(number: int, _: FrameType | None) -> None:
         checkpoint.interrupt()
-        signal.signal(signal.SIGINT, before)
+        received.append(number)
+        if number == signal.SIGINT:  # not the others, which a closed terminal or a scheduler may send twice
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    before = signal.getsignal(signal.SIGINT)
-    # Only the main thread gets signals. A program that was told to ignore this one, as by nohup, still ignores it.
-    if before == signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signal.signal(signal.SIGINT, ask)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with handling(ask, callable):
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(*received[:1]) from None
