@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from inspect import signature
 from typing import Any
 
-from .base import BestSoFar, Checked, Declared, Stateful, at_least_one, at_least_zero, by_part, number
+from .base import BestSoFar, Checked, Declared, Stateful, at_least_one, at_least_zero, by_part, fraction, number
 from .errors import ArgumentError
 
 
@@ -143,7 +143,8 @@ class Warmup(Schedule):
 class ReduceOnPlateau(Schedule, BestSoFar):
     """The rate is multiplied by `factor` when a loss has not improved for more than `patience` epochs.
 
-    Pass it the loss after each epoch: ``schedule.update(epoch.val_loss)``.
+    Pass it the loss after each epoch: ``schedule.update(epoch.val_loss)``. Before another training call `reset`, and
+    assign `lr`.
 
     Parameters
     ----------
@@ -155,21 +156,46 @@ class ReduceOnPlateau(Schedule, BestSoFar):
         Epochs without improvement to allow. 10 and 0.1 are the defaults of PyTorch and Keras.
     least : float, default 0
         The smallest rate.
+    threshold : float, default 0
+        A loss is an improvement if it is below the best one by more than this fraction of it, as in PyTorch.
+    cooldown : int, default 0
+        Epochs after a reduction that do not count as epochs without improvement.
     """
 
     lr: Any = Checked(number)
     factor: Any = Checked(_between)
     patience: Any = Checked(at_least_zero)
     least: Any = Checked(number)
+    threshold: Any = Checked(fraction)
+    cooldown: Any = Checked(at_least_zero)
+    cooling: Any = Checked(at_least_zero)  # epochs of the cooldown that are left
 
-    def __init__(self, lr: float, factor: float = 0.1, patience: int = 10, least: float = 0.0):
+    def __init__(
+        self,
+        lr: float,
+        factor: float = 0.1,
+        patience: int = 10,
+        least: float = 0.0,
+        threshold: float = 0.0,
+        cooldown: int = 0,
+    ):
         self.lr, self.factor, self.patience, self.least = lr, factor, patience, least
-        self.start_over()
+        self.threshold, self.cooldown = threshold, cooldown
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all epochs. The rate stays as it is."""
+        super().reset()
+        self.cooling = 0
 
     def update(self, loss: float | None) -> None:
         """Take the loss of an epoch, where smaller is better. NaN and infinity are no improvement."""
-        if not self.improved(loss) and self.waited > self.patience:
+        self.improved(loss, self.threshold * abs(self.best) if math.isfinite(self.best) else 0.0)
+        if self.cooling:
+            self.cooling, self.waited = self.cooling - 1, 0
+        if self.waited > self.patience:
             self.lr, self.waited = max(self.lr * self.factor, min(self.lr, self.least)), 0
+            self.cooling = self.cooldown
 
     def __call__(self, step: int) -> float:
         return self.lr

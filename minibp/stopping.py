@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .backend import to_host, to_library
-from .base import Array, BestSoFar, Checked, at_least_one, check_vector, instance, refuse_other_names
+from .base import Array, BestSoFar, Checked, at_least_one, check_vector, instance, number, refuse_other_names
 from .network import Network
 
 KEPT = ("best_params", "best_buffers")  # the names of the best weights and buffers in the state
@@ -25,7 +25,8 @@ class EarlyStopping(BestSoFar):
                 break
         best.restore()
 
-    The validation set must not be the test set. Split it off the training set: ``data.split(train_set)``.
+    The validation set must not be the test set. Split it off the training set: ``data.split(train_set)``. Before
+    another training call ``best.reset()``, or create a new one: the values of two trainings do not compare.
 
     Parameters
     ----------
@@ -33,29 +34,36 @@ class EarlyStopping(BestSoFar):
         The network whose weights (and buffers) are kept.
     patience : int, default 5
         Epochs without improvement to allow.
+    min_delta : float, default 0
+        A value is an improvement if it is smaller than the best one by more than this.
 
     Attributes
     ----------
     best : float
-        The smallest value so far.
+        The best value so far.
     """
 
     patience: Any = Checked(at_least_one)
+    min_delta: Any = Checked(number)
     net: Network
     kept: tuple[Array, Array] | None
 
-    def __init__(self, net: Network, patience: int = 5):
+    def __init__(self, net: Network, patience: int = 5, min_delta: float = 0.0):
         self.net = instance("net", net, Network, "the network comes first: EarlyStopping(net, patience=5)")
-        self.patience = patience
-        self.start_over()
-        self.kept = None
+        self.patience, self.min_delta = patience, min_delta
+        self.reset()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(net, patience={self.patience})"
+        return f"{type(self).__name__}(net, patience={self.patience}, min_delta={self.min_delta})"
+
+    def reset(self) -> None:
+        """Forget all epochs and the best weights, before another training."""
+        super().reset()
+        self.kept = None
 
     def should_stop(self, value: float | None) -> bool:
         """Take the value of an epoch, and return whether to stop. Smaller is better: give -accuracy, not accuracy."""
-        if self.improved(value):
+        if self.improved(value, self.min_delta):
             self.kept = self.net.params.copy(), self.net.buffers.copy()
             return False
         return self.waited > self.patience

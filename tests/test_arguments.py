@@ -67,7 +67,7 @@ def objects():
         ("CrossEntropy", "weights", "training, trainable"),
         ("SGD", "learning_rate", "lr, weight_decay, clip_norm, max_norm, momentum, nesterov"),
         ("Cosine", "epochs", "lr, steps, end"),
-        ("EarlyStopping", "min_epochs", "best, waited, patience"),
+        ("EarlyStopping", "min_epochs", "best, waited, patience, min_delta"),
     ],
 )
 def test_an_attribute_that_minibp_does_not_have_is_refused_with_those_that_it_has(kind, name, known):

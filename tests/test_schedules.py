@@ -100,6 +100,34 @@ def test_plateau_does_not_cut_below_the_least(lr, expected):
     assert rates(ReduceOnPlateau(lr, factor=0.5, patience=0, least=0.3), [5, 5, 5, 5]) == expected
 
 
+def test_plateau_takes_no_smaller_gain_than_the_threshold_for_an_improvement():
+    schedule = ReduceOnPlateau(1.0, factor=0.5, patience=0, threshold=0.1)
+    assert rates(schedule, [10, 9.1, 8.9, 8.1, 8.05]) == [1, 0.5, 0.5, 0.25, 0.125]
+    assert schedule.best == 8.9
+    below_zero = ReduceOnPlateau(1.0, factor=0.5, patience=0, threshold=0.1)
+    assert rates(below_zero, [-10, -10.9, -11.1]) == [1, 0.5, 0.5]
+
+
+def test_plateau_does_not_count_the_epochs_of_its_cooldown():
+    schedule = ReduceOnPlateau(1.0, factor=0.5, patience=1, cooldown=2)
+    assert rates(schedule, [5, 5, 5, 5, 5, 5, 5]) == [1, 1, 0.5, 0.5, 0.5, 0.5, 0.25]
+
+
+def test_the_cooldown_goes_on_from_a_state():
+    cut, expected = ReduceOnPlateau(1.0, patience=0, cooldown=3), [0.1, 0.1, 0.1, 0.01]
+    resumed = ReduceOnPlateau(1.0, patience=0, cooldown=3)
+    rates(cut, [5, 5])
+    resumed.load_state_dict(cut.state_dict())
+    assert rates(cut, [5] * 4) == rates(resumed, [5] * 4) == pytest.approx(expected)
+
+
+def test_plateau_forgets_the_losses_of_the_training_before():
+    schedule = ReduceOnPlateau(1.0, factor=0.5, patience=0, cooldown=3)
+    rates(schedule, [1, 1])
+    schedule.reset()
+    assert rates(schedule, [5, 4, 4]) == [0.5, 0.5, 0.25]
+
+
 # --- what is refused -----------------------------------------------------------------------------------------------
 
 
@@ -125,6 +153,8 @@ def test_plateau_does_not_cut_below_the_least(lr, expected):
     (lambda: ReduceOnPlateau(0.1, patience=[]), "patience must be an integer"),
     (lambda: ReduceOnPlateau(0.1).update(None), r"ReduceOnPlateau received None, expected a number"),
     (lambda: ReduceOnPlateau(0.1, least=-1), "least must be a finite number"),
+    (lambda: ReduceOnPlateau(0.1, threshold=1), r"threshold must lie in \[0, 1\), received 1"),
+    (lambda: ReduceOnPlateau(0.1, cooldown=-1), "cooldown must be an integer of at least 0"),
 ])  # fmt: skip
 def test_numbers_out_of_range_are_refused(make, message):
     with pytest.raises(ArgumentError, match=message):
@@ -134,5 +164,6 @@ def test_numbers_out_of_range_are_refused(make, message):
 def test_a_repr_is_the_code_that_makes_it():
     schedule = Warmup(Cosine(0.1, steps=100), steps=5)
     assert repr(schedule) == "Warmup(then=Cosine(lr=0.1, steps=100, end=0.0), steps=5)"
-    assert repr(ReduceOnPlateau(0.1)) == "ReduceOnPlateau(lr=0.1, factor=0.1, patience=10, least=0.0)"
+    defaults = "factor=0.1, patience=10, least=0.0, threshold=0.0, cooldown=0"
+    assert repr(ReduceOnPlateau(0.1)) == f"ReduceOnPlateau(lr=0.1, {defaults})"
     assert repr(eval(repr(schedule))) == repr(schedule)

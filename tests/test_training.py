@@ -227,9 +227,9 @@ def test_targets_that_are_not_classes_have_no_accuracy(rng):
 # --- early stopping ------------------------------------------------------------------------------------------------
 
 
-def stopped(values, patience):
+def stopped(values, patience, min_delta=0):
     """The number of values after which early stopping stops, or None."""
-    best = EarlyStopping(small(), patience=patience)
+    best = EarlyStopping(small(), patience, min_delta)
     return next((i for i, value in enumerate(values, start=1) if best.should_stop(value)), None)
 
 
@@ -239,6 +239,24 @@ def test_training_stops_after_more_than_patience_epochs_without_improvement():
 
 def test_an_improvement_restarts_the_count():
     assert stopped([3, 4, 2, 3, 1, 2], patience=1) is None
+
+
+def test_a_gain_of_min_delta_or_less_is_not_an_improvement():
+    assert stopped([3, 2.75, 2.5, 2.25], patience=2) is None
+    assert stopped([3, 2.75, 2.5, 2.25], patience=2, min_delta=1) == 4
+    assert stopped([3, 2.75, 1.75, 2.25], patience=2, min_delta=1) is None
+
+
+def test_a_second_training_begins_anew_after_a_reset():
+    net = small()
+    best = EarlyStopping(net, patience=1)
+    assert [best.should_stop(value) for value in (1, 2, 2)] == [False, False, True]
+    best.reset()
+    assert not best.should_stop(5) and best.best == 5
+    net.params[...] = 0
+    best.reset()
+    best.restore()  # there are none
+    assert not net.params.any()
 
 
 def test_nan_is_not_an_improvement():
@@ -271,6 +289,8 @@ def test_early_stopping_needs_a_value_and_patience():
         EarlyStopping(small()).should_stop(None)
     with pytest.raises(ArgumentError, match="patience must be an integer of at least 1, received 0"):
         EarlyStopping(small(), patience=0)
+    with pytest.raises(ArgumentError, match="min_delta must be a finite number of at least 0, received -1"):
+        EarlyStopping(small(), min_delta=-1)
 
 
 # --- divergence ----------------------------------------------------------------------------------------------------

@@ -23,12 +23,14 @@ class BestSoFar(Declared, Stateful):
     best: Any = Checked(epoch_value)
     waited: Any = Checked(at_least_zero)
 
-    def start_over(self) -> None:
-        """Forget all epochs."""
+    def reset(self) -> None:
+        """Forget all epochs, before another training."""
         self.best, self.waited = math.inf, 0
 
-    def improved(self, loss: float | None) -> bool:
-        """Record the loss of an epoch, and return whether it is the smallest so far. NaN and infinity never are.
+    def improved(self, loss: float | None, margin: float = 0.0) -> bool:
+        """Record the loss of an epoch, and return whether it is the smallest so far, by more than `margin`.
+
+        NaN and infinity never are.
 
         Raises
         ------
@@ -36,7 +38,7 @@ class BestSoFar(Declared, Stateful):
             If loss is not a number. It is None if `train` is called without a validation set.
         """
         loss = epoch_value(type(self).__name__, loss)
-        if math.isfinite(loss) and loss < self.best:
+        if math.isfinite(loss) and loss < self.best - margin:
             self.best, self.waited = loss, 0
             return True
         self.waited += 1
