@@ -28,7 +28,7 @@ from .base import (
 )
 from .errors import ArgumentError
 from .network import Network
-from .schedules import Constant, Schedule, resumed
+from .schedules import Constant, Schedule, as_schedule, resumed
 
 PIECE = 65536  # values: 256 KiB of each float32 vector, so that a piece stays in the second-level cache
 COMPILE_AFTER = 4e8  # parameters times steps. Compiled loops save 1.2 to 1.6 ns for each, and load in half a second
@@ -115,9 +115,11 @@ class Optimizer(Declared, Stateful):
         self.moments = [net.xp.zeros_like(net.params) for _ in range(self.n_moments)]
         self.sync()
 
-    @staticmethod
-    def _as_schedule(lr: float | Schedule) -> Schedule:
-        return lr if isinstance(lr, Schedule) else Constant(lr)
+    def _as_schedule(self, lr: float | Schedule) -> Schedule:
+        try:
+            return as_schedule("lr", lr)
+        except ArgumentError as error:
+            raise ArgumentError(f"{type(self).__name__}: {error}") from None
 
     @property
     def lr(self) -> float:

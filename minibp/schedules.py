@@ -12,7 +12,18 @@ from collections.abc import Mapping
 from inspect import signature
 from typing import Any
 
-from .base import BestSoFar, Checked, Declared, Stateful, at_least_one, at_least_zero, by_part, fraction, number
+from .base import (
+    BestSoFar,
+    Checked,
+    Declared,
+    Stateful,
+    at_least_one,
+    at_least_zero,
+    brackets,
+    by_part,
+    fraction,
+    number,
+)
 from .errors import ArgumentError
 
 
@@ -35,8 +46,12 @@ class Schedule(Declared, Stateful):
         super().load_state_dict({name: value for name, value in state.items() if name != "class"})
 
 
-def _schedule(name: str, value: Any) -> Schedule:
-    return value if isinstance(value, Schedule) else Constant(value)
+def as_schedule(name: str, value: Any) -> Schedule:
+    """A schedule; a number is a constant one."""
+    if callable(value) and not isinstance(value, Schedule):
+        cure = brackets(value) or "; make a function of the step a subclass of minibp.schedules.Schedule"
+        raise ArgumentError(f"{name} must be a number or a Schedule, received {value!r}{cure}")
+    return value if isinstance(value, Schedule) else Constant(number(name, value))
 
 
 def _between(name: str, value: Any) -> float:
@@ -117,7 +132,7 @@ class Warmup(Schedule):
         The length of the warm-up.
     """
 
-    then: Any = Checked(_schedule)
+    then: Any = Checked(as_schedule)
     steps: Any = Checked(at_least_one)
 
     def __init__(self, then: float | Schedule, steps: int):

@@ -133,7 +133,7 @@ def small():
     (lambda: Network(3, SoftmaxCrossEntropy()), "layers must be a list of layers, received 3"),
     (lambda: SGD(0.1, small()), "net must be a Network, received float; the network comes first: SGD"),
     (lambda: EarlyStopping(5), r"net must be a Network, received int; the network comes first: EarlyStopping\(net"),
-    (lambda: EarlyStopping(small()).should_stop("low"), "EarlyStopping received 'low', expected a number"),
+    (lambda: EarlyStopping(small()).should_stop("low"), "EarlyStopping received 'low', expected a number$"),
     (lambda: minibp.save("a.safetensors", small()), r"net must be a Network, received str; call save\(net, path\)"),
     (lambda: minibp.evaluate(SAMPLES, small()), r"net must be a Network, received Dataset; call evaluate\(net"),
     (lambda: minibp.evaluate(small(), tuple(SAMPLES)), "dataset must be a Dataset, received tuple; create one"),

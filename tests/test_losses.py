@@ -291,7 +291,7 @@ def test_targets_that_do_not_fit_are_refused(kind, t, message):
     ("row", "message"),
     [
         ([1.5, -0.5, 0], "holds -0.5, expected no negative values"),
-        ([0.3, 0.3, 0.3], "sums to 0.9, expected 1; divide"),
+        ([0.3, 0.3, 0.3], "sums to 0.9, expected 1; divide counts by their sums; to give classes"),
         ([1, 1, 0], "sums to 2, expected 1"),
         ([0.333, 0.333, 0.333], "sums to 0.999, expected 1"),
     ],

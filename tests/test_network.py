@@ -509,6 +509,14 @@ def test_the_first_batch_of_an_undeclared_last_layer_is_checked(loss, last, fact
         evaluate(copy.deepcopy(net), dataset)
 
 
+def test_a_loss_that_gives_no_advice_is_refused_without_any():
+    class Unadvised(QuadraticLoss):
+        takes = ("distribution",)
+
+    with pytest.raises(ArgumentError, match=r"takes probabilities that sum to 1, but .* gives numbers of any size$"):
+        Network([Dense(4, 3)], Unadvised())
+
+
 def test_only_the_first_batch_of_an_undeclared_last_layer_is_checked():
     net = Network([Dense(4, 3), Softmax(), Times(1)], CrossEntropy())
     checked, check = [], net.loss.check_predictions
@@ -745,6 +753,8 @@ def test_bytes_are_scaled_to_0_to_1(n, seed):
     ([[1e300] * 4] * 2, InputError, "number too large for float32"),
     (np.ones((0, 4)), InputError, r"x is empty \(shape \(0, 4\)\)"),
     (np.ones(4), ShapeError, r"x has shape \(4,\).*for one sample use x\[None\]"),
+    (np.ones((2, 2)), ShapeError, r"is fed 2 values by the data, but takes 4 values; for one sample use x\[None\]"),
+    (np.ones((3, 5)), ShapeError, "is fed 5 values by the data, but takes 4 values$"),
     (1.0, ShapeError, r"x has shape \(\)"),
 ])  # fmt: skip
 def test_inputs_that_cannot_be_used_are_refused(call, x, error, message):

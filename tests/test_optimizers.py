@@ -332,7 +332,8 @@ def test_decay_rates_lie_in_0_to_1(cls, name, value):
 
 
 @pytest.mark.parametrize(("cls", "name", "value", "message"), [
-    (SGD, "lr", -0.1, "lr must be a finite number of at least 0, received -0.1"),
+    (SGD, "lr", -0.1, "SGD: lr must be a finite number of at least 0, received -0.1"),
+    (Adam, "lr", abs, "Adam: lr must be a number or a Schedule, received <.*>; make a function of the step a sub"),
     (SGD, "weight_decay", -1, "weight_decay must be a finite number of at least 0, received -1"),
     (SGD, "clip_norm", -1, "clip_norm must be a finite number of at least 0, received -1"),
     (SGD, "max_norm", 0, "max_norm must be above 0, received 0"),

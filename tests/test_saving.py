@@ -193,7 +193,7 @@ def test_a_missing_file_is_a_file_not_found_error(tmp_path):
 def test_a_layer_whose_name_is_not_a_string_is_unknown(path):
     for spec in ([["Dense"], {}], ["Sequential", {"layers": [{"layer": [["Dense"], {}]}]}]):
         rewrite(path, "network", put("layers", [spec]))
-        with pytest.raises(UnknownNameError, match="unknown layer"):
+        with pytest.raises(UnknownNameError, match="unknown layer or loss"):
             load(path)
 
 

@@ -7,6 +7,20 @@ from minibp.base import INPUTS, check_array, check_finite, check_inputs, first_n
 from minibp.errors import InputError, TargetError
 
 
+class Sparse:
+    """What SciPy's sparse matrices have in common: NumPy does not take them apart."""
+
+    def toarray(self):
+        return np.ones(2)
+
+
+class NeedsGradient:
+    """A tensor of PyTorch that requires a gradient."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("Use tensor.detach().numpy() instead.")
+
+
 @pytest.mark.parametrize("values", [[[1, 2]], ((True, False),), np.ones((1, 2), "float16"), 3.5])
 def test_numbers_become_an_array(values):
     found = check_array(values, "x")
@@ -17,16 +31,23 @@ def test_numbers_become_an_array(values):
 @pytest.mark.parametrize(("values", "message"), [
     (np.ma.masked_array([1.0, 2.0], mask=[0, 1]), r"x: received a masked array.* fill it first: \.filled\(value\)"),
     ([[1.0], [1.0, 2.0]], r"x: cannot be converted to an array \(.*inhomogeneous.*\); expected numbers"),
-    (["a"], "x: received an array of <U1, expected numbers"),
+    (["a"], "x: received an array of <U1, expected numbers; try this"),
+    (None, "x: received None, expected numbers$"),
+    ({1, 2}, "x: received a set, expected numbers$"),
+    ((value for value in (1, 2)), r"x: received a generator, expected numbers; collect its values first: np"),
+    (Sparse(), r"x: received a Sparse, expected numbers; a sparse matrix becomes an array by \.toarray\(\)"),
+    (NeedsGradient(), r"x: cannot be converted to an array \(Use tensor\.detach.*\); expected numbers$"),
+    (np.zeros(2, "f4, i4"), "x: received an array with the fields f0, f1, expected numbers; make them columns"),
+    (np.ones(2, complex), r"x: received an array of complex128, expected numbers; use \.real and \.imag"),
     ([None], "x: received an array of object, expected numbers"),
-    (np.ones(2, np.longdouble), "x: received an array of .*, expected numbers"),
+    (np.ones(2, np.longdouble), r"x: received an array of .*, expected numbers; convert it: \.astype\('float64'\)"),
     (np.zeros(2, "datetime64[s]"), r"x: received an array of datetime64\[s\], expected numbers"),
 ])  # fmt: skip
 def test_other_values_are_refused_with_the_given_error(values, message):
     with pytest.raises(InputError, match=message):
-        check_array(values, "x")
+        check_array(values, "x", cure="try this")
     with pytest.raises(TargetError, match=message):
-        check_array(values, "x", TargetError)
+        check_array(values, "x", TargetError, cure="try this")
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64"])
@@ -40,16 +61,22 @@ def test_inputs_may_not_have_other_types(dtype):
         check_array(np.ones(2, dtype), "x", dtypes=INPUTS, expected="pixels or floats")
 
 
+PIXELS = "for pixels x.astype('uint8') or x / 255, for other numbers, also ids, x.astype('float32')"
+SCALE = "x.astype('float32'), and scale it to about -1..1, unless it holds ids"
+
+
 @pytest.mark.parametrize(("x", "cure"), [
-    ([[0, 255]], "for pixels x.astype('uint8') or x / 255, for other numbers x.astype('float32')"),
-    (np.uint16([[17, 0]]), "for pixels x.astype('uint8') or x / 255, for other numbers x.astype('float32')"),
+    ([[0, 255]], PIXELS),
+    (np.uint16([[17, 0]]), PIXELS),
     ([[0, 1]], "x.astype('float32')"),
-    ([[0, 16]], "x.astype('float32'), and scale it to about -1..1"),
-    ([[-5, 200]], "x.astype('float32'), and scale it to about -1..1"),
-    ([[0, 65535]], "x.astype('float32'), and scale it to about -1..1"),
+    ([[0, 16]], SCALE),
+    ([[-5, 200]], SCALE),
+    ([[0, 65535]], SCALE),
+    ([[0, 2**24 + 1]], "x.astype('float64'), and scale it to about -1..1; ids need a network of dtype float64, because "
+     "float32 rounds integers above 2**24"),
     ([[False, True]], "x.astype('float32')"),
     (np.zeros((0, 2), int), "x.astype('float32')"),
-    (30, "for pixels x.astype('uint8') or x / 255, for other numbers x.astype('float32')"),
+    (30, PIXELS),
 ])  # fmt: skip
 def test_the_advice_for_integers_depends_on_their_range(x, cure):
     with pytest.raises(InputError) as error:

@@ -27,7 +27,7 @@ from .hashing import hash_bytes, hash_values
 from .layer import Layer, kind_of_rows, mark_needs_dx
 from .loss import Binary, Distribution, Loss
 from .module import Module
-from .shapes import infer_shapes, layer_list, refuse_unusable
+from .shapes import brackets, infer_shapes, layer_list, refuse_unusable
 from .state import Stateful, by_part, generator_state, nested, refuse_other_names, undeclared_attributes
 from .summary import short_name, summary_html, summary_text
 from .twins import Twins
@@ -59,6 +59,7 @@ __all__ = [
     "at_least_one",
     "at_least_zero",
     "boolean",
+    "brackets",
     "by_part",
     "check_array",
     "check_finite",

@@ -172,8 +172,8 @@ def epoch_value(who: str, value: Any) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):
-        cure = "train with train(..., validation=...)"
-        raise ArgumentError(f"{who} received {value!r}, expected a number: {cure}") from None
+        cure = ": train with train(..., validation=...)" if value is None else ""
+        raise ArgumentError(f"{who} received {value!r}, expected a number{cure}") from None
 
 
 def generator(seed: int | None) -> np.random.Generator:

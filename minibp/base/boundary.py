@@ -78,7 +78,18 @@ class Boundary:
             raise InputError(f"x is empty (shape {shape}): there is nothing to compute")
         sample = self.sample_shape(shape)
         if sample not in self._output_sizes:
-            last = infer_shapes(self.layers, self.loss, sample)[-1]
+            try:
+                last = infer_shapes(self.layers, self.loss, sample)[-1]
+            except ShapeError as error:
+                raise ShapeError(f"{error}{self._for_one_sample(shape)}") from None
             assert last is not None  # known, because the input's is
             self._output_sizes[sample] = last[0]
         return self._output_sizes[sample]
+
+    def _for_one_sample(self, shape: Shape) -> str:
+        """The advice for an x of this shape that is one sample, not a batch; else nothing."""
+        try:
+            infer_shapes(self.layers, self.loss, self.sample_shape((1, *shape)))
+        except ShapeError:
+            return ""
+        return "; for one sample use x[None]"

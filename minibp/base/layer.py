@@ -25,7 +25,8 @@ class Layer(Module):
     ``forward`` and ``backward`` check the shapes and call these two. If the samples of y have another shape than those
     of x, define ``output_shape(shape)`` as well. An ``__init__`` begins with ``super().__init__()``. If it takes
     arguments, return them from ``config()``, so that the layer can be saved and loaded. A layer works alone, in
-    float64. A network sets its dtype and array library (``self.xp``).
+    float64. A network sets its dtype and array library (``self.xp``). Its x are floats, and uint8 is scaled by 1/255: a
+    layer that looks up ids takes them as floats, which float32 holds exactly up to 2**24.
 
     Declare parameters with `add_parameter`. Arrays that later batches need, such as a running mean, are buffers:
     ``add_parameter(..., trained=False)``. Both are saved and moved with the network. Arrays that only the next

@@ -156,7 +156,8 @@ class Loss(Module):
         if kind and kind not in ROWS:
             raise UnknownNameError(f"kind of outputs that {last} gives,", kind, list(ROWS))
         if self.takes and kind and kind not in self.takes:
-            raise ArgumentError(f"{self} takes {ROWS[self.takes[0]]}, but {last} gives {ROWS[kind]}: {self.advice}")
+            cure = self.advice and f": {self.advice}"
+            raise ArgumentError(f"{self} takes {ROWS[self.takes[0]]}, but {last} gives {ROWS[kind]}{cure}")
         if self.fuses and type(last) is self.fuses[0]:
             kind, takes = kind_of_rows(working[:-1]), self.fuses[1].takes
             if kind and kind[:9] != "its input" and kind not in takes:
@@ -240,7 +241,8 @@ class Distribution(Loss):
         if bad.any():
             n = int(np.argmax(bad))
             raise TargetError(
-                f"{self}: the target row of sample {n} sums to {total[n]:.6g}, expected 1; divide rows by their sums"
+                f"{self}: the target row of sample {n} sums to {total[n]:.6g}, expected 1; divide counts by their "
+                "sums; to give classes or samples more weight, repeat samples instead"
             )
 
 

@@ -97,7 +97,7 @@ class Parameters(Declared, Stateful):
         try:
             with np.errstate(over="ignore"):  # a number too large for the dtype becomes infinity, which is refused
                 array = np.array(values, self.dtype)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:
             raise ArgumentError(f"{type(self).__name__}: {name} must be an initializer or an array: {error}") from None
         if array.shape != shape or not np.isfinite(array).all():
             raise ArgumentError(

@@ -16,6 +16,7 @@ NUMBERS = f"?{np.typecodes['AllInteger']}{FLOATS}"
 INPUTS = f"B{FLOATS}"  # inputs of a network: uint8 is scaled by 1/255, floats are used unchanged
 UINT8_OR_FLOATS = "uint8 (scaled by 1/255) or floats (used as they are)"
 SMALL_BYTE = 16  # bytes up to this are codes or counts rather than pixels; the digits of scikit-learn are 0..16
+EXACT = 1 << 24  # up to which float32 holds all integers
 CHUNK = 1 << 20  # values to check at a time
 
 
@@ -26,6 +27,7 @@ def check_array(
     dtypes: str = NUMBERS,
     expected: str = "numbers",
     xp: Any = np,
+    cure: str = "",
 ) -> Any:
     """Convert values to an array and check its dtype.
 
@@ -40,9 +42,11 @@ def check_array(
     dtypes : str
         The allowed dtypes: `INPUTS` or `NUMBERS`.
     expected : str
-        The words for these dtypes in errors, and what to do.
+        The words for these dtypes in errors.
     xp : module
         The array library whose arrays are accepted, too.
+    cure : str
+        What to do about an array of another dtype.
 
     Returns
     -------
@@ -56,15 +60,30 @@ def check_array(
     """
     if np.ma.isMaskedArray(values):
         raise error(f"{name}: received a masked array, whose mask would be ignored; fill it first: .filled(value)")
-    on_device = xp is not np and isinstance(values, xp.ndarray)
+    on_device, given = xp is not np and isinstance(values, xp.ndarray), values
     if not on_device and not isinstance(values, np.memmap):
         try:
             values = np.asarray(values)
-        except (TypeError, ValueError) as cause:  # TypeError: an array of another library
+        except (TypeError, ValueError, RuntimeError) as cause:  # an array of another library says what to do
             raise error(f"{name}: cannot be converted to an array ({cause}); expected {expected}") from None
     if values.dtype.char not in dtypes:
-        raise error(f"{name}: received an array of {values.dtype}, expected {expected}")
+        what, cure = _describe(given, values, cure)
+        raise error(f"{name}: received {what}, expected {expected}{cure and '; '}{cure}")
     return values
+
+
+def _describe(given: Any, array: Any, cure: str) -> tuple[str, str]:
+    """What was received in place of numbers, and what to do: `cure`, unless that cannot work."""
+    if array.ndim == 0 and array.dtype.kind in "OUS":  # what NumPy does not take apart
+        what = "None" if given is None else f"a {type(given).__name__}"
+        if hasattr(given, "toarray"):
+            return what, "a sparse matrix becomes an array by .toarray()"
+        return what, "collect its values first: np.array(list(...))" if hasattr(given, "__next__") else ""
+    if array.dtype.names:
+        columns = "make them columns: numpy.lib.recfunctions.structured_to_unstructured(...)"
+        return f"an array with the fields {', '.join(array.dtype.names)}", columns
+    cures = {"g": "convert it: .astype('float64')"} | dict.fromkeys("FDG", "use .real and .imag as two columns")
+    return f"an array of {array.dtype}", cures.get(array.dtype.char, cure)
 
 
 def check_inputs(x: Any, xp: Any = np) -> Any:
@@ -72,7 +91,7 @@ def check_inputs(x: Any, xp: Any = np) -> Any:
 
     Integers up to 255 may be pixels, such as those that pandas reads from a CSV file.
     """
-    x = check_array(x, "x", InputError, NUMBERS, f"{UINT8_OR_FLOATS}; convert other numbers: x.astype('float32')", xp)
+    x = check_array(x, "x", InputError, NUMBERS, UINT8_OR_FLOATS, xp, "convert other numbers: x.astype('float32')")
     if x.dtype.char in INPUTS:
         return x
     cure = "x.astype('float32')"
@@ -80,9 +99,12 @@ def check_inputs(x: Any, xp: Any = np) -> Any:
         part = x[: max(1, CHUNK * len(x) // x.size)] if x.ndim else x  # a memory map may be larger than memory
         low, high = int(part.min()), int(part.max())
         if low >= 0 and SMALL_BYTE < high <= 255:
-            cure = "for pixels x.astype('uint8') or x / 255, for other numbers x.astype('float32')"
+            cure = "for pixels x.astype('uint8') or x / 255, for other numbers, also ids, x.astype('float32')"
+        elif max(-low, high) > EXACT:
+            cure = "x.astype('float64'), and scale it to about -1..1; ids need a network of dtype float64, because"
+            cure += " float32 rounds integers above 2**24"
         elif max(-low, high) > 1:
-            cure += ", and scale it to about -1..1"
+            cure += ", and scale it to about -1..1, unless it holds ids"
     raise InputError(f"x: received an array of {x.dtype}, expected {UINT8_OR_FLOATS}; convert it: {cure}")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from ..base import NUMBERS, check_array, check_finite, check_inputs, generator
 from ..errors import ArgumentError, InputError, ShapeError, TargetError
 
-LABELS = "integer labels or numbers; turn names into labels: names, t = np.unique(names, return_inverse=True)"
+NAMES = "turn names into labels: names, t = np.unique(names, return_inverse=True)"
 
 
 class Dataset:
@@ -134,7 +134,7 @@ def _as_inputs(x: Any) -> np.ndarray:
 
 
 def _as_targets(t: Any, n: int) -> np.ndarray:
-    t = check_array(t, "t", TargetError, NUMBERS, LABELS)
+    t = check_array(t, "t", TargetError, NUMBERS, "integer labels or numbers", cure=NAMES)
     t = t.astype(t.dtype.newbyteorder("="), copy=False)
     if t.ndim not in (1, 2) or t.shape[1:] == (0,):
         raise TargetError(f"t has the shape {t.shape}; expected labels (N,) or rows (N, K)")

@@ -180,7 +180,8 @@ def load(path: str | os.PathLike[str], backend: str = "numpy", own: Iterable[typ
         if next(created) > MOST_LAYERS:
             raise ArgumentError(f"it describes over {MOST_LAYERS:,} layers")
         if name not in known:
-            raise UnknownNameError(f"layer (in {path}; give your own as load(path, own=[...]))", name, list(known))
+            kind = f"layer or loss (in {path}; give your own as load(path, own=[...]))"
+            raise UnknownNameError(kind, name, list(known))
         return known[name]
 
     try:
