@@ -15,6 +15,7 @@ from .base import (
     kind_of_rows,
     layer_list,
     mark_needs_dx,
+    run_backward,
 )
 from .errors import ShapeError
 
@@ -79,9 +80,7 @@ class Sequential(Layer):
 
     def gradient(self, dy: Array) -> Array:
         """dx = dy J_L ... J_1, where J_l is the Jacobian of layer l: the chain rule."""
-        for layer in reversed(self.layers[self.first :]):
-            dy = layer.backward(dy)
-        return dy
+        return run_backward(self.layers[self.first :], dy)
 
 
 class Residual(Sequential):

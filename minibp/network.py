@@ -32,6 +32,7 @@ from .base import (
     layer_list,
     mark_needs_dx,
     refuse_unusable,
+    run_backward,
     summary_html,
     summary_text,
     trained_ranges,
@@ -328,13 +329,13 @@ class Network(Boundary, Stateful):
         ------
         StateError
             If there was no `forward` before it, or a `backward` since.
+        ShapeError
+            If the `gradient` of a class of your own returns no dx.
         """
         if not self._waiting:
             raise StateError("backward was called without a forward before it; call net.forward(x, t) first")
         self.__dict__["_waiting"] = False
-        dy = self.fused_loss.gradient()
-        for i in range(len(self.chain) - 1, self.first_trainable - 1, -1):
-            dy = self.chain[i].backward(dy)
+        run_backward(self.chain[self.first_trainable :], self.fused_loss.gradient(), self.fused_loss)
 
     def predict(self, x: Any, batch_size: int = PREDICT) -> np.ndarray:
         """Outputs (N, K) for inputs x (N, ...), in inference mode: a NumPy array on the host, yours to keep.

@@ -123,18 +123,27 @@ class Optimizer(Declared, Stateful):
 
     @property
     def lr(self) -> float:
-        try:
-            rate = float(self.schedule(self.steps))  # a NumPy float64 would widen the arithmetic
-        except OverflowError:  # a factor above 1, after many steps
-            return math.inf
-        if not rate >= 0:  # also NaN
-            who = f"{type(self.schedule).__name__} gives the rate {rate:g} after {self.steps} steps"
-            raise ArgumentError(f"{who}, expected a number of at least 0")
-        return rate
+        return self.rate_after(self.steps)
 
     @lr.setter
     def lr(self, lr: float | Schedule) -> None:
         self.schedule = self._as_schedule(lr)
+
+    def rate_after(self, steps: int) -> float:
+        """The learning rate after that many steps; an ArgumentError if the schedule returns anything else."""
+        try:
+            rate = self.schedule(steps)
+        except OverflowError:  # a factor above 1, after many steps
+            return math.inf
+        try:
+            if rate >= 0:  # not NaN; a TypeError for a string
+                return float(rate)  # a NumPy float64 would widen the arithmetic
+        except OverflowError:
+            return math.inf
+        except (TypeError, ValueError):  # ValueError: an array of several numbers
+            pass
+        who = f"{type(self.schedule).__name__} gives the rate {rate!r:.80} after {steps} steps"
+        raise ArgumentError(f"{who}, expected a number of at least 0")
 
     def state_parts(self) -> Mapping[str, Stateful]:
         return {"schedule": self.schedule}
@@ -216,14 +225,14 @@ class Optimizer(Declared, Stateful):
         Raises
         ------
         ArgumentError
-            If a schedule returns a rate that is negative or NaN. Nothing is changed then.
+            If a schedule returns anything but a number of at least 0. Nothing is changed then.
         """
         if self.pieces is None:
             self.pieces = self._cut()
         if self.steps % FLUSH_EVERY == 0:
             self._flush(self.pieces)
         xp, scale, decays = self.xp, self._clip(self.pieces), bool(self.weight_decay)
-        self.begin(self.lr)
+        self.begin(self.rate_after(self.steps))
         self.__dict__["steps"] += 1  # saves a call of __setattr__
         loop = self.compiled
         numbers = [self.net.dtype.type(number) for number in self.loop_numbers()] if loop else []

@@ -90,9 +90,10 @@ def train(
     ------
     ArgumentError
         If the optimizer or the checkpoint's `stopping` belongs to another network, an argument is outside its range,
-        something has an attribute that a checkpoint cannot keep, or a schedule returns a rate that is negative or NaN.
+        something has an attribute that a checkpoint cannot keep, or a schedule returns anything but a number of at
+        least 0.
     InputError, ShapeError, TargetError
-        If the data do not fit the network.
+        If the data do not fit the network, or a method of your own class returns an array of the wrong shape.
     CheckpointError, FileFormatError, OSError
         If the checkpoint belongs to another training, which may write to it meanwhile, is damaged beyond use, or cannot
         be read or written. All errors so far are raised by the call itself, unless the cause comes later.

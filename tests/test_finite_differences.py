@@ -10,9 +10,9 @@ from minibp import (
     Dense,
     Dropout,
     Layer,
-    Loss,
     Network,
     QuadraticLoss,
+    Sequential,
     Sigmoid,
     SigmoidCrossEntropy,
     Tanh,
@@ -285,19 +285,55 @@ def test_an_error_in_a_formula_is_raised_with_its_place(error):
         check_gradients(failing_in(SigmoidCrossEntropy, "formula", error)(), ROWS, LABELS)
 
 
-def test_a_formula_that_returns_nothing_is_an_error_with_its_place():
-    class Nothing(Tanh):
+def both_refuse(net, message):
+    for call in (lambda: net.forward(X, LABELS), lambda: check_gradients(net, X, LABELS)):
+        with pytest.raises(ShapeError, match=message):
+            call()
+
+
+SCALAR = r"(a float|one of shape \(\))"  # of NumPy, or on a device
+NO_ARRAY = [(lambda y: None, "None"), (lambda y: y.tolist(), "a list"), (lambda y: y.mean(), SCALAR)]
+
+
+@pytest.mark.parametrize(("change", "received"), [*NO_ARRAY, (lambda y: y[1:], r"one of shape \(6, 5\)")])
+def test_a_formula_of_a_layer_must_return_one_row_a_sample(change, received):
+    class Mine(Tanh):
         def formula(self, x):
-            super().formula(x)
+            return change(super().formula(x))
 
-    class NoLoss(Loss):
+    message = rf"^Mine\(\): formula must return y, an array of shape \(7, 5\); it returned {received}"
+    both_refuse(network(Mine()), message)
+
+
+@pytest.mark.parametrize(("change", "received"), [*NO_ARRAY, (lambda y: y[:, None], r"one of shape \(7, 1\)")])
+def test_a_formula_of_a_loss_must_return_one_number_a_sample(change, received):
+    class Mine(QuadraticLoss):
         def formula(self, x, t):
-            pass
+            return change(super().formula(x, t))
 
-    with pytest.raises(ArgumentError, match=r"^layer 1: Nothing\(\): formula fails: "):
-        check_gradients(network(Nothing()), X, LABELS)
-    with pytest.raises(ArgumentError, match=r"^loss: NoLoss\(\): formula fails: "):
-        check_gradients(network(loss=NoLoss), X, LABELS)
+    message = rf"^Mine\(\): formula must return the loss of each sample, an array of shape \(7,\); .* {received}"
+    both_refuse(network(loss=Mine), message)
+
+
+@pytest.mark.parametrize(("change", "received"), [
+    (lambda dx: None, "None"),
+    (lambda dx: dx.mean(), SCALAR),
+    (lambda dx: dx.sum(axis=1, keepdims=True), r"one of shape \(7, 1\)"),
+])  # fmt: skip
+def test_the_layer_or_loss_whose_gradient_returns_no_dx_is_named(change, received):
+    class Mine(Tanh):
+        def gradient(self, dy):
+            return change(super().gradient(dy))
+
+    class MyLoss(QuadraticLoss):
+        def gradient(self):
+            return change(super().gradient())
+
+    alone, inside = network(Tanh(), Mine()), Network([Sequential(Dense(D, K), Mine()), Tanh()], QuadraticLoss())
+    for net, name in ((alone, "Mine"), (inside, "Mine"), (network(loss=MyLoss), "MyLoss")):
+        net.forward(X, LABELS)
+        with pytest.raises(ShapeError, match=rf"^{name}\(\): gradient must return dx, .* it returned {received}"):
+            net.backward()
 
 
 def test_an_error_of_minibp_in_a_formula_is_passed_on():

@@ -1,6 +1,7 @@
 """Optimizers: each one is the formula of its paper, and does nothing else."""
 
 import copy
+import re
 
 import numpy as np
 import pytest
@@ -291,7 +292,7 @@ def test_numpy_numbers_are_accepted():
     assert SGD(network(), lr=np.float32(0.5)).lr == 0.5
 
 
-@pytest.mark.parametrize("bad", [-0.1, np.nan, -np.inf, np.float32(-0.1)])
+@pytest.mark.parametrize("bad", [-0.1, np.nan, -np.inf, np.float32(-0.1), None, "0.1", [0.1], np.array([0.1, 0.2])])
 def test_a_schedule_that_returns_an_invalid_rate_is_refused_at_its_step(bad):
     class Falling(Schedule):
         def __call__(self, step):
@@ -300,7 +301,7 @@ def test_a_schedule_that_returns_an_invalid_rate_is_refused_at_its_step(bad):
     net = network()
     optimizer = SGD(net, lr=Falling())
     before = follow(optimizer, random_gradients(net, 2))
-    with pytest.raises(ArgumentError, match=r"Falling gives the rate (-0\.1|nan|-inf) after 2 steps, expected"):
+    with pytest.raises(ArgumentError, match=re.escape(f"Falling gives the rate {bad!r} after 2 steps, expected")):
         optimizer.step()
     assert_equal(parameters(net), before)
     assert optimizer.steps == 2

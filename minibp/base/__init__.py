@@ -24,7 +24,7 @@ from .best import BestSoFar
 from .boundary import Boundary
 from .disk import file_path, new_file, printable, write_atomically
 from .hashing import hash_bytes, hash_values
-from .layer import Layer, kind_of_rows, mark_needs_dx
+from .layer import Layer, kind_of_rows, mark_needs_dx, run_backward
 from .loss import Binary, Distribution, Loss
 from .module import Module
 from .shapes import brackets, infer_shapes, layer_list, refuse_unusable
@@ -91,6 +91,7 @@ __all__ = [
     "printable",
     "refuse_other_names",
     "refuse_unusable",
+    "run_backward",
     "short_name",
     "summary_html",
     "summary_text",

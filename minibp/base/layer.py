@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import InputError, ShapeError, StateError
 from .arguments import describe_sample
-from .module import Module
+from .module import Module, check_returned
 from .workspaces import Array, Shape
 
 
@@ -100,10 +100,8 @@ class Layer(Module):
         attributes = self.__dict__  # saves two calls of __setattr__
         attributes["x"] = x
         y = attributes["y"] = self.formula(x)
-        if new and y.shape[1:] != self.output_shape(x.shape[1:]):
-            returned, fed, expected = map(describe_sample, (y.shape[1:], x.shape[1:], self.output_shape(x.shape[1:])))
-            cure = f"define output_shape(self, shape) in {type(self).__name__}"
-            raise ShapeError(f"{self} turns {fed} into {returned}, expected {expected}; {cure}")
+        if new:
+            self._check_output(x, y)
         return y
 
     def backward(self, dy: Array) -> Array:
@@ -127,6 +125,15 @@ class Layer(Module):
                 raise ShapeError(f"{self}: backward received dy of shape {dy.shape}, expected {y.shape}, like y")
         return self.gradient(dy)
 
+    def _check_output(self, x: Array, y: Any) -> None:
+        """Refuse, by a ShapeError, a y that is not one sample of shape `output_shape` for each of x."""
+        expected = self.output_shape(x.shape[1:])
+        if isinstance(y, self.xp.ndarray) and y.ndim > 1 and len(y) == len(x) and y.shape[1:] != expected:
+            returned, fed, declared = map(describe_sample, (y.shape[1:], x.shape[1:], expected))
+            cure = f"define output_shape(self, shape) in {type(self).__name__}"
+            raise ShapeError(f"{self} turns {fed} into {returned}, expected {declared}; {cure}")
+        check_returned(self, "formula", y, (len(x), *expected), "y")
+
     def _enter(self, x: Array) -> Array:
         """Check an x of a new shape or type, and bind the workspaces for it."""
         if self._network is not None and isinstance(x, np.ndarray) and self.xp is not np:
@@ -143,6 +150,23 @@ class Layer(Module):
             raise ShapeError(f"{self} is fed {fed}, but takes {takes}")
         self.bind(x.shape)
         return x
+
+
+def run_backward(layers: Sequence[Layer], dy: Array, loss: Module | None = None) -> Array:
+    """Run layers backward, which run one after the other, and return dx of the first.
+
+    A ShapeError names the layer, or the loss that returned dy, whose `gradient` returned anything but a dx.
+    """
+    layer: Any = None
+    try:
+        for layer in reversed(layers):
+            dy = layer.backward(dy)
+    except (InputError, ShapeError):  # of the layer that received it
+        source = [*layers[1:], loss][layers.index(layer)]
+        if source is not None:
+            check_returned(source, "gradient", dy, layer.y.shape, "dx")
+        raise
+    return dy
 
 
 def kind_of_rows(layers: Sequence[Layer]) -> str | None:

@@ -11,7 +11,7 @@ from ..backend import to_host
 from ..errors import ArgumentError, InputError, ShapeError, StateError, TargetError, UnknownNameError
 from .arguments import describe_sample
 from .layer import Layer, kind_of_rows
-from .module import Module
+from .module import Module, check_returned
 from .validation import check_array, check_finite
 from .workspaces import Array, Shape, Workspace
 
@@ -101,7 +101,8 @@ class Loss(Module):
 
     def unchecked_losses(self, x: Array, t: Array) -> Array:
         """Loss of each sample (N,), for predictions and targets that have been checked."""
-        if x.shape != self._shape:
+        new = x.shape != self._shape
+        if new:
             if self.unseen:
                 self.check_predictions(x)
                 self.__dict__["unseen"] = False
@@ -109,7 +110,10 @@ class Loss(Module):
         attributes = self.__dict__  # saves two calls of __setattr__
         attributes["x"] = x
         rows = attributes["t"] = t if t.ndim == 2 else self.one_hot(t)
-        return self.formula(x, rows)
+        losses = self.formula(x, rows)
+        if new:
+            check_returned(self, "formula", losses, x.shape[:1], "the loss of each sample")
+        return losses
 
     def one_hot(self, t: Array) -> Array:
         """Target rows (N, K) for labels t (N,): 1 in column t, else 0. With one output, the labels themselves."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..backend import to_host
-from ..errors import ArgumentError, StateError
+from ..errors import ArgumentError, ShapeError, StateError
 from .arguments import Checked, boolean, float_dtype
 from .parameters import Parameters, refuse_too_large
 from .state import Stateful
@@ -207,6 +207,15 @@ class Module(Parameters):
         # A copy works alone, even if the original belongs to a network.
         self.__dict__.update(state, _memory=Memory(), _loops={})
         self.attach(self.xp, self.dtype, {name: self.xp.asarray(array) for name, array in self._arrays.items()})
+
+
+def check_returned(module: Module, method: str, value: Any, shape: Shape, what: str) -> None:
+    """Raise a ShapeError that names the class, if what its method returned is not an array of this shape."""
+    is_array = isinstance(value, module.xp.ndarray)
+    if not is_array or value.shape != shape:
+        kind = f"one of shape {value.shape}" if is_array else "None" if value is None else f"a {type(value).__name__}"
+        cure = "; compute with self.xp, not with NumPy" if not is_array and isinstance(value, np.ndarray) else ""
+        raise ShapeError(f"{module}: {method} must return {what}, an array of shape {shape}; it returned {kind}{cure}")
 
 
 def layers_in(name: str, value: Any) -> dict[str, Module]:
