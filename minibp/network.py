@@ -377,7 +377,7 @@ class Network(Boundary, Stateful):
     @contextmanager
     def inference_mode(self) -> Iterator[Network]:
         """A context that gives a twin of the network in inference mode (see `Twins`), of use inside it only."""
-        with self._twins.borrowed() as twins:
+        with self._twins.borrowed() as twins, np.errstate(all="ignore"):  # the outputs are checked
             twin: Network = object.__new__(type(self))
             names = ("loss", "fused_loss", "output_activation")
             parts: dict[str, Any] = {name: twins.get(id(getattr(self, name))) for name in names}

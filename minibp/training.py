@@ -21,8 +21,6 @@ from .optimizer import Optimizer
 from .progress import Epoch, Progress
 from .schedules import Constant
 
-# The loss shows these: it becomes NaN or infinite.
-SHOWN_BY_THE_LOSS: dict[str, Any] = dict.fromkeys(("over", "invalid", "divide"), "ignore")
 STILL = 1e-12  # nothing is learned at such a rate. Step(0.1, every=10), which counts batches, has it after 110
 
 TRAINED_ELSEWHERE = "the network is being trained by another thread; train a copy of it, or wait"
@@ -184,7 +182,7 @@ def _one_epoch(
     if progress.losses is not None:
         seen[: progress.samples] = to_library(progress.losses, net.xp, net.dtype)
     progress.losses = seen
-    with np.errstate(**SHOWN_BY_THE_LOSS):
+    with np.errstate(all="ignore"):  # the losses are checked
         for x, t in batches.shuffled(net.rng, progress.steps):
             losses = net.unchecked_losses(x, t)
             net.backward()
@@ -264,7 +262,7 @@ def evaluate(net: Network, dataset: Dataset, batch_size: int = PREDICT) -> Evalu
 def _evaluate(net: Network, batches: Batches) -> Evaluation:
     n = len(batches)
     losses, answers, done = net.xp.empty(n, net.dtype), net.xp.empty(n, "int64"), 0
-    with net.inference_mode() as twin, np.errstate(**SHOWN_BY_THE_LOSS):
+    with net.inference_mode() as twin:
         for x, t in batches(np.arange(n)):
             y = twin.run_chain(x)
             losses[done : done + len(x)] = twin.fused_loss.unchecked_losses(y, t)

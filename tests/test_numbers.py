@@ -568,3 +568,36 @@ def test_with_constant_features_a_network_learns_how_often_each_class_occurs():
     *_, last = train(net, SGD(net, lr=0.5), dataset, epochs=200, batch_size=12, validation=dataset)
     assert_close(net.predict(dataset.x[:1]), [[6 / 12, 4 / 12, 2 / 12]], atol=1e-3)
     assert last.val_accuracy == 0.5 and last.val_loss == pytest.approx(1.0114, abs=1e-3)
+
+
+# --- NumPy's own errors --------------------------------------------------------------------------------------------
+
+
+def underflowing():
+    """Samples whose softmax underflows, and one that does when it is cast to float32."""
+    dataset = samples(12)
+    x = 300 * dataset.x
+    x[0] = 1e-60
+    return Dataset(x, dataset.t)
+
+
+@pytest.mark.filterwarnings("ignore:x holds floats from")
+@pytest.mark.parametrize("use", [
+    *[lambda net, dataset, make=make: learn(net, dataset, make, 5, validation=dataset) for make in (SGD, Adam)],
+    evaluate,
+    lambda net, dataset: net.predict(dataset.x),
+    lambda net, dataset: probe(net, SGD(net), dataset),
+    lambda net, dataset: check_gradients(net, *dataset),
+    *[lambda net, dataset, kind=kind: (alone := kind()).backward(0 * alone.forward(dataset.x) + 1e-300)
+      for kind in (Softmax, Sigmoid, Tanh)],
+    lambda net, dataset: (loss := SoftmaxCrossEntropy()).forward(dataset.x[:, :3], dataset.t) and loss.backward(),
+])  # fmt: skip
+def test_underflow_is_no_error_even_if_numpy_is_told_to_raise(use):
+    net = Network([Dense(4, 5), Tanh(), Dense(5, 3, W=Normal(100)), Softmax()], CrossEntropy())
+    with np.errstate(all="raise"):
+        use(net, underflowing())
+
+
+def test_overflow_in_a_prediction_is_one_error_without_warnings():
+    with pytest.raises(DivergenceError, match="the outputs of sample 0 are NaN or infinite"):
+        Network([Dense(4, 3, W=Normal(10))], QuadraticLoss()).predict(samples().x * 1e38)

@@ -45,7 +45,7 @@ class Boundary:
             values *= self.xp.asarray(1 / 255, self.dtype)
             return values
         lib = np if isinstance(x, np.ndarray) else self.xp  # host arrays are checked before they go to a device
-        with np.errstate(over="ignore"):  # a number too large for the dtype becomes infinity, which is refused
+        with np.errstate(all="ignore"):  # a number too large for the dtype becomes infinity, which is refused
             values = lib.asarray(x, self.dtype)
         cure = "clean it first, e.g. by numpy.nan_to_num(x)"
         check_finite(values, "x", InputError, cure, self.dtype, first, lib)
@@ -59,7 +59,7 @@ class Boundary:
         t = self.loss.check_targets(to_host(t) if isinstance(t, self.xp.ndarray) else t, n, k)
         if t.ndim == 1:
             return self.xp.asarray(t)
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             rows = t.astype(self.dtype, copy=False)
         if not np.isfinite(rows).all():
             raise TargetError(f"the targets hold numbers that are too large for {self.dtype}; scale them")

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import InputError, ShapeError, StateError
 from .arguments import describe_sample
-from .module import Module, check_returned
+from .module import Module, check_returned, ignore_underflow
 from .workspaces import Array, Shape
 
 
@@ -94,12 +94,14 @@ class Layer(Module):
         InputError
             If x is empty or does not hold numbers.
         """
-        new = not isinstance(x, self.xp.ndarray) or x.dtype is not self.dtype or x.shape != self._shape
+        attributes = self.__dict__  # saves calls of __getattr__ and __setattr__
+        new = type(x) is not self.xp.ndarray or x.dtype is not self.dtype or x.shape != attributes.get("_shape")
         if new:
             x = self._enter(x)
-        attributes = self.__dict__  # saves two calls of __setattr__
         attributes["x"] = x
-        y = attributes["y"] = self.formula(x)
+        # `train`, `evaluate` and `predict` ignore underflow themselves: once for all layers.
+        y = self.formula(x) if attributes.get("_network") else ignore_underflow(self.formula, x)
+        attributes["y"] = y
         if new:
             self._check_output(x, y)
         return y
@@ -116,14 +118,15 @@ class Layer(Module):
         InputError
             If dy does not hold numbers.
         """
-        y = self.__dict__.get("y")
+        attributes = self.__dict__
+        y = attributes.get("y")
         if y is None:
             raise StateError(f"{self}: backward was called before forward; call forward(x) first")
-        if not isinstance(dy, self.xp.ndarray) or dy.dtype is not self.dtype or dy.shape != y.shape:
+        if type(dy) is not type(y) or dy.dtype is not self.dtype or dy.shape != y.shape:
             dy = self._as_array(dy, "dy")
             if dy.shape != y.shape:
                 raise ShapeError(f"{self}: backward received dy of shape {dy.shape}, expected {y.shape}, like y")
-        return self.gradient(dy)
+        return self.gradient(dy) if attributes.get("_network") else ignore_underflow(self.gradient, dy)
 
     def _check_output(self, x: Array, y: Any) -> None:
         """Refuse, by a ShapeError, a y that is not one sample of shape `output_shape` for each of x."""

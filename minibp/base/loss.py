@@ -11,7 +11,7 @@ from ..backend import to_host
 from ..errors import ArgumentError, InputError, ShapeError, StateError, TargetError, UnknownNameError
 from .arguments import describe_sample
 from .layer import Layer, kind_of_rows
-from .module import Module, check_returned
+from .module import Module, check_returned, ignore_underflow
 from .validation import check_array, check_finite
 from .workspaces import Array, Shape, Workspace
 
@@ -85,7 +85,7 @@ class Loss(Module):
             raise InputError(f"{self}: x holds NaN or infinity")
         t = self.check_targets(to_host(t) if isinstance(t, self.xp.ndarray) else t, *x.shape)
         self.check_predictions(x)
-        return self.unchecked_losses(x, self.xp.asarray(t))
+        return ignore_underflow(self.unchecked_losses, x, self.xp.asarray(t))
 
     def backward(self) -> Array:
         """dx = ∂L/∂x (N, K) for the mean loss L of the last `forward`.
@@ -97,7 +97,7 @@ class Loss(Module):
         """
         if self.__dict__.get("y") is None:
             raise StateError(f"{self}: backward was called before forward; call forward(x, t) first")
-        return self.gradient()
+        return ignore_underflow(self.gradient)
 
     def unchecked_losses(self, x: Array, t: Array) -> Array:
         """Loss of each sample (N,), for predictions and targets that have been checked."""

@@ -209,6 +209,15 @@ class Module(Parameters):
         self.attach(self.xp, self.dtype, {name: self.xp.asarray(array) for name, array in self._arrays.items()})
 
 
+def ignore_underflow(method: Callable[..., Any], *arrays: Array) -> Any:
+    """Call a method of a layer or a loss that is used alone: formulas count on underflow to 0.
+
+    Without this, ``np.seterr(all="raise")`` would make it an error.
+    """
+    with np.errstate(under="ignore"):
+        return method(*arrays)
+
+
 def check_returned(module: Module, method: str, value: Any, shape: Shape, what: str) -> None:
     """Raise a ShapeError that names the class, if what its method returned is not an array of this shape."""
     is_array = isinstance(value, module.xp.ndarray)

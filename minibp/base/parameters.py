@@ -95,7 +95,7 @@ class Parameters(Declared, Stateful):
         """
         shape = self._parameters[name].shape
         try:
-            with np.errstate(over="ignore"):  # a number too large for the dtype becomes infinity, which is refused
+            with np.errstate(all="ignore"):  # a number too large for the dtype becomes infinity, which is refused
                 array = np.array(values, self.dtype)
         except (TypeError, ValueError, RuntimeError) as error:
             raise ArgumentError(f"{type(self).__name__}: {name} must be an initializer or an array: {error}") from None

@@ -115,7 +115,7 @@ def first_not_finite(values: Any, dtype: Any = None, xp: Any = np) -> int | None
     xp = np if isinstance(values, np.ndarray) else xp
     step = max(1, CHUNK * len(values) // max(values.size, 1))  # samples; a memory map may be larger than memory
     for start in range(0, len(values), step):
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             finite = xp.isfinite(values[start : start + step].astype(dtype or values.dtype, copy=False))
         if not finite.all():
             return start + int(finite.reshape(len(finite), -1).all(axis=1).argmin())
@@ -139,7 +139,7 @@ def check_assigned(values: Any, name: str, xp: Any, dtype: np.dtype) -> None:
     """Raise an ArgumentError if assigned values hold NaN or infinity. Arrays on a device are not read."""
     if xp is not np and isinstance(values, xp.ndarray):
         return
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         finite = np.isfinite(np.asarray(to_host(values), dtype)).all()
     if not finite:
         raise ArgumentError(f"{name} must hold finite numbers, received NaN or infinity (as {dtype})")

@@ -48,7 +48,7 @@ def flatten(modules: Sequence[Module], xp: Any, dtype: np.dtype) -> Vectors:
         vector, start, spans = xp.empty(sum(value.size for *_, value in entries), dtype), 0, []
         for i, name, value in entries:
             view = vector[start : start + value.size].reshape(value.shape)
-            with np.errstate(over="ignore"):  # gradients may overflow: the next backward overwrites them
+            with np.errstate(all="ignore"):  # gradients may overflow: the next backward overwrites them
                 view[...] = to_library(value, xp, dtype)
             views[i][name] = view
             spans.append(Span(modules[i], name, start, start + value.size))

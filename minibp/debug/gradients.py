@@ -78,6 +78,7 @@ class GradientReport(list[GradientError]):
         return "\n".join(lines)
 
 
+@np.errstate(under="ignore")
 def check_gradients(net: Network | Layer | Loss, x: Any, t: Any = None) -> GradientReport:
     """Compare the gradients of `backward` with central differences, in float64, and diagnose wrong ones.
 
