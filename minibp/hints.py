@@ -1,4 +1,4 @@
-"""Hints: data and settings with which a training runs without an error, but learns badly or not at all."""
+"""Hints: data and settings with which a training learns badly or not at all, and the likely cause if it diverged."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .base import SMALL_BYTE, Layer
-from .data import Dataset
+from .base import SMALL_BYTE, Layer, all_finite
+from .data import Batches, Dataset
 from .layers import Dense
 from .network import Network
 from .normalization import BatchNorm, LayerNorm
+from .optimizer import Optimizer
 
 LOOK = 1 << 20  # values to look at: a few milliseconds, also in a file
 PLACES = 16  # of the data set, where they are
@@ -95,3 +96,49 @@ def _look(x: np.ndarray) -> Look:
         means = [np.square(part.reshape(len(part), -1), dtype="float64").mean(axis=0) for part in parts]
     low, high = min(part.min() for part in parts), max(part.max() for part in parts)
     return Look(float(low), float(high), np.sqrt(np.mean(means, axis=0)))
+
+
+def largest(dataset: Dataset) -> tuple[str, float]:
+    """Which of "inputs" and "targets" hold the largest number, and its size. They are the inputs if none is large."""
+    x, t = dataset.x, dataset.t
+    x_size, t_size = (max(-float(values.min()), float(values.max())) for values in (x, t))
+    if t_size > max(x_size, LARGE) and (t.ndim == 2 or t.dtype.kind == "f"):
+        return "targets", t_size
+    return "inputs", 1.0 if x.dtype == np.uint8 else x_size
+
+
+def diagnosis(net: Network, optimizer: Optimizer, batches: Batches, losses: np.ndarray, epoch: int) -> str:
+    """The message about a training that diverged in this epoch: which step went wrong first, and the likely cause.
+
+    `losses` are those of the samples, in the order of the steps.
+    """
+    wrong, batch_size = ~np.isfinite(losses), batches.batch_size
+    steps = -(-len(losses) // batch_size)
+    first = int(np.argmax(wrong)) // batch_size if wrong.any() else steps - 1  # else the last update is the cause
+    update = optimizer.steps - steps + first - bool(wrong.any())  # the last one before; -1 if there was none
+    before, rise = losses[: first * batch_size], ""
+    if before.size:
+        start, end = (part.mean(dtype="float64") for part in (before[:batch_size], before[-batch_size:]))
+        rise = f" (mean loss of the first batch {start:.4g}, of the last finite one {end:.4g})"
+    vectors = {"weights": [net.params], "buffers": [net.buffers], "moments of the optimizer": optimizer.moments}
+    lost = next((name for name, each in vectors.items() if each and not all_finite(net.xp, *each)), "")
+    what = f"the {'loss' if wrong.any() else lost} became NaN or infinite in epoch {epoch}"
+    cause = _cause(net, optimizer, batches.dataset, update)
+    cure = "The weights are lost: build the network and the optimizer again"
+    return f"{what}, at step {first + 1} of {steps}{rise}. Likely cause: {cause}. {cure}"
+
+
+def _cause(net: Network, optimizer: Optimizer, dataset: Dataset, update: int) -> str:
+    """The likely cause of a divergence after this update, the first being 0; -1 if there was none."""
+    what, size = largest(dataset)
+    scale = f"the {what} reach {size:.3g}: scale them to about -1..1"
+    if size > float(np.finfo(net.dtype).max) ** 0.25:  # the loss is infinite whatever the rate
+        return scale
+    if update < 0:
+        return "the initial weights are too large, or a layer or loss of your own gives NaN"
+    rates = (optimizer.rate_after(step) for step in range(update, -1, -1))
+    rate = next(filter(None, rates), 0.0)  # a rate of 0 changes nothing
+    cause = f"the learning rate {rate:g} is too high: try a tenth of it"
+    cause += ", or clip_norm=1" if optimizer.clip_norm is None else ""
+    trains_badly = size >= LARGE and (what == "targets" or _takes_values_as_they_are(net))
+    return f"{scale}; or {cause}" if trains_badly else cause

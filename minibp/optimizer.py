@@ -17,6 +17,7 @@ from .base import (
     Declared,
     Fixed,
     Stateful,
+    all_finite,
     at_least_zero,
     by_part,
     check_vector,
@@ -26,7 +27,7 @@ from .base import (
     positive_or_none,
     refuse_other_names,
 )
-from .errors import ArgumentError
+from .errors import ArgumentError, DivergenceError
 from .network import Network
 from .schedules import Constant, Schedule, as_schedule, resumed
 
@@ -38,6 +39,15 @@ FLUSH_BELOW = 1e6  # times the smallest normal number: 1e-32 in float32, whose r
 
 class Number(Checked):
     """A number of an optimizer. It is checked when it is assigned, alone and together with the others."""
+
+    def checked(self, owner: Any, value: Any) -> Any:
+        value, net = super().checked(owner, value), vars(owner).get("net")
+        with np.errstate(all="ignore"):
+            rounded = float(net.dtype.type(value)) if value and net is not None else 1.0
+        if not 0 < rounded < math.inf:
+            what = f"{type(owner).__name__}: {self.name}={value!r} becomes {rounded:g} in {net.dtype}"
+            raise ArgumentError(f"{what}; choose a {'smaller' if rounded else 'larger'} one, or a network of float64")
+        return value
 
     def __set__(self, optimizer: Optimizer, value: Any) -> None:
         before = vars(optimizer).get(self.name)
@@ -113,6 +123,7 @@ class Optimizer(Declared, Stateful):
         self.net, self.steps, self.schedule = net, 0, self._as_schedule(lr)
         self.weight_decay, self.clip_norm, self.max_norm = weight_decay, clip_norm, max_norm
         self.moments = [net.xp.zeros_like(net.params) for _ in range(self.n_moments)]
+        self.check_numbers()
         self.sync()
 
     def _as_schedule(self, lr: float | Schedule) -> Schedule:
@@ -180,6 +191,18 @@ class Optimizer(Declared, Stateful):
     def settable_names(self) -> list[str]:
         return ["lr", *super().settable_names()]
 
+    def check_numbers(self) -> None:
+        """Check all numbers again: a class sets some before it knows the network, which may also move."""
+        for name in checked_names(type(self), Number):
+            if name in vars(self):
+                getattr(type(self), name).checked(self, vars(self)[name])
+
+    def check_moments(self) -> None:
+        """Refuse, by a DivergenceError, moments that are NaN or infinite."""
+        if self.moments and not all_finite(self.xp, *self.moments):
+            what = f"a moment of this {type(self).__name__} is NaN or infinite, from a training that diverged"
+            raise DivergenceError(f"{what}; create a new one")
+
     def refuse_conflict(self, name: str, value: Any) -> None:
         """Refuse, by an ArgumentError, a number that is within its range but contradicts another."""
 
@@ -194,6 +217,7 @@ class Optimizer(Declared, Stateful):
     def _cut(self) -> list[Piece]:
         """Cut the vectors into pieces. Weights and biases are in different pieces if weights decay."""
         self.note_attributes()
+        self.check_numbers()
         net, size = self.net, self.net.params.size
         self.compiled = self._compiled() if self.steps >= self.compile_at else None
         one_pass = self.compiled and not self.weight_decay and self.clip_norm is None  # larger pieces will do

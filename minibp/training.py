@@ -14,7 +14,7 @@ from .base import Array, all_finite, at_least_one, instance
 from .data import Batches, Dataset
 from .errors import ArgumentError, DivergenceError, StateError, TrainingWarning
 from .files import Checkpoint
-from .hints import hints
+from .hints import diagnosis, hints, largest
 from .metrics import accuracy, classes, name_classes
 from .network import PREDICT, Network
 from .optimizer import Optimizer
@@ -97,7 +97,7 @@ def train(
         be read or written. All errors so far are raised by the call itself, unless the cause comes later.
     DivergenceError
         At the end of an epoch, if the loss, a weight, a moment of the optimizer or the validation loss has become NaN
-        or infinite; by the call itself, if a weight already is.
+        or infinite; by the call itself, if a weight or a moment already is.
     StateError
         If another thread trains the network.
     """
@@ -128,6 +128,7 @@ def check_fit(net: Network, optimizer: Optimizer, dataset: Any) -> None:
     check_dataset("dataset", dataset)
     net.check_layers()
     net.check_weights()
+    optimizer.check_moments()
 
 
 def check_dataset(name: str, given: Any) -> None:
@@ -157,7 +158,7 @@ def _epochs(
             loss = float(losses.mean(dtype="float64"))
             seconds = time.perf_counter() - start
             if not (np.isfinite(loss) and all_finite(net.xp, net.params, net.buffers, *optimizer.moments)):
-                raise DivergenceError(_diagnosis(net, optimizer, to_host(losses), number, batches.batch_size))
+                raise DivergenceError(diagnosis(net, optimizer, batches, to_host(losses), number))
             val_loss, val_accuracy = _evaluate(net, validation) if validation is not None else (None, None)
         finally:
             net.training_lock.release()
@@ -204,30 +205,6 @@ def _stands_still(optimizer: Optimizer, steps: int) -> bool:
     return all(schedule(step) <= STILL for step in range(optimizer.steps - steps, optimizer.steps))
 
 
-def _diagnosis(net: Network, optimizer: Optimizer, losses: np.ndarray, epoch: int, batch_size: int) -> str:
-    """The message about a divergence: which step went wrong first, and the likely cause."""
-    wrong = ~np.isfinite(losses)
-    steps = -(-len(losses) // batch_size)
-    first = int(np.argmax(wrong)) // batch_size if wrong.any() else steps - 1  # else the last update is the cause
-    before = losses[: first * batch_size]
-    if epoch == 1 and first == 0 and wrong.any():
-        cause = "the inputs or the initial weights are too large: scale inputs to about -1..1, or give uint8"
-    else:
-        cause = f"the learning rate {optimizer.lr:g} is too high: try a tenth of it"
-        cause += ", or clip_norm=1" if optimizer.clip_norm is None else ""
-    rise = ""
-    if before.size:
-        start, end = (part.mean(dtype="float64") for part in (before[:batch_size], before[-batch_size:]))
-        rise = f" (mean loss of the first batch {start:.4g}, of the last finite one {end:.4g})"
-    what = "loss" if wrong.any() else "weights"
-    if what == "weights" and all_finite(net.xp, net.params):
-        what = "buffers or the moments of the optimizer"
-    return (
-        f"the {what} became NaN or infinite in epoch {epoch}, at step {first + 1} of {steps}{rise}. "
-        f"Likely cause: {cause}. The weights are lost: build the network again"
-    )
-
-
 def evaluate(net: Network, dataset: Dataset, batch_size: int = PREDICT) -> Evaluation:
     """Mean loss and accuracy of a network on a data set, in inference mode. The network is not changed.
 
@@ -271,9 +248,10 @@ def _evaluate(net: Network, batches: Batches) -> Evaluation:
     loss = float(losses.mean(dtype="float64"))
     if not np.isfinite(loss):  # then the largest output means nothing
         bad = int(np.isfinite(to_host(losses)).argmin())
+        what, _ = largest(batches.dataset[bad])
         raise DivergenceError(
-            f"the loss of sample {bad} of this data set is NaN or infinite: the sample is too large for these weights "
-            f"and {net.dtype}; scale inputs to about -1..1"
+            f"the loss of sample {bad} of this data set is NaN or infinite: its {what} are too large for these weights "
+            f"and {net.dtype}; scale {what} to about -1..1"
         )
     t = to_host(batches.t)
     right = accuracy(to_host(answers), t) if name_classes(t) else float("nan")

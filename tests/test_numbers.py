@@ -263,7 +263,7 @@ def test_normalization_returns_nan_if_the_variance_overflows(kind):
     x = 1e25 * np.random.default_rng(0).normal(size=(6, 4))
     with np.errstate(over="ignore", invalid="ignore"):
         assert np.isnan(host(kind(4).astype("float32").forward(x))).all()
-    with pytest.raises(DivergenceError, match=r"the loss became NaN .* at step 1 of 1\. .* too large"):
+    with pytest.raises(DivergenceError, match=r"the loss became NaN .* at step 1 of 1\. .*: the inputs reach"):
         learn(Network([kind(4), Dense(4, 2)], QuadraticLoss()), Dataset(x, np.zeros((6, 2))))
 
 

@@ -307,6 +307,21 @@ def test_a_schedule_that_returns_an_invalid_rate_is_refused_at_its_step(bad):
     assert optimizer.steps == 2
 
 
+@pytest.mark.parametrize(("name", "value", "becomes"), [
+    ("eps", 1e-50, 0), ("clip_norm", 1e-50, 0), ("max_norm", 1e50, "inf"), ("weight_decay", 1e50, "inf")
+])  # fmt: skip
+def test_a_number_that_vanishes_or_overflows_in_the_dtype_is_refused(name, value, becomes):
+    message = f"Adam: {name}={value} becomes {becomes} in float32; choose a"
+    net = Network([Dense(2, 3)], QuadraticLoss())
+    for use in (lambda: Adam(net, **{name: value}), lambda: setattr(Adam(net), name, value)):
+        with pytest.raises(ArgumentError, match=re.escape(message)):
+            use()
+    optimizer = Adam(net.to(net.backend, "float64"), **{name: value})
+    net.to(net.backend, "float32")
+    with pytest.raises(ArgumentError, match=re.escape(message)):
+        optimizer.step()
+
+
 # --- what is refused -----------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 
 import numpy as np
 import pytest
@@ -313,8 +314,46 @@ def test_a_first_step_that_fails_in_a_later_epoch_is_the_fault_of_the_rate():
 @pytest.mark.filterwarnings("ignore:x holds floats from")
 def test_inputs_that_are_too_large_are_named_as_the_cause():
     dataset = samples(10)
-    with pytest.raises(DivergenceError, match=r"in epoch 1, at step 1 of 3\. .*inputs .* too large"):
+    with pytest.raises(DivergenceError, match=r"in epoch 1, at step 1 of 3\. .*: the inputs reach \d\S*: scale"):
         run(linear(), Dataset(1e30 * dataset.x, dataset.t))
+
+
+@pytest.mark.parametrize("size", [1e20, 1e30])
+def test_targets_that_are_too_large_are_named_as_the_cause(size):
+    dataset = Dataset(samples(10).x, np.full((10, 3), size))
+    message = re.escape(f"Likely cause: the targets reach {size:g}: scale them")
+    with pytest.raises(DivergenceError, match=rf"at step 1 of 3\. {message}"):
+        run(linear(), dataset)
+    with pytest.raises(DivergenceError, match=r"the loss of sample 0 .*: its targets are too large .*; scale targets"):
+        evaluate(linear(), dataset)
+
+
+def test_targets_that_train_badly_are_named_beside_the_rate():
+    with pytest.raises(DivergenceError, match=r"targets reach 5e\+05: scale .*; or the learning rate 10 is too high"):
+        run(linear(), Dataset(samples(10).x, np.full((10, 3), 5e5)), epochs=200, lr=10)
+
+
+def test_weights_that_are_too_large_are_named_as_the_cause():
+    net = linear()
+    net.params[...] = 1e30
+    with pytest.raises(DivergenceError, match=r"at step 1 of 3\. Likely cause: the initial weights are too large"):
+        run(net, samples(10))
+
+
+@pytest.mark.parametrize("schedule", [Cosine(1e30, steps=3), Warmup(Step(1e30, every=1, factor=1e-300), steps=1)])
+def test_the_rate_of_the_step_that_failed_is_named(schedule):
+    with pytest.raises(DivergenceError, match=r"at step 2 of 10 .* the learning rate 1e\+30 is too high"):
+        run(linear(), samples(40), lr=schedule)
+
+
+def test_moments_that_are_lost_are_refused_by_the_call():
+    net = linear()
+    optimizer, before = Adam(net, lr=1e39), net.params.copy()
+    with pytest.raises(DivergenceError):
+        list(train(net, optimizer, samples(10), 2, batch_size=4))
+    net.params = before
+    with pytest.raises(DivergenceError, match=r"a moment of this Adam is NaN or infinite, .*; create a new one"):
+        train(net, optimizer, samples(10), 1)
 
 
 def test_weights_that_overflow_in_the_last_step_are_named():
