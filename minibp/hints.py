@@ -92,7 +92,7 @@ def _look(x: np.ndarray) -> Look:
     """Look at some parts of x, which may be a memory map larger than memory."""
     size = max(1, LOOK * len(x) // (PLACES * x.size))  # samples
     parts = [x[start : start + size] for start in {*np.linspace(0, max(len(x) - size, 0), PLACES, dtype=int).tolist()}]
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         means = [np.square(part.reshape(len(part), -1), dtype="float64").mean(axis=0) for part in parts]
     low, high = min(part.min() for part in parts), max(part.max() for part in parts)
     return Look(float(low), float(high), np.sqrt(np.mean(means, axis=0)))

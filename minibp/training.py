@@ -78,11 +78,11 @@ def train(
     Warns
     -----
     TrainingWarning
-        If all batches have one sample and there is a BatchNorm, if there is a LayerNorm(1), before which nothing
-        learns, or if all layers are frozen. If x reaches a Dense layer as uint8 of at most 16, which becomes 0.063 and
-        less, or as floats with a feature whose root mean square is 40 or more, which train badly; or if the validation
-        set is on another scale. Some parts of x are looked at. If x and the rows of t are uint8: t is not scaled. If a
-        schedule gave the rate 0, or almost 0, in all steps of an epoch.
+        If all layers are frozen, or no layer before a LayerNorm(1), or before a BatchNorm in batches of one sample, can
+        learn. If x reaches a Dense layer as uint8 of at most 16, which becomes 0.063 and less, or as floats with a
+        feature whose root mean square is 40 or more, which train badly; or if the validation set is on another scale.
+        Some parts of x are looked at. If x and the rows of t are uint8, since t is not scaled. If a schedule gave the
+        rate 0, or almost 0, in all steps of an epoch.
 
     Raises
     ------
