@@ -296,7 +296,7 @@ def files(path):
 def test_the_last_two_files_are_kept_and_those_of_a_killed_process_removed(path):
     (path.parent / "run.ckpt.0123456789abcdef.part").touch()
     (path.parent / "run.ckpt.mine.part").touch()
-    Run().go(path)
+    Run().go(os.fsencode(path))  # bytes are a path, too
     assert files(path) == ["run.ckpt", "run.ckpt.mine.part", "run.ckpt.previous"]
     contents, _ = tensorfile.read(f"{path}.previous", "checkpoint")
     assert contents["state"]["optimizer"]["steps"] == (EPOCHS - 1) * STEPS

@@ -376,6 +376,10 @@ def test_directory_may_lie_in_the_home_of_a_user(small, monkeypatch, tmp_path):
     assert len(data.mnist("~/mine").train) == 6
 
 
+def test_directory_may_be_given_as_bytes(small, tmp_path):
+    assert len(data.mnist(os.fsencode(fill(tmp_path / "mine", "mnist"))).train) == 6
+
+
 def test_missing_files_are_named(small, tmp_path):
     folder = fill(tmp_path / "mine", "mnist")
     (folder / NAMES[1]).unlink()

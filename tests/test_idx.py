@@ -133,6 +133,24 @@ def test_other_files_than_idx_are_refused_with_the_reason(folder, contents, mess
     assert "Get the file again" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        (b"sepal,petal\r\n5.1,3.5\r\n", "text, such as CSV; .* Read it with numpy.loadtxt, and use the array"),
+        (b"\xef\xbb\xbf1;2\n", "text, such as CSV"),
+        (gzip.compress(b"1,2\n"), "text, such as CSV"),
+        (b"PK\x03\x04" + bytes(30), r"a zip file, such as \.npz; .* numpy\.load,"),
+        (b"\x93NUMPY\x01\0", r"a \.npy file; .* numpy\.load,"),
+        (b"\x89PNG\r\n\x1a\n\0", r"a PNG image; .* PIL\.Image\.open"),
+        (b"\xff\xd8\xff\xe0\0", r"a JPEG image; .* numpy\.save it as \.npy"),
+    ],
+)
+def test_a_file_of_another_format_is_named_and_what_reads_it(folder, contents, message):
+    with pytest.raises(FileFormatError, match=message) as caught:
+        read_idx(write(folder, contents))
+    assert "again" not in str(caught.value)
+
+
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_a_header_that_claims_too_much_allocates_no_memory(folder, pack):
     path = write(folder, pack(b"\x00\x00\x08\x03" + struct.pack(">3I", 2**20, 2**20, 2**20) + b"some"))

@@ -190,6 +190,12 @@ def test_a_missing_file_is_a_file_not_found_error(tmp_path):
         load(tmp_path / "net.safetensors")
 
 
+def test_a_path_may_be_bytes(tmp_path):
+    save(small(), os.fsencode(tmp_path / "net"))
+    assert os.listdir(tmp_path) == ["net"]
+    assert len(load(os.fsencode(tmp_path / "net")).layers) == 2
+
+
 def test_a_layer_whose_name_is_not_a_string_is_unknown(path):
     for spec in ([["Dense"], {}], ["Sequential", {"layers": [{"layer": [["Dense"], {}]}]}]):
         rewrite(path, "network", put("layers", [spec]))

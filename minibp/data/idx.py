@@ -10,7 +10,7 @@ import os
 import stat
 import struct
 import zlib
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
@@ -26,8 +26,16 @@ _TYPES: dict[int, np.dtype[Any]] = {
     0x0E: np.dtype(">f8"),
 }
 _CODES = {dtype.newbyteorder("="): code for code, dtype in _TYPES.items()}
+_HEAD = "00 00, a type (08 09 0b 0c 0d 0e) and the number of dimensions"
 _MAX_DIMENSIONS = 32  # what every version of NumPy can hold
 _CHUNK = 1 << 20
+# What else people give: how such a file starts, what it is, and what reads it.
+_OTHERS = (
+    (b"\x93NUMPY", "a .npy file", "numpy.load"),
+    (b"PK\x03\x04", "a zip file, such as .npz", "numpy.load"),
+    (b"\x89PNG", "a PNG image", "PIL.Image.open"),
+    (b"\xff\xd8\xff", "a JPEG image", "PIL.Image.open"),
+)
 
 
 def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
@@ -97,14 +105,10 @@ def contents_sha256(array: np.ndarray) -> str:
 
 def _read(file: Any, path: str | os.PathLike[str], at_most: float) -> np.ndarray:
     head = file.read(4)
-    if head[:2] != b"\0\0" and (head + file.read(256)).lstrip(b"\xef\xbb\xbf\t\r\n ").startswith(b"<"):
-        raise _refusal(path, "it looks like a web page (HTML)", "an IDX file")
-    if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _TYPES:
-        raise _refusal(
-            path,
-            f"it starts with the bytes {head.hex(' ') or '(none: the file is empty)'}",
-            "00 00, a type (08 09 0b 0c 0d 0e) and the number of dimensions",
-        )
+    if head[:2] != b"\0\0":
+        _refuse_other(path, head + file.read(256))
+    if len(head) < 4 or head[2] not in _TYPES:
+        raise _refusal(path, f"it starts with the bytes {head.hex(' ')}", _HEAD)
     dtype, dimensions = _TYPES[head[2]], head[3]
     if not 1 <= dimensions <= _MAX_DIMENSIONS:
         raise _refusal(path, f"its header has {dimensions} dimensions", f"1 to {_MAX_DIMENSIONS}")
@@ -132,7 +136,23 @@ def _read(file: Any, path: str | os.PathLike[str], at_most: float) -> np.ndarray
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
-def _refusal(path: str | os.PathLike[str], received: str, expected: str) -> FileFormatError:
-    return FileFormatError(
-        f"{os.fspath(path)}: not a usable IDX file: {received}; expected {expected}. Get the file again"
-    )
+def _refuse_other(path: str | os.PathLike[str], start: bytes) -> NoReturn:
+    """Say what a file with this start is. An image or a table is not damaged: to get it again would not help."""
+    if not start:
+        raise _refusal(path, "the file is empty", _HEAD)
+    if start.lstrip(b"\xef\xbb\xbf\t\r\n ").startswith(b"<"):
+        raise _refusal(path, "it looks like a web page (HTML)", "an IDX file")
+    what, reader = next((named for first, *named in _OTHERS if start.startswith(first)), ("", ""))
+    if not what and b"\0" not in start and start.removeprefix(b"\xef\xbb\xbf").isascii():
+        what, reader = "text, such as CSV", "numpy.loadtxt"
+    if what:
+        cure = f"Read it with {reader}, and use the array; for a command, numpy.save it as .npy"
+        raise _refusal(path, f"it is {what}", "an IDX file", cure)
+    cure = "Get the file again; or, if it is of another format, convert it: numpy.save its array as .npy"
+    raise _refusal(path, f"it starts with the bytes {start[:4].hex(' ')}", _HEAD, cure)
+
+
+def _refusal(
+    path: str | os.PathLike[str], received: str, expected: str, cure: str = "Get the file again"
+) -> FileFormatError:
+    return FileFormatError(f"{os.fsdecode(path)}: not a usable IDX file: {received}; expected {expected}. {cure}")

@@ -128,7 +128,7 @@ def _users_folder(name: str, directory: str | os.PathLike[str] | None) -> Path |
 
 def _existing(folder: str | os.PathLike[str]) -> Path | None:
     """The folder, if it exists; None also for names that no folder can have."""
-    expanded = os.path.expanduser(folder)
+    expanded = os.path.expanduser(os.fsdecode(folder))
     return Path(expanded) if os.path.isdir(expanded) else None
 
 

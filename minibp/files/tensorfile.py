@@ -88,6 +88,7 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
+    path = os.fsdecode(path)
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would block
             raise ValueError("it is a folder, a pipe or a device")
