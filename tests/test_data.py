@@ -68,7 +68,8 @@ def test_a_memory_map_stays_a_memory_map(tmp_path):
     x = np.memmap(tmp_path / "x", np.float32, "w+", shape=(10, 3))
     dataset = Dataset(x, np.arange(10))
     assert isinstance(dataset.x, np.memmap) and isinstance(dataset[2:5].x, np.memmap)
-    assert split(dataset).train.x.shape == (8, 3)
+    with pytest.raises(ArgumentError, match=r"would copy the memory map .* Slices copy nothing: dataset\[:-1000\]"):
+        split(dataset)
 
 
 @pytest.mark.parametrize(
@@ -203,6 +204,11 @@ def test_split_is_drawn_by_its_seed():
 def test_split_refuses_anything_but_a_fraction_or_a_number(held_out):
     with pytest.raises(ArgumentError, match="expected a fraction between 0 and 1, or a number of samples"):
         split(a_dataset(), held_out)
+
+
+def test_split_takes_a_dataset():
+    with pytest.raises(ArgumentError, match=r"dataset must be a Dataset, received tuple; create one: Dataset\(x, lab"):
+        split((np.ones((10, 2)), np.arange(10)))
 
 
 @pytest.mark.parametrize("held_out", [0, 10, 11, -1, 0.01, 0.99])

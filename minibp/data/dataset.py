@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..base import NUMBERS, check_array, check_finite, check_inputs, generator
+from ..base import NUMBERS, check_array, check_finite, check_inputs, generator, instance
 from ..errors import ArgumentError, InputError, ShapeError, TargetError
 
 NAMES = "turn names into labels: names, t = np.unique(names, return_inverse=True)"
@@ -82,7 +82,10 @@ class Splits(NamedTuple):
 
 
 def split(dataset: Dataset, held_out: float = 0.2, seed: int = 0) -> Splits:
-    """Split a data set at random into a part to train on and a part to test on.
+    """Split a data set at random into a part to train on and a part to test on. Both are copies.
+
+    A memory map is refused, because it may be larger than memory. Shuffle its file once, and take slices, which copy
+    nothing: ``dataset[:-1000], dataset[-1000:]``.
 
     Parameters
     ----------
@@ -101,8 +104,15 @@ def split(dataset: Dataset, held_out: float = 0.2, seed: int = 0) -> Splits:
     Raises
     ------
     ArgumentError
-        If held_out is neither, one of the parts would be empty, or seed is not an integer of at least 0.
+        If `dataset` is not a Dataset, its inputs are a memory map, held_out is neither, one of the parts would be
+        empty, or seed is not an integer of at least 0.
     """
+    instance("dataset", dataset, Dataset, "create one: Dataset(x, labels)")
+    if isinstance(dataset.x, np.memmap):
+        raise ArgumentError(
+            "a random split would copy the memory map into memory. Slices copy nothing: dataset[:-1000] and "
+            "dataset[-1000:], of a file whose samples were shuffled; or read it all: Dataset(numpy.array(x), t)"
+        )
     n = len(dataset)
     if n == 1:
         raise ArgumentError("a data set of 1 sample cannot be split: one of the parts would be empty")
