@@ -49,6 +49,7 @@ def test_arrays_are_kept_and_not_copied(dtype):
 def test_data_set_unpacks_to_inputs_and_targets():
     x, t = a_dataset()
     assert x.shape == (10, 2, 2) and t.shape == (10,)
+    assert [(x.shape, int(t)) for x, t in zip(*a_dataset(), strict=True)] == [((2, 2), i) for i in range(10)]
 
 
 def test_lists_are_accepted():

@@ -14,8 +14,10 @@ NAMES = "turn names into labels: names, t = np.unique(names, return_inverse=True
 class Dataset:
     """Inputs and their targets, checked once.
 
-    ``len(dataset)`` is N, and ``x, t = dataset`` gives both arrays. An index selects samples, and the result is again a
-    Dataset. It is a slice (which copies nothing), a list or an array of integers or of booleans, or one integer.
+    ``len(dataset)`` is N, and ``x, t = dataset`` gives both arrays. So a loop over a Dataset yields these two, not
+    samples or batches: write ``for x, t in zip(*dataset)`` for samples. `train` cuts the batches itself. An index
+    selects samples, and the result is again a Dataset. It is a slice (which copies nothing), a list or an array of
+    integers or of booleans, or one integer.
 
     Parameters
     ----------
