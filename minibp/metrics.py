@@ -4,6 +4,9 @@ Outputs are rows (N, K), and the predicted class is that of the largest output. 
 is above 0.5. Targets are labels (N,), or rows (N, K) of probabilities that are read in the same way, but 0 and 1 if
 K = 1. A column (N, 1) of integers holds labels, for outputs and for targets. Other numbers, such as those of a
 regression, or 0.7 for one output, name no classes.
+
+Targets are given by name, ``accuracy(net.predict(x), t=labels)``: scikit-learn expects them first, PyTorch second, and
+a confusion matrix of labels in the wrong order is transposed without a word.
 """
 
 from __future__ import annotations
@@ -72,7 +75,7 @@ def _checked(outputs: Any, t: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return outputs, predicted.astype("int64"), true.astype("int64")
 
 
-def accuracy(outputs: Any, t: Any) -> float:
+def accuracy(outputs: Any, *, t: Any) -> float:
     """The fraction of samples whose predicted class is right, in 0..1.
 
     Parameters
@@ -93,7 +96,7 @@ def accuracy(outputs: Any, t: Any) -> float:
     return float((predicted == true).mean())
 
 
-def top_k_accuracy(outputs: Any, t: Any, k: int = 5) -> float:
+def top_k_accuracy(outputs: Any, *, t: Any, k: int = 5) -> float:
     """The fraction of samples whose true class is among the k largest outputs, in 0..1.
 
     Of equal outputs, that of the lower class counts as larger, so that k = 1 gives `accuracy`.
@@ -125,7 +128,7 @@ def top_k_accuracy(outputs: Any, t: Any, k: int = 5) -> float:
     return float((best == true[:, None]).any(axis=1).mean())
 
 
-def confusion_matrix(outputs: Any, t: Any, k: int | None = None) -> np.ndarray:
+def confusion_matrix(outputs: Any, *, t: Any, k: int | None = None) -> np.ndarray:
     """How often class i was predicted as class j: a (K, K) array of counts, row i, column j.
 
     Parameters

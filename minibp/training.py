@@ -254,5 +254,5 @@ def _evaluate(net: Network, batches: Batches) -> Evaluation:
             f"and {net.dtype}; scale {what} to about -1..1"
         )
     t = to_host(batches.t)
-    right = accuracy(to_host(answers), t) if name_classes(t) else float("nan")
+    right = accuracy(to_host(answers), t=t) if name_classes(t) else float("nan")
     return Evaluation(loss, right)

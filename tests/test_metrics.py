@@ -27,7 +27,7 @@ def some(n, k, seed):
 @pytest.mark.parametrize("t", [LABELS, ROWS, LABELS.tolist(), LABELS.astype("uint8")])
 @pytest.mark.parametrize("outputs", [OUTPUTS, OUTPUTS.argmax(axis=1), OUTPUTS.tolist()])
 def test_accuracy_is_the_share_of_right_answers(outputs, t):
-    assert accuracy(outputs, t) == 0.5
+    assert accuracy(outputs, t=t) == 0.5
 
 
 def test_the_first_of_equal_outputs_is_the_answer():
@@ -36,21 +36,21 @@ def test_the_first_of_equal_outputs_is_the_answer():
 
 @pytest.mark.parametrize("t", [[0, 1, 1, 1], [[0], [1], [1], [1]], [0.0, 1.0, 1.0, 1.0], [False, True, True, True]])
 def test_one_output_answers_class_1_above_one_half(t):
-    assert accuracy([[0.1], [0.5], [0.6], [0.9]], t) == 0.75
+    assert accuracy([[0.1], [0.5], [0.6], [0.9]], t=t) == 0.75
 
 
 @pytest.mark.parametrize("answers", [[3, 5, 2, 0], [[3], [5], [2], [0]], np.array([[3], [5], [2], [0]], "uint8")])
 def test_a_column_of_integers_holds_labels(answers):
     for t in ([3, 5, 2, 1], [[3], [5], [2], [1]]):
-        assert accuracy(answers, t) == 0.75
-        assert np.argwhere(confusion_matrix(answers, t)).tolist() == [[1, 0], [2, 2], [3, 3], [5, 5]]
-    assert accuracy(answers, [[7], [9], [1], [4]]) == 0
+        assert accuracy(answers, t=t) == 0.75
+        assert np.argwhere(confusion_matrix(answers, t=t)).tolist() == [[1, 0], [2, 2], [3, 3], [5, 5]]
+    assert accuracy(answers, t=[[7], [9], [1], [4]]) == 0
 
 
 def test_a_column_of_labels_is_compared_with_the_largest_outputs():
     for metric in (accuracy, top_k_accuracy, confusion_matrix):
         options = {"k": 1} if metric is top_k_accuracy else {}
-        np.testing.assert_equal(metric(OUTPUTS, LABELS[:, None], **options), metric(OUTPUTS, LABELS, **options))
+        np.testing.assert_equal(metric(OUTPUTS, t=LABELS[:, None], **options), metric(OUTPUTS, t=LABELS, **options))
 
 
 # --- top k ---------------------------------------------------------------------------------------------------------
@@ -59,16 +59,16 @@ def test_a_column_of_labels_is_compared_with_the_largest_outputs():
 @pytest.mark.parametrize(("k", "share"), [(1, 0.5), (2, 0.75), (3, 1)])
 @pytest.mark.parametrize("t", [LABELS, ROWS])
 def test_top_k_accuracy_lets_each_sample_answer_k_times(k, share, t):
-    assert top_k_accuracy(OUTPUTS, t, k=k) == share
+    assert top_k_accuracy(OUTPUTS, t=t, k=k) == share
 
 
 def test_lower_classes_come_first_if_outputs_are_equal():
     row = np.arange(20) % 2  # the largest are those of 1, 3, ..., 19
-    assert [top_k_accuracy([row], [5], k=k) for k in range(1, 6)] == [0, 0, 1, 1, 1]
+    assert [top_k_accuracy([row], t=[5], k=k) for k in range(1, 6)] == [0, 0, 1, 1, 1]
 
 
 def test_outputs_that_are_bytes_are_ordered_as_numbers():
-    assert top_k_accuracy(np.array([[0, 1, 255]], "uint8"), [2], k=1) == 1
+    assert top_k_accuracy(np.array([[0, 1, 255]], "uint8"), t=[2], k=1) == 1
 
 
 @needs_k_and_seed
@@ -76,19 +76,19 @@ def test_outputs_that_are_bytes_are_ordered_as_numbers():
 def test_top_1_accuracy_is_accuracy(kind, n, k, seed):
     outputs, t = some(n, k, seed)
     outputs = kind(outputs)
-    assert top_k_accuracy(outputs, t, k=1) == accuracy(outputs, t)
+    assert top_k_accuracy(outputs, t=t, k=1) == accuracy(outputs, t=t)
 
 
 @pytest.mark.parametrize("k", [0, 4, 1.5])
 def test_top_k_needs_k_among_the_outputs(k):
     with pytest.raises(ArgumentError, match=r"k must (be an integer of at least 1|lie in 1\.\.3)"):
-        top_k_accuracy(OUTPUTS, LABELS, k=k)
+        top_k_accuracy(OUTPUTS, t=LABELS, k=k)
 
 
 @pytest.mark.parametrize("outputs", [LABELS, OUTPUTS[:, :1]])
 def test_top_k_needs_outputs_of_several_classes(outputs):
     with pytest.raises(ShapeError, match="at least 2 classes"):
-        top_k_accuracy(outputs, [0, 1, 1, 0], k=1)
+        top_k_accuracy(outputs, t=[0, 1, 1, 0], k=1)
 
 
 # --- confusion matrix ----------------------------------------------------------------------------------------------
@@ -97,46 +97,52 @@ def test_top_k_needs_outputs_of_several_classes(outputs):
 @pytest.mark.parametrize("t", [LABELS, ROWS])
 @pytest.mark.parametrize("outputs", [OUTPUTS, OUTPUTS.argmax(axis=1)])
 def test_confusion_matrix_counts_true_classes_in_rows_and_answers_in_columns(outputs, t):
-    assert confusion_matrix(outputs, t).tolist() == [[1, 0, 0], [0, 1, 1], [0, 1, 0]]
+    assert confusion_matrix(outputs, t=t).tolist() == [[1, 0, 0], [0, 1, 1], [0, 1, 0]]
+
+
+@pytest.mark.parametrize("metric", [accuracy, top_k_accuracy, confusion_matrix])
+def test_targets_are_given_by_name_because_libraries_differ_in_the_order(metric):
+    with pytest.raises(TypeError, match="positional argument"):
+        metric(LABELS, OUTPUTS)
 
 
 def test_confusion_matrix_of_one_output_is_2_by_2():
-    assert confusion_matrix([[0.9], [0.1], [0.2]], [1, 1, 0]).tolist() == [[1, 0], [1, 1]]
+    assert confusion_matrix([[0.9], [0.1], [0.2]], t=[1, 1, 0]).tolist() == [[1, 0], [1, 1]]
 
 
 def test_confusion_matrix_of_labels_has_as_many_classes_as_asked_for():
-    assert confusion_matrix([0, 0], [0, 0]).shape == (2, 2)
-    assert confusion_matrix([0, 2], [0, 1]).shape == (3, 3)
-    assert confusion_matrix([0, 2], [0, 1], k=5).shape == (5, 5)
+    assert confusion_matrix([0, 0], t=[0, 0]).shape == (2, 2)
+    assert confusion_matrix([0, 2], t=[0, 1]).shape == (3, 3)
+    assert confusion_matrix([0, 2], t=[0, 1], k=5).shape == (5, 5)
 
 
 def test_confusion_matrix_of_bytes_does_not_overflow():
     labels = np.array([200], "uint8")
-    assert confusion_matrix(labels, labels.astype("uint64"))[200, 200] == 1
+    assert confusion_matrix(labels, t=labels.astype("uint64"))[200, 200] == 1
 
 
 def test_confusion_matrix_refuses_fewer_classes_than_there_are():
     with pytest.raises(ArgumentError, match=r"class 2 occurs, but there are only 2 classes, 0\.\.1"):
-        confusion_matrix(OUTPUTS, LABELS, k=2)
+        confusion_matrix(OUTPUTS, t=LABELS, k=2)
 
 
 def test_confusion_matrix_of_very_many_classes_asks_whether_these_are_labels():
     with pytest.raises(TargetError, match=r"class 1000000 occurs, which makes 1000001 classes: are these labels"):
-        confusion_matrix([0], [10**6])
+        confusion_matrix([0], t=[10**6])
 
 
 def test_a_confusion_matrix_has_very_many_classes_only_if_confirmed(monkeypatch):
     monkeypatch.setattr("minibp.metrics.MOST", 3)
-    assert confusion_matrix([0], [2]).shape == (3, 3)
-    assert confusion_matrix([0], [3], k=4).shape == confusion_matrix([[1, 0, 0, 0]], [3]).shape == (4, 4)
+    assert confusion_matrix([0], t=[2]).shape == (3, 3)
+    assert confusion_matrix([0], t=[3], k=4).shape == confusion_matrix([[1, 0, 0, 0]], t=[3]).shape == (4, 4)
     with pytest.raises(TargetError, match="which makes 4 classes: are these labels"):
-        confusion_matrix([0], [3])
+        confusion_matrix([0], t=[3])
 
 
 @pytest.mark.parametrize("k", [10**6, 10**12, 10**5000], ids=["6", "12", "5000"])
 def test_confusion_matrix_refuses_more_classes_than_fit_into_memory(k):
     with pytest.raises(ArgumentError, match="k must be at most 100000, because the matrix has k × k counts"):
-        confusion_matrix([0], [1], k=k)
+        confusion_matrix([0], t=[1], k=k)
 
 
 # --- agreement with scikit-learn -----------------------------------------------------------------------------------
@@ -147,11 +153,11 @@ def test_metrics_agree_with_scikit_learn(n, k, seed):
     theirs = pytest.importorskip("sklearn.metrics")
     outputs, t = some(n, k, seed)
     answers = outputs.argmax(axis=1)
-    assert accuracy(outputs, t) == pytest.approx(theirs.accuracy_score(t, answers))
-    np.testing.assert_array_equal(confusion_matrix(outputs, t), theirs.confusion_matrix(t, answers, labels=range(k)))
+    assert accuracy(outputs, t=t) == pytest.approx(theirs.accuracy_score(t, answers))
+    np.testing.assert_array_equal(confusion_matrix(outputs, t=t), theirs.confusion_matrix(t, answers, labels=range(k)))
     if k > 2:  # for two classes scikit-learn expects one column of scores
         expected = theirs.top_k_accuracy_score(t, outputs, k=2, labels=range(k))
-        assert top_k_accuracy(outputs, t, k=2) == pytest.approx(expected)
+        assert top_k_accuracy(outputs, t=t, k=2) == pytest.approx(expected)
 
 
 # --- what is refused -----------------------------------------------------------------------------------------------
@@ -179,4 +185,4 @@ def test_metrics_agree_with_scikit_learn(n, k, seed):
 ])  # fmt: skip
 def test_outputs_and_targets_that_do_not_fit_together_are_refused(metric, outputs, t, error, message):
     with pytest.raises(error, match=message):
-        metric(outputs, t)
+        metric(outputs, t=t)

@@ -161,8 +161,8 @@ def test_weights_too_large_for_the_dtype_are_refused_in_an_assignment():
     lambda x, t: small().predict(x),
     lambda x, t: small().forward(x, np.zeros(2, int)),
     lambda x, t: small().forward(np.ones((2, 4)), t),
-    lambda x, t: accuracy(x, [0, 0]),
-    lambda x, t: accuracy([0, 0], t),
+    lambda x, t: accuracy(x, t=[0, 0]),
+    lambda x, t: accuracy([0, 0], t=t),
 ])  # fmt: skip
 def test_masked_arrays_are_refused(masked):
     x, t = np.ma.masked_array(np.ones((2, 4)), mask=True), np.ma.masked_array([0, 0], mask=True)
@@ -452,12 +452,12 @@ def test_a_class_missing_in_training_is_never_predicted_and_counts_as_wrong():
     y = net.predict(held_out.x)
     assert last.val_accuracy == evaluate(net, held_out).accuracy == 0.5
     assert last.val_loss == pytest.approx(-np.log(y[range(4), held_out.t]).mean(), rel=1e-5) and last.val_loss > 1
-    matrix = confusion_matrix(y, held_out.t)
+    matrix = confusion_matrix(y, t=held_out.t)
     assert matrix.shape == (3, 3) and matrix[:, 2].tolist() == [0, 0, 0] and matrix[2].sum() == 2
 
 
 def test_a_class_that_does_not_occur_has_an_empty_row():
-    matrix = confusion_matrix([[0.1, 0.2, 0.7], [0.9, 0.1, 0.0]], [0, 0])
+    matrix = confusion_matrix([[0.1, 0.2, 0.7], [0.9, 0.1, 0.0]], t=[0, 0])
     assert matrix.tolist() == [[1, 0, 1], [0, 0, 0], [0, 0, 0]]
 
 
@@ -466,7 +466,7 @@ def test_one_class_is_learned(label):
     net, only = small(), Dataset(samples().x, np.full(12, label))
     *_, last = train(net, SGD(net, lr=1), only, epochs=30, validation=only)
     assert last.val_accuracy == 1 and last.loss < 0.1
-    assert confusion_matrix(net.predict(only.x), only.t)[label, label] == 12
+    assert confusion_matrix(net.predict(only.x), t=only.t)[label, label] == 12
 
 
 @pytest.mark.parametrize("label", [0, 1])
@@ -491,7 +491,7 @@ def test_one_sample_is_learned(make):
     net, one = make(), samples()[1]
     *_, last = train(net, SGD(net, lr=1), one, epochs=50, batch_size=32, validation=one)
     assert last.loss < 0.1 and last.val_accuracy == 1
-    assert top_k_accuracy(net.predict(one.x), one.t, k=1) == 1
+    assert top_k_accuracy(net.predict(one.x), t=one.t, k=1) == 1
     assert len(probe(net, SGD(net), one)) == 2
 
 

@@ -99,7 +99,7 @@ def test_a_script_prints_the_same_with_either_backend(xp, kind, monkeypatch, cap
 def test_the_saved_network_is_the_one_that_was_reported(digits, tmp_path):
     (line,) = digits("--quiet", "--seed", 3, "--save", tmp_path / "net.safetensors")
     test = data.digits(seed=3).test
-    accuracy = metrics.accuracy(load(tmp_path / "net.safetensors").predict(test.x), test.t)
+    accuracy = metrics.accuracy(load(tmp_path / "net.safetensors").predict(test.x), t=test.t)
     assert LAST_LINE.fullmatch(line)[1] == f"{accuracy:.4f}"
 
 
