@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from arrays import idx_bytes
+from failing import failing
 from memory import traced
 
 from minibp import data
@@ -353,6 +354,12 @@ def test_without_a_network_the_mirrors_and_manual_steps_are_listed(small, cache,
         dead_port, dead_port + "second/", *NAMES, "MINIBP_DATA", "data.fashion_mnist(",
     ]:  # fmt: skip
         assert expected in str(caught.value)
+
+
+def test_without_a_home_folder_the_error_says_what_to_set(small, monkeypatch, dead_port):
+    monkeypatch.setattr(published, "cache_folder", failing(RuntimeError("Could not determine home directory.")))
+    with pytest.raises(DataError, match=f"no cache for downloads: set HOME to a folder.* from {dead_port} or"):
+        data.mnist()
 
 
 NO_FOLDERS = ["nowhere", "~no such user/data", "a" * 5000]

@@ -28,7 +28,7 @@ from memory import traced
 from minibp.base import disk
 from minibp.data import download
 from minibp.data.download import File, fetch
-from minibp.errors import ArgumentError, ChecksumError, DataError, DownloadError
+from minibp.errors import ArgumentError, ChecksumError, DataError, DownloadError, MinibpWarning
 
 ROOT = Path(__file__).parent.parent
 GOOD = bytes(range(256)) * 1000
@@ -420,7 +420,7 @@ def test_addresses_other_than_http_and_https_are_refused(request, tmp_path, sche
         mirror = server.redirect(mirror + FILE.name)
     with pytest.raises(DownloadError, match="not followed"):
         fetch(FILE, [mirror], tmp_path / "cache")
-    assert names(tmp_path / "cache") == []
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize("mirror", ["", "/etc/", "http:", "https://", "http://[/", "http://a b/", "http://\0/", "//x/"])
@@ -477,15 +477,19 @@ def test_folder_that_cannot_be_used_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("first", ["good", "wrong"])
-def test_full_disk_is_named_and_no_mirror_is_blamed_for_it(server, tmp_path, monkeypatch, first):
+def test_full_disk_costs_a_warning_and_not_the_download(server, tmp_path, monkeypatch, first):
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     monkeypatch.setattr(disk, "open", partial(HalfWritten, failing(full)), raising=False)
-    with pytest.raises(DownloadError) as caught:
-        fetch(FILE, [server.mirror(first), server.mirror("good")], tmp_path, by_hand="By hand: so.")
-    assert f"the folder {tmp_path} cannot be used" in str(caught.value)
-    assert full.strerror in str(caught.value) and "By hand: so." in str(caught.value)
-    assert len(server.asked) == 1
-    assert names(tmp_path) == []
+    (tmp_path / FILE.name).write_bytes(b"damaged")
+    with pytest.warns(MinibpWarning, match=rf"values\.gz was downloaded, but cannot be kept .* {full.strerror}"):
+        assert fetch(FILE, [server.mirror(first), server.mirror("good")], tmp_path) == GOOD
+    assert names(tmp_path) == [FILE.name] and (tmp_path / FILE.name).read_bytes() == b"damaged"
+
+
+def test_folder_that_cannot_be_created_costs_a_warning_and_not_the_download(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "mkdir", failing(PermissionError(errno.EACCES, "Permission denied", "cache")))
+    with pytest.warns(MinibpWarning, match="cannot be kept for the next time: .*Permission denied: 'cache'"):
+        assert fetch(FILE, [server.mirror("good")], tmp_path / "cache") == GOOD
 
 
 # --- concurrent downloads ------------------------------------------------------------------------------------------

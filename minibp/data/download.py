@@ -7,6 +7,7 @@ import re
 import stat
 import threading
 import time
+import warnings
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
 from ..base import printable, write_atomically
-from ..errors import ArgumentError, ChecksumError, DownloadError
+from ..errors import ArgumentError, ChecksumError, DownloadError, MinibpWarning
 
 TIMEOUT = (10.0, 30.0)  # seconds: to connect, and between two pieces of an answer
 SLOWEST = 10_000  # bytes a second: even a poor mobile connection is faster
@@ -44,7 +45,8 @@ def fetch(
     The result is the contents, not a path: the bytes that were checked are the bytes that are used, whatever other
     processes do to the file. The file appears in the folder complete and in one step. So several processes can fetch
     into one folder, and one that is killed leaves nothing that looks complete. Other contents are never used; the last
-    ones are kept as ``<name>.rejected``, cut off one byte after the published size.
+    ones are kept as ``<name>.rejected``, cut off one byte after the published size. If the folder cannot be written,
+    the contents are used all the same, and a MinibpWarning says why they are not kept.
 
     Parameters
     ----------
@@ -70,7 +72,7 @@ def fetch(
     ChecksumError
         If a mirror delivered other contents, and none the published ones.
     DownloadError
-        If no mirror delivered the file, or the folder cannot be used, for example because the disk is full.
+        If no mirror delivered the file, or the folder cannot be read.
     """
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", file.name):
         raise ArgumentError(f"received the file name {file.name!r}, expected letters, digits and . _ - with no . first")
@@ -89,25 +91,30 @@ def fetch(
                 return cached
             tried.append(f"{path}: {difference}")
             # Copied, not moved: another process may have put a good file there by now. A download will replace it.
-            with suppress(PermissionError):  # on Windows: another process is doing the same
+            with suppress(OSError):  # a folder that cannot be written; on Windows, another process doing the same
                 _put(cached, rejected)
-        path.parent.mkdir(parents=True, exist_ok=True)
-
-        for mirror in mirrors:
-            url = mirror + file.name
-            try:
-                contents = _download(url, file.size, timeout, limit)
-            except DownloadError as error:
-                tried.append(f"{url}: {error}")
-                continue
-            difference = _difference(contents, file)
-            _put(contents, rejected if difference else path)
-            if not difference:
-                return contents
-            mismatch = True
-            tried.append(f"{url}: {difference}")
-    except OSError as error:  # not the mirror's fault, so the next one would not help
+    except OSError as error:
         raise DownloadError(f"the folder {path.parent} cannot be used: {error}\n{by_hand}".rstrip()) from error
+
+    for mirror in mirrors:
+        url = mirror + file.name
+        try:
+            contents = _download(url, file.size, timeout, limit)
+        except DownloadError as error:
+            tried.append(f"{url}: {error}")
+            continue
+        difference = _difference(contents, file)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _put(contents, rejected if difference else path)
+        except OSError as error:  # a full disk, a folder that cannot be written: the contents are as good
+            if not difference:
+                what = f"{file.name} was downloaded, but cannot be kept for the next time: {error}"
+                warnings.warn(what, MinibpWarning, 2)
+        if not difference:
+            return contents
+        mismatch = True
+        tried.append(f"{url}: {difference}")
 
     lines = [f"{file.name} could not be fetched. Tried:", *(f"  {line}" for line in tried)]
     if rejected.is_file():

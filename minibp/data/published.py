@@ -97,13 +97,17 @@ def read_published(name: str, directory: str | os.PathLike[str] | None = None) -
     if folder is not None:
         paths = _find(name, folder)
         return [_read_users(name, path, file) for path, file in zip(paths, files, strict=True)]
-    folder = cache_folder() / name
     by_hand = (
-        f"By hand: get {_NAMES} from any of these mirrors with a browser, put them into a folder, and give "
-        f'that: data.{name}("folder"), --data folder; or set MINIBP_DATA to one with a sub-folder {name} that has them'
+        f"By hand: get {_NAMES} from {' or '.join(mirrors)} with a browser, put them into a folder, and give that: "
+        f'data.{name}("folder"), --data folder; or set MINIBP_DATA to one with a sub-folder {name} that has them'
     )
     if root := os.environ.get("MINIBP_DATA"):
         by_hand += f" (it is {root}, which has no {name})"
+    try:
+        folder = cache_folder() / name
+    except RuntimeError:  # of platformdirs, as for the unknown user that a container may run as
+        what = "this user has no home folder, so there is no cache for downloads: set HOME to a folder"
+        raise DataError(f"{name}: {what}. {by_hand}") from None
     return [parse_idx(io.BytesIO(fetch(file, mirrors, folder, by_hand)), folder / file.name) for file in files]
 
 

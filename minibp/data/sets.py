@@ -35,7 +35,8 @@ def mnist(directory: str | os.PathLike[str] | None = None) -> Splits:
 
     The files are read from `directory`. Without one, they are read from the sub-folder ``mnist`` of the folder that the
     environment variable MINIBP_DATA names, if it exists; else from the user's cache folder, into which missing files
-    are downloaded. Checksums are verified each time.
+    are downloaded. If the cache cannot be written, a MinibpWarning says so, and the files are used all the same.
+    Checksums are verified each time.
 
     Source: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits", 1998.
 
@@ -52,7 +53,7 @@ def mnist(directory: str | os.PathLike[str] | None = None) -> Splits:
     Raises
     ------
     DataError
-        If a file is missing in the given folder.
+        If a file is missing in the given folder, or this user has no home folder and so no cache.
     ChecksumError, FileFormatError
         If a file is damaged, or not the published one.
     DownloadError
