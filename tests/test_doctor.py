@@ -87,11 +87,17 @@ def test_it_says_how_to_get_numba(doctor, replace_numba):
     assert doctor()["numba"].startswith("not installed; pip install numba")
 
 
-def test_it_says_why_numba_does_not_work(doctor, monkeypatch, replace_numba):
+@pytest.mark.parametrize(
+    ("error", "cure"),
+    [
+        (ImportError("Numba needs NumPy 2.3 or less"), "pip install -U numba"),
+        (RuntimeError("cannot cache function"), "set NUMBA_CACHE_DIR to an empty folder that can be written; if that"),
+    ],
+)
+def test_it_says_why_numba_does_not_work(doctor, monkeypatch, replace_numba, error, cure):
     replace_numba(types.ModuleType("numba"))
-    works = failing(RuntimeError("cannot cache"))
-    monkeypatch.setattr(minibp, "compiled", types.SimpleNamespace(works=works), raising=False)
-    assert doctor()["numba"].startswith("does not work: RuntimeError: cannot cache; pip install -U numba")
+    monkeypatch.setattr(minibp, "compiled", types.SimpleNamespace(works=failing(error)), raising=False)
+    assert doctor()["numba"].startswith(f"does not work: {type(error).__name__}: {error}; {cure}")
 
 
 # --- warnings ------------------------------------------------------------------------------------------------------

@@ -81,9 +81,11 @@ def _numba() -> Rows:
         compiled.works()
     except Exception as error:
         if isinstance(error, ImportError) and error.name == "numba":
-            cure = "pip install numba makes long trainings faster"
-            return [("numba", f"not installed; {cure}")]
-        return [("numba", f"does not work: {short_message(error)}; pip install -U numba numpy installs two that fit")]
+            return [("numba", "not installed; pip install numba makes long trainings faster")]
+        cure = "pip install -U numba numpy installs two that fit"
+        if not isinstance(error, ImportError):  # its cache cannot be written, or is damaged
+            cure = f"set NUMBA_CACHE_DIR to an empty folder that can be written; if that does not help, {cure}"
+        return [("numba", f"does not work: {short_message(error)}; {cure}")]
     return [("numba", f"works: numba {numba.__version__}, compiles the formulas in long trainings")]
 
 
