@@ -123,6 +123,7 @@ def result(accuracy: float | None, loss: float | None, epochs: int, seconds: flo
 
 def plotter(name: str) -> Callable[..., None]:
     """A function of plot.py. Call it before the training: a MissingExtraError if matplotlib is missing."""
+    os.environ.pop("MPLBACKEND", None)  # of a notebook that started this program; matplotlib may not find it here
     try:
         return getattr(import_module("datasets.plot"), name)
     except ImportError:

@@ -9,6 +9,7 @@ sigmoid is flat there. With cross-entropy the slope is a - y: the more wrong the
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import Any, NamedTuple
 
@@ -65,6 +66,7 @@ def learn(loss: str, w: float, b: float, lr: float = 0.15, steps: int = 300) -> 
 
 def new_figure() -> Any:
     """A matplotlib figure. An error that names the extra if matplotlib is missing."""
+    os.environ.pop("MPLBACKEND", None)  # of a notebook that started this program; matplotlib may not find it here
     try:
         from matplotlib.figure import Figure
     except ImportError:

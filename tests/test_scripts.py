@@ -145,6 +145,14 @@ def test_the_curves_are_drawn(digits, tmp_path, name, start):
     assert (tmp_path / name).read_bytes().startswith(start)
 
 
+@pytest.mark.parametrize("script", [["datasets.digits", "--epochs", "1"], ["models.neuron"]])
+def test_the_backend_of_a_notebook_is_not_used_for_a_plot(script, monkeypatch, tmp_path):
+    monkeypatch.setenv("MPLBACKEND", "module://of_a_notebook")  # refused when matplotlib is imported
+    command = [sys.executable, "-m", *script, "--plot", tmp_path / "a.png"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    assert (tmp_path / "a.png").exists()
+
+
 # --- what is refused -----------------------------------------------------------------------------------------------
 
 
