@@ -214,6 +214,7 @@ def _contents(response: Any, size: int) -> bytes:
     status = response.status_code
     if status != 200:
         raise DownloadError(f"HTTP status {status} {http.client.responses.get(status, '')}".rstrip())
+    response.raw.enforce_content_length = True  # urllib3 1 takes a body that was cut off for a whole one
     contents = bytearray()
     # Never decoded: some servers declare a .gz file as an encoding, and unpacking could exhaust memory.
     while piece := response.raw.read(min(_PIECE, size + 1 - len(contents)), decode_content=False):
