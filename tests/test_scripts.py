@@ -5,6 +5,7 @@ import importlib
 import os
 import re
 import runpy
+import struct
 import subprocess
 import sys
 from contextlib import closing
@@ -17,6 +18,7 @@ from failing import failing
 from datasets.log import Log
 from datasets.script import main
 from minibp import Epoch, data, load, metrics
+from minibp.cli import epoch_bar
 from minibp.errors import MinibpWarning
 
 ROOT = Path(__file__).parent.parent
@@ -39,6 +41,27 @@ def test_script_run_by_its_name_prints_one_line_when_quiet():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert LAST_LINE.fullmatch(done.stdout.removesuffix("\n"))
+
+
+def test_the_bar_follows_the_width_of_the_terminal(monkeypatch):
+    pty, fcntl, termios = (pytest.importorskip(name) for name in ("pty", "fcntl", "termios"))  # not on Windows
+    ours, terminal = pty.openpty()
+
+    def resize(width):
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, width, 0, 0))
+
+    drawn = b""
+    with os.fdopen(terminal, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        resize(90)
+        with epoch_bar(quiet=False, epochs=10) as (show, _):
+            resize(40)
+            show("a line, below which the bar is drawn again")
+            print("\rend", end="", file=stderr, flush=True)
+            while not drawn.endswith(b"end"):
+                drawn += os.read(ours, 1000)
+    os.close(ours)
+    assert 20 < len(drawn.decode().split("\r")[-2]) <= 40
 
 
 @pytest.mark.parametrize("name", ["digits", "mnist", "fashion_mnist", "kmnist"])

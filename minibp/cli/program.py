@@ -138,7 +138,8 @@ def epoch_bar(
     """
     from tqdm import tqdm  # here, because few programs need it
 
-    with tqdm(total=max(epochs, 0), initial=over, unit="epoch", disable=quiet or None, leave=False) as bar:
+    hidden, total = quiet or None, max(epochs, 0)  # None: on a terminal only
+    with tqdm(total=total, initial=over, unit="epoch", disable=hidden, leave=False, dynamic_ncols=True) as bar:
 
         def show(line: str) -> None:
             if not quiet:
