@@ -53,9 +53,27 @@ def test_its_columns_are_aligned():
 def test_it_counts_the_processors_that_this_process_may_use(doctor, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {2}, raising=False)
+    monkeypatch.setattr("minibp.cli.doctor.QUOTA", "nowhere")
     assert doctor()["processors"] == "1 of 4 may be used"
     monkeypatch.delattr(os, "sched_getaffinity")  # there is none on Windows and macOS
     assert doctor()["processors"] == "4"
+
+
+@pytest.mark.parametrize(
+    ("quota", "more"),
+    [
+        ("150000 100000", ", but this container gets the time of 2: set OPENBLAS_NUM_THREADS=2"),
+        ("1000 100000", ", but this container gets the time of 1: set OPENBLAS_NUM_THREADS=1"),
+        ("400000 100000", ""),
+        ("max 100000", ""),
+    ],
+)
+def test_it_says_how_many_threads_fit_the_quota_of_a_container(doctor, monkeypatch, tmp_path, quota, more):
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3}, raising=False)
+    (tmp_path / "cpu.max").write_text(quota + "\n")
+    monkeypatch.setattr("minibp.cli.doctor.QUOTA", str(tmp_path / "cpu.max"))
+    assert doctor()["processors"] == f"4{more}"
 
 
 @pytest.mark.parametrize("config", [{}, {"Build Dependencies": {}}, {"Build Dependencies": {"blas": {"found": False}}}])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+from contextlib import suppress
 
 import numpy as np
 
 from .. import __version__
 from ..backend import available, loaded_blas, short_message
 
+QUOTA = "/sys/fs/cgroup/cpu.max"  # of a container: microseconds of processor time per microseconds, or "max"
 LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 WITHOUT_AVX2 = (
@@ -37,13 +39,18 @@ def report() -> str:
 
 
 def _machine() -> Rows:
-    """minibp, Python, and the processors that this process may use (see `taskset`)."""
+    """minibp, Python, and the processors that this process may use (see `taskset`, and `docker run --cpus`)."""
     count = os.cpu_count() or 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else count
+    processors = str(count) if usable == count else f"{usable} of {count} may be used"
+    with suppress(OSError, ValueError), open(QUOTA) as file:
+        quota, period = map(float, file.read().split())  # a ValueError for "max"
+        if (at_once := max(1, round(quota / period))) < usable:  # no BLAS looks at it
+            processors += f", but this container gets the time of {at_once}: set OPENBLAS_NUM_THREADS={at_once}"
     return [
         ("minibp", __version__),
         ("Python", f"{platform.python_version()}, {platform.system()} {platform.machine()}"),
-        ("processors", str(count) if usable == count else f"{usable} of {count} may be used"),
+        ("processors", processors),
     ]
 
 
