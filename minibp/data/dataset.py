@@ -23,7 +23,7 @@ class Dataset:
     ----------
     x : array (N, ...)
         Inputs: uint8, which a network scales by 1/255, or float16, float32, float64, which are taken as they are.
-        Arrays are kept, not copied. A memory map stays one.
+        Arrays are kept, not copied. A memory map stays one. An HDF5 data set is read as a whole.
     t : array (N,) or (N, K)
         Integer labels or numbers (N,), or rows of numbers (N, K).
 
