@@ -133,7 +133,8 @@ def generator_state(name: str, state: Any, generator: np.random.Generator) -> di
     trial = np.random.PCG64(0)
     try:
         trial.state = state
-    except (TypeError, ValueError, KeyError, OverflowError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError, AttributeError, DeprecationWarning) as error:
+        # The last is of NumPy 1, which takes a negative number for a large one unless warnings are errors.
         raise ArgumentError(f"{name}: not the state of a generator of PCG64 ({error!r:.80})") from None
     return dict(trial.state)
 
