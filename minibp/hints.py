@@ -101,10 +101,14 @@ def _look(x: np.ndarray) -> Look:
 def largest(dataset: Dataset) -> tuple[str, float]:
     """Which of "inputs" and "targets" hold the largest number, and its size. They are the inputs if none is large."""
     x, t = dataset.x, dataset.t
-    x_size, t_size = (max(-float(values.min()), float(values.max())) for values in (x, t))
-    if t_size > max(x_size, LARGE) and (t.ndim == 2 or t.dtype.kind == "f"):
+    x_size = 1.0 if x.dtype == np.uint8 else _greatest(x)
+    if (t.ndim == 2 or t.dtype.kind == "f") and (t_size := _greatest(t)) > max(x_size, LARGE):
         return "targets", t_size
-    return "inputs", 1.0 if x.dtype == np.uint8 else x_size
+    return "inputs", x_size
+
+
+def _greatest(values: np.ndarray) -> float:
+    return max(-float(values.min()), float(values.max()))
 
 
 def diagnosis(net: Network, optimizer: Optimizer, batches: Batches, losses: np.ndarray, epoch: int) -> str:

@@ -328,9 +328,10 @@ def test_targets_that_are_too_large_are_named_as_the_cause(size):
         evaluate(linear(), dataset)
 
 
-def test_targets_that_train_badly_are_named_beside_the_rate():
-    with pytest.raises(DivergenceError, match=r"targets reach 5e\+05: scale .*; or the learning rate 10 is too high"):
-        run(linear(), Dataset(samples(10).x, np.full((10, 3), 5e5)), epochs=200, lr=10)
+@pytest.mark.parametrize("x", [samples(10).x, np.full((10, 4), 255, "uint8")])
+def test_targets_that_train_badly_are_named_beside_the_rate(x):
+    with pytest.raises(DivergenceError, match=r"targets reach 200: scale .*; or the learning rate 10 is too high"):
+        run(linear(), Dataset(x, np.full((10, 3), 200.0)), epochs=200, lr=10)
 
 
 def test_weights_that_are_too_large_are_named_as_the_cause():
