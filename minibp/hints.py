@@ -20,12 +20,12 @@ LARGE = 40  # root mean square of a feature: on the digits SGD(lr=0.1) fails fro
 UNLIKE = 100  # times as large: pixels as floats of 0..255 are 255 times as large as the same pixels as uint8
 
 
-class Look(NamedTuple):
+class Scale(NamedTuple):
     """The smallest and the largest value in some parts of x, and the root mean square of each feature."""
 
     low: float
     high: float
-    sizes: np.ndarray
+    rms: np.ndarray
 
 
 def hints(net: Network, dataset: Dataset, batch_size: int, validation: Dataset | None) -> Iterator[str]:
@@ -34,12 +34,12 @@ def hints(net: Network, dataset: Dataset, batch_size: int, validation: Dataset |
         yield "the network has no parameters to train: all are frozen, or there are none; set layer.trainable = True"
     yield from _about_single_values(net, batch_size)
     x, t = dataset.x, dataset.t
-    seen = _look(x)
+    scale = _scale(x)
     if _takes_values_as_they_are(net):
-        yield from _about_scale(x.dtype, seen)
+        yield from _about_scale(x.dtype, scale)
     if validation is not None:
-        yield from _about_two_scales(_size(x.dtype, seen), _size(validation.x.dtype, _look(validation.x)))
-    if x.dtype == t.dtype == np.uint8 and t.ndim == 2 and _look(t).high > 1:
+        yield from _about_two_scales(_rms(x.dtype, scale), _rms(validation.x.dtype, _scale(validation.x)))
+    if x.dtype == t.dtype == np.uint8 and t.ndim == 2 and _scale(t).high > 1:
         yield "x and the rows of t are uint8, but only x is scaled by 1/255; use t / 255 for targets that are pixels"
 
 
@@ -65,37 +65,37 @@ def _takes_values_as_they_are(net: Network) -> bool:
     return False
 
 
-def _about_scale(dtype: np.dtype, seen: Look) -> Iterator[str]:
-    low, high, sizes = seen
+def _about_scale(dtype: np.dtype, scale: Scale) -> Iterator[str]:
+    low, high, rms = scale
     if dtype == np.uint8:
         if 0 < high <= SMALL_BYTE:
             what = f"x is uint8 of at most {high:g}, which the network scales by 1/255, to at most {high / 255:.2g}"
             yield f"{what}; use x.astype('float32'){f' / {high:g}' if high > 1 else ''}"
-    elif sizes.max() >= LARGE:
+    elif rms.max() >= LARGE:
         pixels = "use x / 255 for pixels, else " if low >= 0 and high <= 255 else ""
         what = f"x holds floats from {low:g} to {high:g}, which the network uses as they are, and trains badly on"
         yield f"{what}; {pixels}scale each feature to about -1..1"
 
 
-def _about_two_scales(size: float, other: float) -> Iterator[str]:
-    if size and other and not 1 / UNLIKE < other / size < UNLIKE:
-        what = f"the root mean square of x is {size:.2g} in the data set, but {other:.2g} in the validation set"
+def _about_two_scales(rms: float, other: float) -> Iterator[str]:
+    if rms and other and not 1 / UNLIKE < other / rms < UNLIKE:
+        what = f"the root mean square of x is {rms:.2g} in the data set, but {other:.2g} in the validation set"
         yield f"{what}; scale both alike (a network scales uint8 by 1/255, and uses floats as they are)"
 
 
-def _size(dtype: np.dtype, seen: Look) -> float:
+def _rms(dtype: np.dtype, scale: Scale) -> float:
     """The root mean square of inputs as the network computes with them."""
-    return float(np.linalg.norm(seen.sizes)) / seen.sizes.size**0.5 / (255 if dtype == np.uint8 else 1)
+    return float(np.linalg.norm(scale.rms)) / scale.rms.size**0.5 / (255 if dtype == np.uint8 else 1)
 
 
-def _look(x: np.ndarray) -> Look:
-    """Look at some parts of x, which may be a memory map larger than memory."""
+def _scale(x: np.ndarray) -> Scale:
+    """The scale of x, from some parts of it: it may be a memory map larger than memory."""
     size = max(1, LOOK * len(x) // (PLACES * x.size))  # samples
     parts = [x[start : start + size] for start in {*np.linspace(0, max(len(x) - size, 0), PLACES, dtype=int).tolist()}]
     with np.errstate(all="ignore"):
         means = [np.square(part.reshape(len(part), -1), dtype="float64").mean(axis=0) for part in parts]
     low, high = min(part.min() for part in parts), max(part.max() for part in parts)
-    return Look(float(low), float(high), np.sqrt(np.mean(means, axis=0)))
+    return Scale(float(low), float(high), np.sqrt(np.mean(means, axis=0)))
 
 
 def largest(dataset: Dataset) -> tuple[str, float]:
