@@ -194,20 +194,17 @@ class Adam(Optimizer):
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
         super().__init__(net, lr, **options)
 
-    def _a_and_e(self) -> tuple[float, float]:
+    def loop_numbers(self) -> tuple[float, ...]:
+        """β₁, β₂, e and a of this step."""
         t, beta1, beta2 = self.steps, self.beta1, self.beta2
         r = math.sqrt((1 - beta2) / (1 - beta2**t))
-        return self.rate * (1 - beta1) / (1 - beta1**t) / r, self.eps / r
-
-    def loop_numbers(self) -> tuple[float, ...]:
-        a, e = self._a_and_e()
-        return self.beta1, self.beta2, e, a
+        return beta1, beta2, self.eps / r, self.rate * (1 - beta1) / (1 - beta1**t) / r
 
     def update(self, w: Array, g: Array, delta: Array, *moments: Array) -> None:
-        xp, (m, v), (a, e) = self.xp, moments, self._a_and_e()
-        m *= self.beta1
+        xp, (m, v), (beta1, beta2, e, a) = self.xp, moments, self.loop_numbers()
+        m *= beta1
         m += g
-        v *= self.beta2
+        v *= beta2
         v += xp.multiply(g, g, out=delta)
         _divided_step(xp, w, m, v, delta, e, a)
 
