@@ -160,12 +160,11 @@ def run_backward(layers: Sequence[Layer], dy: Array, loss: Module | None = None)
 
     A ShapeError names the layer, or the loss that returned dy, whose `gradient` returned anything but a dx.
     """
-    layer: Any = None
+    source = loss  # what returned dy
     try:
         for layer in reversed(layers):
-            dy = layer.backward(dy)
+            dy, source = layer.backward(dy), layer
     except (InputError, ShapeError):  # of the layer that received it
-        source = [*layers[1:], loss][layers.index(layer)]
         if source is not None:
             check_returned(source, "gradient", dy, layer.y.shape, "dx")
         raise
