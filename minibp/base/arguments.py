@@ -61,6 +61,11 @@ def checked_names(cls: type, kind: type[Checked] = Checked) -> list[str]:
     return [name for name in dict.fromkeys(found) if isinstance(inspect.getattr_static(cls, name), kind)]
 
 
+def of_minibp(cls: type) -> bool:
+    """Whether a class is one of minibp's own, not a user's."""
+    return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
 class Declared:
     """An object of minibp has the attributes that its class declares, by a value or an annotation, and no others.
 
@@ -69,16 +74,11 @@ class Declared:
     """
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name not in self.__dict__ and not hasattr(type(self), name):
-            self._refuse_undeclared(name)
-        super().__setattr__(name, value)
-
-    def _refuse_undeclared(self, name: str) -> None:
         cls = type(self)
-        if cls.__module__.partition(".")[0] != __name__.partition(".")[0]:
-            return
-        if not any(name in inspect.get_annotations(base) for base in cls.__mro__):
+        new = name not in self.__dict__ and not hasattr(cls, name)
+        if new and of_minibp(cls) and not any(name in inspect.get_annotations(base) for base in cls.__mro__):
             raise UnknownNameError(f"attribute of {cls.__name__}", name, self.settable_names())
+        super().__setattr__(name, value)
 
     def settable_names(self) -> list[str]:
         """The attributes that users may assign, for an error."""

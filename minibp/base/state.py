@@ -10,7 +10,7 @@ import numpy as np
 
 from ..backend import to_host
 from ..errors import ArgumentError
-from .arguments import checked_names
+from .arguments import checked_names, of_minibp
 
 
 class Stateful:
@@ -145,7 +145,7 @@ def undeclared_attributes(thing: Stateful) -> dict[str, Any]:
     Those that a class of minibp defines are its own affair. Those that `note_attributes` has not noted are set by other
     methods than ``__init__``, each time again.
     """
-    ours = [cls for cls in type(thing).__mro__ if cls.__module__.partition(".")[0] == __name__.partition(".")[0]]
+    ours = [cls for cls in type(thing).__mro__ if of_minibp(cls)]
     if type(thing) in ours:
         return {}
     known, found = {*thing.state_names(), *getattr(thing, "_arrays", ())}, dict[str, Any]()
