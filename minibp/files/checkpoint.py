@@ -126,15 +126,14 @@ class Checkpoint:
             raise ArgumentError("stopping belongs to another network; create one for this: EarlyStopping(net)")
         self.net, self.optimizer, self.batch_size, self._asked = net, optimizer, batches.batch_size, False
         self._first, self._mapped = True, batches.mapped
-        self.progress, self._resumed = Progress(self._drawn()), False
+        self.progress, self._resumed = Progress(self._rng_state()), False
         self._blas, self._schedule = describe_blas(), optimizer.schedule
         self._undeclared = {place: (each, undeclared_attributes(each)) for place, each in self._parts().items()}
         self.facts = self._facts(batches, validation)
         found = self._read()
         if found is None:
             self._remember_start()
-            if not self._write():
-                raise ArgumentError("the moments of the optimizer hold NaN or infinity; create it again")
+            self._write()
             return self.progress
         path, contents, arrays = found
         known = STARTS.get(net, {}).get(self.path, {})
@@ -162,27 +161,27 @@ class Checkpoint:
         if self._resumed:
             self.net.rng.bit_generator.state = self.progress.order
         else:
-            self.progress.order = self._drawn()
+            self.progress.order = self._rng_state()
 
     def step_done(self) -> None:
         """After each step; an ArgumentError if an attribute has changed that a checkpoint does not keep."""
         if self._first:
-            self._at_start, self._first = self._drawn(), False
+            self._rng_at_start, self._first = self._rng_state(), False
             self._refuse_lost()
         if self._asked or (self.counts_steps and self.optimizer.steps % self.every == 0):
-            if not self._mapped and self._at_start != self._drawn():
+            if not self._mapped and self._rng_at_start != self._rng_state():
                 what = "each step draws from the network's generator net.rng"
                 raise ArgumentError(f"{what}, so the order of the epoch cannot be restored: use another generator")
             self._keep()
 
     def epoch_done(self, epoch: Epoch, last: bool) -> None:
         """After each epoch, when the loop asks for the next one; an ArgumentError as above."""
-        self.progress.next(self._drawn(), epoch)
+        self.progress.next(self._rng_state(), epoch)
         self._first = True
         if last or self._asked or (not self.counts_steps and len(self.history) % self.every == 0):
             self._keep()
 
-    def _drawn(self) -> dict[str, Any]:
+    def _rng_state(self) -> dict[str, Any]:
         """The state of the network's generator; an ArgumentError if it is not of the kind that a network creates."""
         if not isinstance(getattr(self.net.rng, "bit_generator", None), np.random.PCG64):
             cure = "net.rng = numpy.random.default_rng(seed)"
@@ -233,12 +232,12 @@ class Checkpoint:
                     what = f"the schedule is now another {type(each).__name__} than at the start"
                     raise ArgumentError(f"{what}, which no file can bring back; create the optimizer with it")
 
-    def _write(self) -> bool:
-        """Write it; False if weights or moments are not finite, which must not replace the last intact file."""
+    def _write(self) -> None:
+        """Write it, unless weights or moments are not finite, which must not replace the last intact file."""
         net = self.net
         self._refuse_lost()
         if not all_finite(net.xp, net.params, net.buffers, *self.optimizer.moments):
-            return False
+            return
         plain, arrays = split({owner: thing.state_dict() for owner, thing in self._things().items()})
         about = {"backend": net.backend, "dtype": str(net.dtype), "blas": self._blas, "process": os.getpid()}
         content = to_bytes(KIND, {"state": plain, "training": self.facts, **about}, arrays)
@@ -250,7 +249,6 @@ class Checkpoint:
             os.unlink(self.previous)  # the disk has room for two files, not for three
             write(self.path, content, self.previous, self._refuse_to_share)
         self._header, self._whole = content[: 8 + int.from_bytes(content[:8], "little")], True
-        return True
 
     def _refuse_to_share(self) -> None:
         """Refuse, by a CheckpointError, to replace a file that this training has neither written nor found."""
