@@ -58,15 +58,15 @@ def lasting_output() -> Iterator[Output]:
     Yields the standard output.
     """
     with ExitStack() as stack:
-        out, error = (
+        out, err = (
             # A closed one is None, and its number would go to the next file, to which C libraries would print.
             Output(stream or stack.enter_context(open(os.devnull, "w", encoding="utf-8")))
             for stream in (sys.stdout, sys.stderr)
         )
         stack.enter_context(redirect_stdout(out))
-        stack.enter_context(redirect_stderr(error))
+        stack.enter_context(redirect_stderr(err))
         try:
             yield out
         finally:
             out.flush()
-            error.flush()
+            err.flush()

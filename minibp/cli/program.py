@@ -69,7 +69,7 @@ def exit_status(
 
     with lasting_output() as out:
         try:
-            with handling(stop, lambda before: before == signal.SIG_DFL):
+            with handling(stop, lambda so_far: so_far == signal.SIG_DFL):  # not those that nohup ignores
                 run()
             out.check()
         except (MinibpError, OSError) as error:
@@ -85,18 +85,17 @@ def exit_status(
 
 
 @contextmanager
-def handling(handler: Callable[[int, FrameType | None], Any], where: Callable[[Any], bool]) -> Iterator[None]:
-    """Call `handler` on the signals `STOPPING` whose handler before passes `where`. Ignored ones stay so."""
-    before = {number: signal.getsignal(number) for number in STOPPING if where(signal.getsignal(number))}
-    if threading.current_thread() is not threading.main_thread():  # only the main thread gets signals
-        before = {}
+def handling(handler: Callable[[int, FrameType | None], Any], replaces: Callable[[Any], bool]) -> Iterator[None]:
+    """Call `handler` on the signals `STOPPING` whose handler so far it `replaces`."""
+    main = threading.current_thread() is threading.main_thread()  # no other thread may set handlers
+    before = {number: each for number in STOPPING if main and replaces(each := signal.getsignal(number))}
     for number in before:
         signal.signal(number, handler)
     try:
         yield
     finally:
-        for number, handler_before in before.items():
-            signal.signal(number, handler_before)
+        for number, each in before.items():
+            signal.signal(number, each)
 
 
 def new_picture(path: str) -> str:
@@ -175,7 +174,7 @@ def saved_at_interrupt(checkpoint: Checkpoint) -> Iterator[None]:
         if number == signal.SIGINT:  # not the others, which a closed terminal or a scheduler may send twice
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    with handling(ask, callable):
+    with handling(ask, callable):  # those that would end the program: an ignored one has no function
         try:
             yield
         except KeyboardInterrupt:
