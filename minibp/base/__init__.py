@@ -22,7 +22,7 @@ from .arguments import (
 )
 from .best import BestSoFar
 from .boundary import Boundary
-from .disk import file_path, new_file, printable, write_atomically
+from .disk import new_file, printable, writable_path, write_atomically
 from .hashing import hash_bytes, hash_values
 from .layer import Layer, kind_of_rows, mark_needs_dx, run_backward
 from .loss import Binary, Distribution, Loss
@@ -68,7 +68,6 @@ __all__ = [
     "checked_names",
     "describe_sample",
     "epoch_value",
-    "file_path",
     "first_not_finite",
     "flatten",
     "float_dtype",
@@ -98,5 +97,6 @@ __all__ = [
     "trained_ranges",
     "undeclared_attributes",
     "vector_property",
+    "writable_path",
     "write_atomically",
 ]

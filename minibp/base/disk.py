@@ -61,7 +61,7 @@ def write_atomically(
         raise
 
 
-def file_path(path: str | os.PathLike[str]) -> str:
+def writable_path(path: str | os.PathLike[str]) -> str:
     """The path of a file to write, where its links lead.
 
     A NotWritableError if it is that of a read-only file, a folder, a pipe or a device.
@@ -83,7 +83,7 @@ def file_path(path: str | os.PathLike[str]) -> str:
 
 def new_file(path: str | os.PathLike[str]) -> str:
     """Where `write_atomically` can write the file of this path: it is tried, since permissions do not tell all."""
-    path, real = os.fsdecode(path), file_path(path)
+    path, real = os.fsdecode(path), writable_path(path)
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise ArgumentError(f"{path}: the folder {folder} does not exist; create it first")

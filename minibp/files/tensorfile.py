@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..base import Module, file_path, hash_values, printable, write_atomically
+from ..base import Module, hash_values, printable, writable_path, write_atomically
 from ..errors import ArgumentError, FileFormatError, OtherFileError
 
 VERSION = 1  # of the format; a reader refuses others
@@ -50,7 +50,7 @@ def write(
 
     A NotWritableError if there is a read-only file, a folder, a pipe or a device at the path.
     """
-    write_atomically(file_path(path), content, previous, check)
+    write_atomically(writable_path(path), content, previous, check)
 
 
 def header(path: str | os.PathLike[str]) -> bytes:
