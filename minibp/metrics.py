@@ -1,9 +1,9 @@
 """Metrics: how often the predicted class is right. They work on the host, on the result of `Network.predict`.
 
 Outputs are rows (N, K), and the predicted class is that of the largest output. With K = 1 it is class 1 if the output
-is above 0.5. Targets are labels (N,), or rows (N, K) of probabilities that are read in the same way, but 0 and 1 if
-K = 1. A column (N, 1) of integers holds labels, for outputs and for targets. Other numbers, such as those of a
-regression, or 0.7 for one output, name no classes.
+is above 0.5. Targets are labels (N,), or rows (N, K) of probabilities that are read in the same way. With K = 1
+they must be 0 or 1. A column (N, 1) of integers holds labels, for outputs and for targets. Other numbers, such as those
+of a regression, or a target of 0.7, name no classes.
 
 Targets are given by name, ``accuracy(net.predict(x), t=labels)``: scikit-learn expects them first, PyTorch second, and
 a confusion matrix of labels in the wrong order is transposed without a word.

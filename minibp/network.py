@@ -43,7 +43,7 @@ from .errors import ArgumentError, DivergenceError, StateError
 BUILD = "build a new one: Network(copy.deepcopy(net.layers), loss)"
 MOVE = 'net.to(backend, dtype) moves the network, e.g. net.to("numpy", "float64")'
 SET = "assign to net.params, or to the W of a layer"
-# What cannot be assigned after a network is built, because its parts depend on it; and what to do instead.
+# What cannot be assigned after a network is built, because it would not be used; and what to do instead.
 FIXED = dict.fromkeys(("layers", "loss", "shapes", "chain", "fused_loss", "output_activation"), BUILD)
 FIXED |= {"trainable": "freeze layers instead: for layer in net.layers: layer.trainable = False"}
 FIXED |= {"training": "predict and evaluate are in inference mode anyway; in `train` set layer.training = False"}

@@ -164,7 +164,7 @@ def _epochs(
             net.training_lock.release()
         epoch = Epoch(number, loss, val_loss, val_accuracy, seconds)
         if not warned and _stands_still(optimizer, progress.steps):
-            what = f"{optimizer.schedule} gave the rate 0, or almost 0, in all steps of an epoch, and taught nothing"
+            what = f"{optimizer.schedule} gave a rate of (almost) 0 in all steps of an epoch: nothing was learned"
             counts = "A schedule counts batches, not epochs, and all steps of the optimizer, also those before it came"
             warnings.warn(f"{what}. {counts}: give it more steps, or create a new optimizer", TrainingWarning, 2)
             warned = True
