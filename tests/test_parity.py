@@ -340,6 +340,19 @@ def test_a_layer_that_leaves_the_device_is_refused(xp):
         net.forward(np.ones((2, 2)), np.ones((2, 2)))
 
 
+class HostInside(minibp.Residual):
+    """A layer that feeds the layers inside it from the host."""
+
+    def formula(self, x):
+        return super().formula(host(x))
+
+
+def test_a_layer_inside_that_is_fed_from_the_host_is_refused(xp):
+    net = Network([HostInside(Dense(2, 2))], minibp.QuadraticLoss(), backend="cupy")
+    with pytest.raises(InputError, match=r"Dense\(2, 2\) is fed a NumPy array but runs on CuPy; compute x with self"):
+        net.forward(np.ones((2, 2)), np.ones((2, 2)))
+
+
 def test_vectors_and_parameters_can_be_assigned_from_host_and_device(xp):
     net = Network([Dense(2, 3)], minibp.QuadraticLoss(), backend="cupy")
     values = np.arange(9, dtype="float32")

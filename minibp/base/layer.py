@@ -140,7 +140,7 @@ class Layer(Module):
     def _enter(self, x: Array) -> Array:
         """Check an x of a new shape or type, and bind the workspaces for it."""
         if self._network is not None and isinstance(x, np.ndarray) and self.xp is not np:
-            raise InputError(f"{self} is fed a NumPy array but runs on CuPy; the layer before must use self.xp")
+            raise InputError(f"{self} is fed a NumPy array but runs on CuPy; compute x with self.xp")
         x = self._as_array(x, "x")
         if x.shape == self._shape:
             return x
