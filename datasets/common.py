@@ -7,15 +7,14 @@ import inspect
 import math
 import os
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from typing import NamedTuple
 
 import models
 from minibp import Network, Optimizer, backend
 from minibp.base import new_file
-from minibp.cli import new_picture
+from minibp.cli import import_plotting, new_picture
 from minibp.data import Dataset, Splits
-from minibp.errors import ArgumentError, MissingExtraError
+from minibp.errors import ArgumentError
 from minibp.optimizers import by_name
 
 
@@ -123,8 +122,4 @@ def result(accuracy: float | None, loss: float | None, epochs: int, seconds: flo
 
 def plotter(name: str) -> Callable[..., None]:
     """A function of plot.py. Call it before the training: a MissingExtraError if matplotlib is missing."""
-    os.environ.pop("MPLBACKEND", None)  # of a notebook that started this program; matplotlib may not find it here
-    try:
-        return getattr(import_module("datasets.plot"), name)
-    except ImportError:
-        raise MissingExtraError("matplotlib", "plot", "--plot") from None
+    return getattr(import_plotting("datasets.plot"), name)

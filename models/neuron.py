@@ -9,14 +9,12 @@ sigmoid is flat there. With cross-entropy the slope is a - y: the more wrong the
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from typing import Any, NamedTuple
 
 from minibp import SGD, BinaryCrossEntropy, Dense, Loss, Network, QuadraticLoss, Sigmoid
 from minibp.base import at_least_one
-from minibp.cli import exit_status, new_picture, nonempty, parse_options, save_picture
-from minibp.errors import MissingExtraError
+from minibp.cli import exit_status, import_plotting, new_picture, nonempty, parse_options, save_picture
 
 STARTS = ((0.6, 0.9), (2.0, 2.0))  # w and b
 LOSSES: dict[str, type[Loss]] = {"quadratic": QuadraticLoss, "cross-entropy": BinaryCrossEntropy}
@@ -65,13 +63,8 @@ def learn(loss: str, w: float, b: float, lr: float = 0.15, steps: int = 300) -> 
 
 
 def new_figure() -> Any:
-    """A matplotlib figure. An error that names the extra if matplotlib is missing."""
-    os.environ.pop("MPLBACKEND", None)  # of a notebook that started this program; matplotlib may not find it here
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("matplotlib", "plot", "--plot") from None
-    return Figure(figsize=(9, 3.6), layout="constrained")
+    """A matplotlib figure."""
+    return import_plotting("matplotlib.figure").Figure(figsize=(9, 3.6), layout="constrained")
 
 
 def draw(runs: list[Run], figure: Any, path: str) -> None:

@@ -11,11 +11,12 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from types import FrameType
 from typing import Any
 
 from ..base import new_file
-from ..errors import ArgumentError, MinibpError
+from ..errors import ArgumentError, MinibpError, MissingExtraError
 from ..files import Checkpoint, write
 from .output import lasting_output
 
@@ -104,6 +105,15 @@ def new_picture(path: str) -> str:
         raise ArgumentError(f"{path}: plots are saved as {', '.join(PICTURES)}; use one of these endings")
     new_file(path)
     return path
+
+
+def import_plotting(module: str) -> Any:
+    """Import a module that needs matplotlib. A MissingExtraError, before the training, if that is missing."""
+    os.environ.pop("MPLBACKEND", None)  # of a notebook that started this program; matplotlib may not find it here
+    try:
+        return import_module(module)
+    except ImportError:
+        raise MissingExtraError("matplotlib", "plot", "--plot") from None
 
 
 def save_picture(figure: Any, path: str) -> None:
