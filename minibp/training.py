@@ -78,11 +78,13 @@ def train(
     Warns
     -----
     TrainingWarning
-        If all layers are frozen, or no layer before a LayerNorm(1), or before a BatchNorm in batches of one sample, can
-        learn. If x reaches a Dense layer as uint8 of at most 16, which becomes 0.063 and less, or as floats with a
-        feature whose root mean square is 40 or more, which train badly; or if the validation set is on another scale.
-        Some parts of x are looked at. If x and the rows of t are uint8, since t is not scaled. If a schedule gave the
-        rate 0, or almost 0, in all steps of an epoch.
+        If it will train badly or not at all, as far as some parts of the data show:
+
+        - All layers are frozen, or those before a LayerNorm(1), or a BatchNorm in batches of one sample, cannot learn.
+        - x reaches a Dense layer as uint8 of at most 16, which becomes 0.063 and less, or as floats with a feature
+          whose root mean square is 40 or more.
+        - The validation set is on another scale, or x and the rows of t are uint8, of which only x is scaled.
+        - A schedule gave the rate 0, or almost 0, in all steps of an epoch.
 
     Raises
     ------
