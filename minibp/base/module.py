@@ -220,11 +220,15 @@ def ignore_underflow(method: Callable[..., Any], *arrays: Array) -> Any:
 
 def check_returned(module: Module, method: str, value: Any, shape: Shape, what: str) -> None:
     """Raise a ShapeError that names the class, if what its method returned is not an array of this shape."""
-    is_array = isinstance(value, module.xp.ndarray)
-    if not is_array or value.shape != shape:
-        kind = f"one of shape {value.shape}" if is_array else "None" if value is None else f"a {type(value).__name__}"
-        cure = "; compute with self.xp, not with NumPy" if not is_array and isinstance(value, np.ndarray) else ""
-        raise ShapeError(f"{module}: {method} must return {what}, an array of shape {shape}; it returned {kind}{cure}")
+    if isinstance(value, module.xp.ndarray):
+        if value.shape == shape:
+            return
+        received = f"one of shape {value.shape}"
+    elif isinstance(value, np.ndarray):
+        received = "one of NumPy; compute with self.xp"
+    else:
+        received = "None" if value is None else f"a {type(value).__name__}"
+    raise ShapeError(f"{module}: {method} must return {what}, an array of shape {shape}; it returned {received}")
 
 
 def layers_in(name: str, value: Any) -> dict[str, Module]:
