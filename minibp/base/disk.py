@@ -82,7 +82,10 @@ def writable_path(path: str | os.PathLike[str]) -> str:
 
 
 def new_file(path: str | os.PathLike[str]) -> str:
-    """Where `write_atomically` can write the file of this path: it is tried, since permissions do not tell all."""
+    """The path of a file, where its links lead, if it can be written: it is tried, since permissions do not tell all.
+
+    An ArgumentError if not, or a NotWritableError as of `writable_path`.
+    """
     path, real = os.fsdecode(path), writable_path(path)
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):

@@ -85,6 +85,8 @@ class Checkpoint:
     ------
     ArgumentError
         If `every` is neither, or a file of this name cannot be created.
+    NotWritableError
+        If the file is read-only, or a folder, a pipe or a device.
     """
 
     def __init__(self, path: str | os.PathLike[str], every: int | str = 1, stopping: EarlyStopping | None = None):
