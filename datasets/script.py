@@ -110,7 +110,7 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
         if not options.quiet:
             print(head(dataset, start), flush=True)
             if checkpoint and optimizer.steps:
-                print(f"continuing from {printable(options.checkpoint)}, after step {optimizer.steps:,}\n", flush=True)
+                print(f"continuing from {encodable(options.checkpoint)}, after step {optimizer.steps:,}\n", flush=True)
         start_time = time.perf_counter() - sum(epoch.seconds for epoch in history)
         if checkpoint:
             stack.enter_context(saved_at_interrupt(checkpoint))
@@ -134,7 +134,7 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
         draw(history, dataset, options.plot)
 
 
-def printable(path: str) -> str:
+def encodable(path: str) -> str:
     """A file name that can be printed. File names may hold bytes that the output cannot encode."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     return path.encode(encoding, "backslashreplace").decode(encoding)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from memory import traced
 
 from datasets import moons
-from datasets.script import main, printable
+from datasets.script import encodable, main
 from minibp import SGD, Dense, Network, QuadraticLoss, Tanh, load, train
 from minibp.base.shapes import refuse_unusable
 from minibp.data import Dataset
@@ -165,7 +165,7 @@ def test_a_deeply_nested_description_is_refused(tmp_path, monkeypatch, depth):
 
 def test_characters_that_cannot_be_printed_are_escaped(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii"))
-    assert printable("a\udcff") == r"a\udcff" and printable("é") == r"\xe9"
+    assert encodable("a\udcff") == r"a\udcff" and encodable("é") == r"\xe9"
 
 
 @pytest.mark.parametrize("units", [[2**44], [2**40, 2**40], [2**60], [10**30]])
