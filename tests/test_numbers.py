@@ -131,6 +131,19 @@ def test_weights_that_are_assigned_must_be_finite(bad):
     assert_equal(net.params, before)
 
 
+@pytest.mark.parametrize(("bad", "what"), [
+    (None, "received None"),
+    ("heavy", "received a str"),
+    (np.ma.masked_less(np.ones((4, 5)), 2), "received a masked array"),
+])  # fmt: skip
+def test_weights_that_are_assigned_must_be_numbers(bad, what):
+    net = small()
+    with pytest.raises(ArgumentError, match=rf"Dense\(4, 5\): W: {what}"):
+        net.layers[0].W = bad
+    with pytest.raises(ArgumentError, match=f"the network: params: {what}"):
+        net.params = bad
+
+
 def test_gradients_that_are_assigned_need_not_be_finite():
     net = small()
     net.layers[0].dW = np.full((4, 5), math.nan)

@@ -136,11 +136,12 @@ def check_finite(
 
 
 def check_assigned(values: Any, name: str, xp: Any, dtype: np.dtype) -> None:
-    """Raise an ArgumentError if assigned values hold NaN or infinity. Arrays on a device are not read."""
+    """Raise an ArgumentError if assigned values are not finite numbers. Arrays on a device are not read."""
     if xp is not np and isinstance(values, xp.ndarray):
         return
+    values = check_array(to_host(values) if hasattr(values, "get") else values, name, ArgumentError)  # from a device
     with np.errstate(all="ignore"):
-        finite = np.isfinite(np.asarray(to_host(values), dtype)).all()
+        finite = np.isfinite(values.astype(dtype, copy=False)).all()
     if not finite:
         raise ArgumentError(f"{name} must hold finite numbers, received NaN or infinity (as {dtype})")
 
