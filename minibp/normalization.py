@@ -6,9 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from .base import Array, Checked, Fixed, Layer, Shape, at_least_one, fraction, positive
+from .base import Array, Checked, Fixed, Layer, Shape, at_least_one, fraction, number
 from .errors import ArgumentError
 from .initializers import Ones, Zeros
+
+
+def above_zero(name: str, value: Any) -> float:
+    """A number that is above 0 in float32, too: else a constant feature would divide by 0."""
+    return number(name, value, 1e-37)
 
 
 class Normalization(Layer):
@@ -20,7 +25,7 @@ class Normalization(Layer):
     gives = "numbers"
     axis: int  # the axis that μ and σ² are taken over
     n: Any = Fixed(at_least_one)
-    eps: Any = Checked(positive)
+    eps: Any = Checked(above_zero)
 
     def __init__(self, n: int, eps: float = 1e-5):
         super().__init__()

@@ -106,8 +106,9 @@ def test_at_inference_running_statistics_are_used_and_not_changed(x):
     ("arguments", "message"),
     [
         ({"n": 0}, "n must be an integer of at least 1, received 0"),
-        ({"n": 3, "eps": 0.0}, "eps must be above 0, received 0.0"),
-        ({"n": 3, "eps": math.nan}, "eps must be a finite number of at least 0, received nan"),
+        ({"n": 3, "eps": 0.0}, "eps must be a finite number of at least 1e-37, received 0.0"),
+        ({"n": 3, "eps": 1e-50}, "eps must be a finite number of at least 1e-37, received 1e-50"),  # 0 in float32
+        ({"n": 3, "eps": math.nan}, "eps must be a finite number of at least 1e-37, received nan"),
     ],
 )
 def test_bad_arguments_are_refused(kind, arguments, message):
