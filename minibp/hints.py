@@ -45,7 +45,8 @@ def hints(net: Network, dataset: Dataset, batch_size: int, validation: Dataset |
 
 def _about_single_values(net: Network, batch_size: int) -> Iterator[str]:
     """About the first normalization that has a single value to normalize, whose x̂ is 0."""
-    for name, module in net.named_modules().items():
+    for place, module in net.named_modules().items():
+        name = place.replace("layers.", "layer ", 1)
         if isinstance(module, BatchNorm) and module.training and batch_size == 1:
             what = f"{name}: {module} turns any batch of one sample into β, so no layer before it learns"
             instead = f", or use LayerNorm({module.n})" if module.n > 1 else ""

@@ -72,7 +72,7 @@ def test_a_network_that_is_all_frozen_is_a_warning():
 def test_batch_norm_with_batches_of_one_sample_is_a_warning(n, batch_size):
     (hint,) = warned(network(BatchNorm(6), BatchNorm(6)), samples(n), batch_size)
     assert hint == (
-        "layers.1: BatchNorm(6, 0.9, 1e-05) turns any batch of one sample into β, so no layer before it learns; "
+        "layer 1: BatchNorm(6, 0.9, 1e-05) turns any batch of one sample into β, so no layer before it learns; "
         "train with batches of more samples, or use LayerNorm(6)"
     )
 
@@ -80,7 +80,7 @@ def test_batch_norm_with_batches_of_one_sample_is_a_warning(n, batch_size):
 def test_layer_norm_of_one_value_is_a_warning():
     net = Network([Dense(4, 1), LayerNorm(1), Dense(1, 3), Softmax()], CrossEntropy())
     assert warned(net, samples(10)) == [
-        "layers.1: LayerNorm(1, 1e-05) turns any single value into β, so no layer before it learns; remove it"
+        "layer 1: LayerNorm(1, 1e-05) turns any single value into β, so no layer before it learns; remove it"
     ]
 
 
@@ -92,7 +92,7 @@ def test_layer_norm_of_one_value_is_not_the_advice_for_batches_of_one_sample():
 
 def test_batch_norm_inside_a_layer_is_found():
     (hint,) = warned(network(Residual(Dense(6, 6), BatchNorm(6))), samples(5), 1)
-    assert hint.startswith("layers.1.1: BatchNorm(6, ")
+    assert hint.startswith("layer 1.1: BatchNorm(6, ")
 
 
 def test_batch_norm_with_larger_batches_is_no_warning():
