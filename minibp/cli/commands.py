@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import warnings
 from collections.abc import Iterator
 
@@ -59,7 +60,7 @@ def images(path: str | os.PathLike[str]) -> np.ndarray:
 
     A FileFormatError if it is neither, or damaged.
     """
-    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would block
+    if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would block
         raise FileFormatError(f"{path} is a folder, a pipe or a device; expected an IDX file or a .npy file")
     with open(path, "rb") as file:
         is_npy = file.read(6) == b"\x93NUMPY"
