@@ -93,6 +93,8 @@ class Optimizer(Declared, Stateful):
         number replaces a schedule, also by ``optimizer.lr *= 0.1``.
     steps : int
         The number of steps made so far.
+    rate : float
+        The rate of the last step, for `update`. `step` sets it: assign to `lr`.
     """
 
     net: Any = Fixed(lambda name, net: net)  # its moments and pieces belong to this network
