@@ -330,4 +330,5 @@ class Optimizer(Declared, Stateful):
 
     def update(self, w: Array, g: Array, delta: Array, *moments: Array) -> None:
         """Change a piece of the parameters in place. `delta` is scratch memory of the same size."""
-        raise NotImplementedError
+        name = type(self).__name__
+        raise NotImplementedError(f"{name} needs a method update(self, w, g, delta, *moments) that changes w")

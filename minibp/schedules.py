@@ -31,7 +31,7 @@ class Schedule(Declared, Stateful):
     """Base of the schedules: ``schedule(step)`` is the learning rate after that many steps."""
 
     def __call__(self, step: int) -> float:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} needs a method __call__(self, step) that returns the rate")
 
     def __repr__(self) -> str:
         names = [name for name in signature(type(self)).parameters if hasattr(self, name)]

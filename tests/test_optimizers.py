@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import minibp
 from minibp import SGD, AdaGrad, Adam, AdamW, Dense, Network, QuadraticLoss, RMSProp, Tanh
 from minibp.errors import ArgumentError, StateError, UnknownNameError
+from minibp.optimizer import Optimizer
 from minibp.optimizers import OPTIMIZERS, by_name
 from minibp.schedules import Exponential, Schedule, Step
 
@@ -305,6 +306,19 @@ def test_a_schedule_that_returns_an_invalid_rate_is_refused_at_its_step(bad):
         optimizer.step()
     assert_equal(parameters(net), before)
     assert optimizer.steps == 2
+
+
+def test_a_class_without_its_method_says_what_to_define():
+    class Empty(Schedule):
+        pass
+
+    class Idle(Optimizer):
+        pass
+
+    with pytest.raises(NotImplementedError, match=r"Empty needs a method __call__\(self, step\)"):
+        SGD(network(), lr=Empty()).step()
+    with pytest.raises(NotImplementedError, match=r"Idle needs a method update\(self, w, g, delta, \*moments\)"):
+        Idle(network(), lr=0.1).step()
 
 
 @pytest.mark.parametrize(("name", "value", "becomes"), [
