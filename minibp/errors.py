@@ -65,7 +65,7 @@ class MinibpWarning(UserWarning):
 
 
 class CheckpointWarning(MinibpWarning):
-    """A checkpoint is damaged and the previous one is used, or it cannot be written. The training continues."""
+    """A checkpoint is damaged, cannot be written, sets a network back or is of another BLAS. The training continues."""
 
 
 class TrainingWarning(MinibpWarning):
