@@ -92,11 +92,6 @@ def test_a_reader_that_closes_the_pipe_is_not_an_error(path, tmp_path):
     assert done.stdout == "sample,0,1,2,3,4,5,6,7,8,9\n" and done.stderr == ""
 
 
-def test_a_closed_output_is_not_an_error(path):
-    run = f"{sys.executable} -m minibp evaluate {path} {' '.join(DIGITS)} >&-"
-    assert subprocess.run(["bash", "-c", run], capture_output=True, text=True, check=True).stderr == ""
-
-
 @pytest.mark.parametrize(("arguments", "message"), [
     (["evaluate", "{}"], "choose the data by --dataset NAME"),
     (["predict", "{}"], "choose the data by --dataset NAME or --images FILE"),
