@@ -69,7 +69,7 @@ class CheckpointWarning(MinibpWarning):
 
 
 class TrainingWarning(MinibpWarning):
-    """A training with these data and settings learns badly or not at all; the message says why and what to do."""
+    """A training with these data and settings learns badly, slowly or not at all; the message says what to do."""
 
 
 class DataError(MinibpError):

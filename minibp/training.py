@@ -20,6 +20,7 @@ from .network import PREDICT, Network
 from .optimizer import Optimizer
 from .progress import Epoch, Progress
 from .schedules import Constant
+from .threads import Threads
 
 STILL = 1e-12  # nothing is learned at such a rate. Step(0.1, every=10), which counts batches, has it after 110
 
@@ -51,6 +52,11 @@ def train(
     it is larger than 64 MiB, it is shuffled in blocks. Blocks of 1 MiB (or of one batch, if that is more) come in a
     random order; up to 64 MiB of them (or two) are read at a time, and their samples are mixed.
 
+    If all matrix products of a step are small, they take one thread: others would gain little, and cost much where they
+    wait for a processor. Larger ones take those of the BLAS: by default one for each processor, else what
+    OPENBLAS_NUM_THREADS (or MKL_NUM_THREADS, ...) says when Python starts, or
+    ``with threadpoolctl.threadpool_limits(1, "blas"):`` around the loop. Between two epochs all is as you have set it.
+
     Parameters
     ----------
     net : Network
@@ -78,13 +84,14 @@ def train(
     Warns
     -----
     TrainingWarning
-        If it will train badly or not at all, as far as some parts of the data show:
+        If it will train badly, slowly or not at all, as far as some parts of the data show:
 
         - All layers are frozen, or those before a LayerNorm(1), or a BatchNorm in batches of one sample, cannot learn.
         - x reaches a Dense layer as uint8 of at most 16, which becomes 0.063 and less, or as floats with a feature
           whose root mean square is 40 or more.
         - The validation set is on another scale, or x and the rows of t are uint8, of which only x is scaled.
         - A schedule gave the rate 0, or almost 0, in all steps of an epoch.
+        - Other programs take the processors, so that the threads of the matrix products wait for each other.
 
     Raises
     ------
@@ -149,19 +156,20 @@ def _epochs(
 ) -> Iterator[Epoch]:
     if checkpoint is not None:
         checkpoint.settle()
-    warned = False
+    warned, threads = False, Threads(net, batches.batch_size)
     for number in range(len(progress.history) + 1, epochs + 1):
         if not net.training_lock.acquire(blocking=False):
             raise StateError(TRAINED_ELSEWHERE)
         try:
             batches, validation = batches.sync(), validation.sync() if validation is not None else None
-            start = time.perf_counter() - progress.seconds
-            losses = _one_epoch(net, optimizer, batches, progress, checkpoint)
-            loss = float(losses.mean(dtype="float64"))
-            seconds = time.perf_counter() - start
-            if not (np.isfinite(loss) and all_finite(net.xp, net.params, net.buffers, *optimizer.moments)):
-                raise DivergenceError(diagnosis(net, optimizer, batches, to_host(losses), number))
-            val_loss, val_accuracy = _evaluate(net, validation) if validation is not None else (None, None)
+            with threads:
+                start = time.perf_counter() - progress.seconds
+                losses = _one_epoch(net, optimizer, batches, progress, checkpoint)
+                loss = float(losses.mean(dtype="float64"))
+                seconds = time.perf_counter() - start
+                if not (np.isfinite(loss) and all_finite(net.xp, net.params, net.buffers, *optimizer.moments)):
+                    raise DivergenceError(diagnosis(net, optimizer, batches, to_host(losses), number))
+                val_loss, val_accuracy = _evaluate(net, validation) if validation is not None else (None, None)
         finally:
             net.training_lock.release()
         epoch = Epoch(number, loss, val_loss, val_accuracy, seconds)
@@ -170,6 +178,8 @@ def _epochs(
             counts = "A schedule counts batches, not epochs, and all steps of the optimizer, also those before it came"
             warnings.warn(f"{what}. {counts}: give it more steps, or create a new optimizer", TrainingWarning, 2)
             warned = True
+        if hint := threads.hint():
+            warnings.warn(hint, TrainingWarning, 2)
         yield epoch
         if checkpoint is None:
             progress = Progress()  # no history, which nobody would read

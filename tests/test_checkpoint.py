@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import kills
 import numpy as np
 import pytest
+import threadpoolctl
 from arrays import assert_equal
 from changes import array, put, rewrite, schedule, state
 from failing import failing
@@ -35,6 +37,7 @@ from minibp import (
     data,
     save,
     schedules,
+    threads,
     train,
 )
 from minibp.cli import exit_status
@@ -281,6 +284,20 @@ def test_another_blas_is_a_warning(path):
     rewrite(path, "checkpoint", put("blas", "another"))
     with pytest.warns(CheckpointWarning, match="with the BLAS another, .* may differ in rounding"):
         assert_same(Run().go(path), Run().go())
+
+
+@pytest.mark.parametrize(("small", "warned"), [(1 << 20, False), (1, True)])
+def test_another_number_of_threads_is_a_warning_only_where_steps_take_more_than_one(path, monkeypatch, small, warned):
+    pool = {"user_api": "blas", "internal_api": "openblas", "num_threads": 4}
+    monkeypatch.setattr(threads, "SMALL", small)
+    monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: [pool])
+    Run().interrupted(path, STEPS + 3)
+    pool["num_threads"] = 2
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        Run().go(path)
+    assert len(found) == warned
+    assert all("threads 4, this program has" in str(each.message) for each in found)
 
 
 FULL = failing(OSError("the disk is full"))

@@ -20,8 +20,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # The modules and packages of minibp: each imports only from those before it.
 ORDER = [
     "errors", "backend", "base", "initializers", "layers", "normalization", "dropout", "containers", "losses",
-    "compiled", "network", "schedules", "optimizer", "optimizers", "data", "stopping", "progress", "files", "metrics",
-    "hints", "training", "debug", "__init__", "cli", "__main__",
+    "compiled", "network", "schedules", "optimizer", "optimizers", "data", "stopping", "progress", "threads", "files",
+    "metrics", "hints", "training", "debug", "__init__", "cli", "__main__",
 ]  # fmt: skip
 # The same for the modules of each package, whose __init__ comes last.
 INSIDE = {

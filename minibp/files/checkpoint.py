@@ -33,6 +33,7 @@ from ..optimizer import Optimizer
 from ..progress import Epoch, Progress
 from ..schedules import Schedule
 from ..stopping import EarlyStopping
+from ..threads import takes_one_thread
 from .tensorfile import checksum, header, read, split, to_bytes, write
 
 KIND = "checkpoint"
@@ -129,7 +130,8 @@ class Checkpoint:
         self.net, self.optimizer, self.batch_size, self._asked = net, optimizer, batches.batch_size, False
         self._first, self._mapped = True, batches.mapped
         self.progress, self._resumed = Progress(self._rng_state()), False
-        self._blas, self._schedule = describe_blas(), optimizer.schedule
+        self._blas = describe_blas(1 if takes_one_thread(net, batches.batch_size) else None)
+        self._schedule = optimizer.schedule
         self._undeclared = {place: (each, undeclared_attributes(each)) for place, each in self._parts().items()}
         self.facts = self._facts(batches, validation)
         found = self._read()
