@@ -11,6 +11,8 @@ from contextlib import ExitStack, closing
 
 import models
 from minibp import Checkpoint, Epoch, backend, save, train
+from minibp.backend import limited_blas
+from minibp.base import at_least_one
 from minibp.cli import PICTURES, epoch_bar, exit_status, nonempty, parse_options, saved_at_interrupt, warnings_as_lines
 from minibp.data import Splits
 from minibp.errors import ArgumentError, MinibpWarning
@@ -37,6 +39,8 @@ def parser(dataset: str, model: str) -> argparse.ArgumentParser:
     p.add_argument("--weight-decay", type=float, metavar="LAMBDA", help="weight decay, which leaves biases alone")
     p.add_argument("--seed", type=int, default=0, help="seed of weights, sample order and split of digits; default 0")
     p.add_argument("--backend", default="numpy", help=f"one of {', '.join(backend.NAMES)}; default numpy")
+    threads = "threads of the matrix products, in place of one for each processor; small networks take one anyway"
+    p.add_argument("--threads", type=int, metavar="N", help=threads)
     p.add_argument("--data", type=nonempty, metavar="DIR", help="folder with the files of the data set")
     p.add_argument("--save", type=nonempty, metavar="FILE", help="save the trained network to this safetensors file")
     p.add_argument(
@@ -87,13 +91,14 @@ def choose(dataset: str, loader: Callable[..., Splits], options: argparse.Namesp
         raise ArgumentError("--checkpoint-every needs --checkpoint FILE; give both")
     if options.compare_losses and options.probe:
         raise ArgumentError("--probe cannot be used with --compare-losses; leave one of the two out")
-    if options.compare_losses:
-        compare.run(dataset, loader, options)
-    elif options.probe:
-        probe.run(dataset, loader, options)
-    else:
-        options.model = options.model or model
-        run(dataset, loader, options)
+    with limited_blas(None if options.threads is None else at_least_one("--threads", options.threads)):
+        if options.compare_losses:
+            compare.run(dataset, loader, options)
+        elif options.probe:
+            probe.run(dataset, loader, options)
+        else:
+            options.model = options.model or model
+            run(dataset, loader, options)
 
 
 def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ from failing import failing
 from datasets.log import Log
 from datasets.script import main
 from minibp import Epoch, data, load, metrics
+from minibp.backend import blas_threads, limited_blas
 from minibp.cli import epoch_bar
 from minibp.errors import MinibpWarning
 
@@ -99,6 +100,17 @@ def test_same_seed_prints_the_same_result(dataset, capsys):
 ])  # fmt: skip
 def test_the_command_line_overrides_the_recipe(digits, arguments, shown):
     assert shown in "\n".join(digits(*arguments))
+
+
+def test_threads_are_those_of_the_products_for_the_run(digits, monkeypatch):
+    before, numbers = blas_threads(), []
+    monkeypatch.setattr("datasets.script.run", lambda *_: numbers.append(blas_threads()))
+    for options in (["--threads", 1], ["--threads", 2], []):
+        digits(*options)
+    with limited_blas(2):
+        if blas_threads() != 2:
+            pytest.skip("threadpoolctl cannot set this BLAS")
+    assert numbers == [1, 2, before] and blas_threads() == before
 
 
 @pytest.mark.parametrize("xp", ["standin", pytest.param("cupy", marks=pytest.mark.gpu)])
@@ -194,6 +206,7 @@ def refusal(error_line):
     (["--optimizer", "sdg"], "unknown optimizer 'sdg': choose one of sgd, rmsprop"),
     (["--backend", "torch"], "unknown backend 'torch': choose one of numpy, cupy, auto"),
     (["--batch-size", 0], "batch_size must be an integer of at least 1, received 0"),
+    (["--threads", 0], "--threads must be an integer of at least 1, received 0"),
     (["--epochs", 0], "epochs must be an integer of at least 1, received 0"),
     (["--hidden", 0], "must be an integer of at least 1, received 0"),
     (["--lr", "nan"], "lr must be a finite number"),
