@@ -473,8 +473,8 @@ def test_strings_from_a_file_cannot_control_a_terminal(path):
 def test_what_safetensors_says_of_a_file_cannot_control_a_terminal(path, name):
     header = json.dumps({"__metadata__": {"minibp": "{}"}, "W": {"dtype": name}}).encode()
     path.write_bytes(len(header).to_bytes(8, "little") + header)
-    with pytest.raises(FileFormatError, match=r"not a readable safetensors file: .*unknown variant") as caught:
-        load(path)
+    with pytest.raises(FileFormatError, match="not a readable safetensors file: ") as caught:
+        load(path)  # only newer versions of safetensors quote the name
     assert str(caught.value).isprintable()
 
 
