@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import shlex
 import struct
 import subprocess
 import sys
@@ -87,7 +88,7 @@ def test_predict_answers_1_if_the_only_output_is_above_a_half(command, tmp_path)
 
 def test_a_reader_that_closes_the_pipe_is_not_an_error(path, tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((10_000, 64), "uint8"))  # 800 kB of lines: more than a pipe holds
-    run = f"{sys.executable} -m minibp predict {path} --images {tmp_path / 'x.npy'} --outputs | head -n 1"
+    run = f"{shlex.quote(sys.executable)} -m minibp predict {path} --images {tmp_path / 'x.npy'} --outputs | head -n 1"
     done = subprocess.run(["bash", "-c", f"set -o pipefail; {run}"], capture_output=True, text=True, check=True)
     assert done.stdout == "sample,0,1,2,3,4,5,6,7,8,9\n" and done.stderr == ""
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -86,7 +87,7 @@ def redirected(tmp_path):
     """
 
     def run(where):
-        line = f"set -o pipefail; {sys.executable} -c '{PROGRAM}' {tmp_path / 'file'} {where}"
+        line = f"set -o pipefail; {shlex.quote(sys.executable)} -c '{PROGRAM}' {tmp_path / 'file'} {where}"
         process = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
         assert int((tmp_path / "file").read_text()) > 2
         return process
