@@ -1,5 +1,6 @@
 """Change what is in a saved network or a checkpoint, as someone might who knows the format."""
 
+from minibp.base import write_atomically
 from minibp.files import tensorfile
 
 
@@ -7,7 +8,7 @@ def rewrite(path, kind, change):
     """Change the contents and the arrays of a file, and give it a checksum that fits."""
     contents, arrays = tensorfile.read(path, kind)
     change(contents, arrays)
-    tensorfile.write(path, tensorfile.to_bytes(kind, contents, arrays))
+    write_atomically(path, tensorfile.to_bytes(kind, contents, arrays))
 
 
 def put(*path_and_value):

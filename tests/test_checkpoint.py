@@ -40,6 +40,7 @@ from minibp import (
     threads,
     train,
 )
+from minibp.base import write_atomically
 from minibp.cli import exit_status
 from minibp.data import Dataset
 from minibp.errors import ArgumentError, CheckpointError, CheckpointWarning, DivergenceError, FileFormatError
@@ -441,9 +442,9 @@ def test_of_two_trainings_that_start_on_one_file_the_second_writes_nothing(path,
     def late(*arguments):
         monkeypatch.undo()
         Run().interrupted(path, 3)
-        return tensorfile.write(*arguments)
+        return write_atomically(*arguments)
 
-    monkeypatch.setattr("minibp.files.checkpoint.write", late)
+    monkeypatch.setattr("minibp.files.checkpoint.write_atomically", late)
     with pytest.raises(CheckpointError, match=r"has written it after step 3\. It stops"):
         Run().go(path)
     assert tensorfile.read(path, "checkpoint")[0]["state"]["optimizer"]["steps"] == 3

@@ -19,6 +19,7 @@ from memory import traced
 from datasets import moons
 from datasets.script import encodable, main
 from minibp import SGD, Dense, Network, QuadraticLoss, Tanh, load, train
+from minibp.base import write_atomically
 from minibp.base.shapes import refuse_unusable
 from minibp.data import Dataset
 from minibp.errors import ArgumentError, CheckpointError, DivergenceError, FileFormatError
@@ -155,7 +156,7 @@ def test_a_deeply_nested_description_is_refused(tmp_path, monkeypatch, depth):
         inner = [inner]
     with monkeypatch.context() as patch:
         patch.setattr(tensorfile, "_depth", lambda value: 0)  # else no such file is written
-        tensorfile.write(tmp_path / "net", tensorfile.to_bytes("network", {"layers": inner}, {}))
+        write_atomically(tmp_path / "net", tensorfile.to_bytes("network", {"layers": inner}, {}))
     with pytest.raises(FileFormatError, match="its description is damaged"):
         load(tmp_path / "net")
 

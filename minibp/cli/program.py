@@ -15,9 +15,9 @@ from importlib import import_module
 from types import FrameType
 from typing import Any
 
-from ..base import new_file
+from ..base import new_file, writable_path, write_atomically
 from ..errors import ArgumentError, MinibpError, MissingExtraError
-from ..files import Checkpoint, write
+from ..files import Checkpoint
 from .output import lasting_output
 
 PICTURES = (".png", ".svg", ".pdf")
@@ -120,7 +120,7 @@ def save_picture(figure: Any, path: str) -> None:
     """Save a figure of matplotlib, as `save` does a network: at `path` there is always a complete file."""
     content = io.BytesIO()
     figure.savefig(content, format=os.path.splitext(path)[1][1:].lower(), dpi=150)
-    write(path, content.getvalue())
+    write_atomically(writable_path(path), content.getvalue())
 
 
 @contextmanager

@@ -2,6 +2,5 @@
 
 from .checkpoint import Checkpoint
 from .saving import load, save
-from .tensorfile import write
 
-__all__ = ["Checkpoint", "load", "save", "write"]
+__all__ = ["Checkpoint", "load", "save"]

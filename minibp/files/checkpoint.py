@@ -25,6 +25,8 @@ from ..base import (
     new_file,
     printable,
     undeclared_attributes,
+    writable_path,
+    write_atomically,
 )
 from ..data import Batches
 from ..errors import ArgumentError, BackendError, CheckpointError, CheckpointWarning, FileFormatError, OtherFileError
@@ -34,7 +36,7 @@ from ..progress import Epoch, Progress
 from ..schedules import Schedule
 from ..stopping import EarlyStopping
 from ..threads import takes_one_thread
-from .tensorfile import checksum, header, read, split, to_bytes, write
+from .tensorfile import checksum, header, read, split, to_bytes
 
 KIND = "checkpoint"
 MOST = 20  # differences listed
@@ -245,13 +247,14 @@ class Checkpoint:
         plain, arrays = split({owner: thing.state_dict() for owner, thing in self._things().items()})
         about = {"backend": net.backend, "dtype": str(net.dtype), "blas": self._blas, "process": os.getpid()}
         content = to_bytes(KIND, {"state": plain, "training": self.facts, **about}, arrays)
+        path = writable_path(self.path)
         try:
-            write(self.path, content, self.previous if self._whole else None, self._refuse_to_share)
+            write_atomically(path, content, self.previous if self._whole else None, self._refuse_to_share)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not (self._whole and os.path.exists(self.previous)):
                 raise
             os.unlink(self.previous)  # the disk has room for two files, not for three
-            write(self.path, content, self.previous, self._refuse_to_share)
+            write_atomically(path, content, self.previous, self._refuse_to_share)
         self._header, self._whole = content[: 8 + int.from_bytes(content[:8], "little")], True
 
     def _refuse_to_share(self) -> None:

@@ -12,10 +12,20 @@ import numpy as np
 
 from .. import containers, dropout, layers, losses, normalization
 from ..backend import to_host
-from ..base import Layer, Loss, Module, infer_shapes, instance, printable, refuse_unusable
+from ..base import (
+    Layer,
+    Loss,
+    Module,
+    infer_shapes,
+    instance,
+    printable,
+    refuse_unusable,
+    writable_path,
+    write_atomically,
+)
 from ..errors import ArgumentError, BackendError, FileFormatError, MinibpError, ShapeError, UnknownNameError
 from ..network import Network
-from .tensorfile import read, to_bytes, to_json, write
+from .tensorfile import read, to_bytes, to_json
 
 KIND = "network"
 MOST_LAYERS = 10_000  # of a file: a layer takes 2 KB of memory, and its description 12 bytes
@@ -67,7 +77,7 @@ def save(net: Network, path: str | os.PathLike[str]) -> None:
         raise ArgumentError(f"a file holds networks of up to {MOST_LAYERS:,} layers, this one has {len(modules) - 1:,}")
     known = KNOWN | _by_name({type(module) for module in modules.values()})
     _refuse_unlike(net, known)
-    write(path, to_bytes(KIND, describe(net), arrays))
+    write_atomically(writable_path(path), to_bytes(KIND, describe(net), arrays))
 
 
 def _refuse_unlike(net: Network, known: dict[str, type[Module]]) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..base import Module, hash_values, printable, writable_path, write_atomically
+from ..base import Module, hash_values, printable
 from ..errors import ArgumentError, FileFormatError, OtherFileError
 
 VERSION = 1  # of the format; a reader refuses others
@@ -38,19 +38,6 @@ def to_bytes(kind: str, described: Mapping[str, Any], arrays: Mapping[str, Any])
     if (length := int.from_bytes(content[:8], "little")) > LONGEST:
         raise ArgumentError(f"its description takes {length:,} bytes, and a file may have {LONGEST:,}")
     return content
-
-
-def write(
-    path: str | os.PathLike[str],
-    content: bytes,
-    previous: str | None = None,
-    check: Callable[[], object] = lambda: None,
-) -> None:
-    """Write a file as `write_atomically` does. A link stays, and leads to the new file.
-
-    A NotWritableError if there is a read-only file, a folder, a pipe or a device at the path.
-    """
-    write_atomically(writable_path(path), content, previous, check)
 
 
 def header(path: str | os.PathLike[str]) -> bytes:
