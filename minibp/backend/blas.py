@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from threading import Lock
 from typing import Any
@@ -36,7 +36,9 @@ def blas_threads() -> int:
 
 def limited_blas(threads: int | None) -> AbstractContextManager[Any]:
     """A context of a whole program, in which products take so many threads; None leaves the number as it is."""
-    import threadpoolctl
+    if threads is None:
+        return nullcontext()
+    import threadpoolctl  # here, for a fast start
 
     return threadpoolctl.threadpool_limits(threads, "blas")
 
