@@ -45,7 +45,7 @@ def main() -> None:
 
     ours = Minibp(task(NETS["d"], IN_MEMORY))
     train = {"memory": ours.epochs, "file": ours.train(x, labels)}
-    ours.run(2)  # until it runs compiled loops
+    ours.run(2)  # until all is loaded
     seconds: dict[str, list[float]] = {name: [] for name in train}
     for _ in range(options.rounds):
         for name, epochs in train.items():

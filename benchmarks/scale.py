@@ -6,14 +6,13 @@
 Each point runs in a process of its own. Each result is shown with its limit: the time of the matrix products alone,
 measured in turns with the steps, and the memory of parameters, gradients, both moments of Adam and the values of one
 batch. `above` is the peak memory less the memory that the process held before it built the network (Python, minibp, the
-compiled loops, the data). The last table shows whether memory grows with the number of steps. The run takes four
+compiled operations, the data). The last table shows whether memory grows with the number of steps. The run takes four
 minutes. --plots needs the extra `plot`.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import math
 import os
@@ -24,6 +23,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import date
 from importlib.metadata import version
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,12 +32,13 @@ import numpy as np
 
 from minibp import Adam, Dense, Network, ReLU, SoftmaxCrossEntropy, train
 from minibp.data import Dataset
-from minibp.optimizer import COMPILE_AFTER, FLUSH_EVERY
+from minibp.optimizer import FLUSH_EVERY
 
 from .accuracy import machine
 
 PIXELS, CLASSES = 784, 10
 ROWS = 32768  # of the data, in the tables that do not vary it
+COMPILED = find_spec("numba") is not None
 RATE = 1e-5  # so small that the network does not memorize even 1,024 images, whose gradients would vanish
 SECONDS, ROUND = 3.0, 0.2  # time of a point, and of each of its rounds: steps, then products, then steps, ...
 BLOCKS = 3  # blocks of products per round: for a million images there is only one round
@@ -55,7 +56,7 @@ class Point(NamedTuple):
     batch: int = 128
     rows: int = ROWS
     seconds: float = SECONDS
-    loads: bool = True  # loads the compiled loops, as a longer training does
+    loads: bool = True  # loads numba, as a longer training does
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -131,13 +132,13 @@ class Training:
 
     def epochs(self, steps: int, batch: int, count: int) -> Callable[[], float]:
         """A function that trains for an epoch of this many steps and returns the seconds per step."""
-        trained = train(self.net, self.optimizer, self.dataset[: steps * batch], count, batch)
+        data = self.dataset[: steps * batch]
+        trained = train(self.net, self.optimizer, data, count, batch, compiled=COMPILED)
         return lambda: next(trained).seconds / steps
 
     def settle(self, batch: int) -> None:
-        """Train until everything is loaded and allocated: the compiled loops, and the memory for flushing moments."""
-        late = math.ceil(COMPILE_AFTER / self.net.params.size)
-        wanted = (late // FLUSH_EVERY + 1) * FLUSH_EVERY + 1  # the first flush with the loops
+        """Train until everything is loaded and allocated: the operations, and the memory for flushing moments."""
+        wanted = FLUSH_EVERY + 1
         steps = min(wanted, len(self.dataset) // batch)
         epoch, count = self.epochs(steps, batch, wanted), math.ceil(wanted / steps)
         for _ in range(count):
@@ -267,7 +268,7 @@ def print_growth(result: Measured) -> None:
 
 def about() -> dict[str, Any]:
     """The date, the machine and the versions of the measurement."""
-    loops = version("numba") if importlib.util.find_spec("numba") else "none"
+    loops = version("numba") if COMPILED else "none"
     return {"date": date.today().isoformat(), **machine(), "numba": loops, "processors": os.cpu_count()}
 
 
@@ -335,7 +336,7 @@ def main() -> None:
     print(", ".join(f"{name} {value}" for name, value in facts.items()))
     todo = points(options.smoke)
     if not options.smoke:
-        in_child(todo[0]._replace(seconds=0))  # compiles the loops into the cache for the others
+        in_child(todo[0]._replace(seconds=0))  # compiles the operations into the cache for the others
     for name in HEADS:
         done = [in_child(point) for point in todo if point.table == name]
         results += done
@@ -344,7 +345,7 @@ def main() -> None:
     print_growth(results[-1])
     held = [statistics.median(result[name] for result in results) / MIB for name in ("imported", "base", "data")]
     print(f"\nA process that has imported minibp holds {held[0]:.0f} MiB,", end=" ")
-    print(f"with the compiled loops and the buffers of the BLAS {held[1] - held[2]:.0f} MiB (medians).")
+    print(f"with the compiled operations and the buffers of the BLAS {held[1] - held[2]:.0f} MiB (medians).")
     if options.json:
         Path(options.json).write_text(json.dumps(facts | {"points": results}, indent=1) + "\n", encoding="utf-8")
     if options.plots:

@@ -12,6 +12,7 @@ from .network import Network
 from .normalization import BatchNorm, LayerNorm
 from .optimizer import Optimizer
 from .optimizers import SGD, AdaGrad, Adam, AdamW, RMSProp
+from .program import compile
 from .progress import Epoch
 from .stopping import EarlyStopping
 from .training import evaluate, train
@@ -53,6 +54,7 @@ __all__ = [
     "Tanh",
     "backend",
     "check_gradients",
+    "compile",
     "data",
     "evaluate",
     "initializers",

@@ -68,7 +68,7 @@ class Dropout(Layer):
         """32 random bits for each element, for this step."""
         xp, shifted = self.xp, self.shifted
         assert self.seed is not None
-        first, second = (key(start, self.seed, self.index, self.step) for start in (0, 1))
+        first, second = (lowbias32(key(start, self.seed, self.index) + self.step) for start in (0, 1))
         h = xp.add(self.counter, np.uint32(first), out=self.hash)
         for shift, multiplier in ROUNDS:
             h ^= xp.right_shift(h, np.uint32(shift), out=shifted)
@@ -78,12 +78,12 @@ class Dropout(Layer):
         return h
 
 
-def key(start: int, seed: int, index: int, step: int) -> int:
-    """32 bits from these numbers, chained by the hash."""
+def key(start: int, seed: int, index: int) -> int:
+    """32 bits from these numbers, chained by the hash. Those of a step follow from them and its number."""
     h = lowbias32(start + seed)
     while seed := seed >> 32:  # a long seed, word by word
         h = lowbias32(h + seed)
-    return lowbias32(lowbias32(h + index) + step)
+    return lowbias32(h + index)
 
 
 def lowbias32(number: int) -> int:

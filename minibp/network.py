@@ -114,7 +114,7 @@ class Network(Boundary, Stateful):
     output_activation: Layer | None  # turns the output of `chain` into that of the network
     weights: list[Array]
     rng: Any = None
-    loops: Any = None  # compiled.py, once it is used
+    program: Any = None  # what runs predictions in place of the formulas, see `minibp.compile`
     first_trainable = weight_count = 0
     _waiting = False  # whether a `forward` waits for its `backward`
 
@@ -170,7 +170,7 @@ class Network(Boundary, Stateful):
         self._modules, self._twins, self._spans = modules, Twins(modules), vectors.spans
         weights = [W for span in vectors.spans if (W := getattr(span.module, span.name)).ndim >= 2]
         self.__dict__.update(weights=weights, weight_count=sum(W.size for W in weights))
-        self.loops = None
+        self.program = None
         self._waiting = False
         self._output_sizes: dict[Shape, int] = {}  # by the shape of a sample: checked once
         self.refresh_trainable()
@@ -212,36 +212,15 @@ class Network(Boundary, Stateful):
             optimizer.sync()
         return self
 
-    def compile(self) -> Any:
-        """Run compiled loops from now on, where there are any; the results are the same to the bit.
-
-        An optimizer calls this once a training has gone on for so long that loading them pays.
-
-        Returns
-        -------
-        module or None
-            The module of the loops; None without the extra `fast`, and on a device.
-        """
-        if self.loops is None and self.xp is np:
-            try:
-                from . import compiled
-
-                compiled.works()
-            except Exception:  # not installed, or does not fit this NumPy: `python -m minibp doctor` says which
-                return None
-            compiled.use(self._modules)
-            self.loops = compiled
-        return self.loops
-
-    def __del__(self) -> None:
-        if self.loops:  # they hold the layers, which hold them: the memory would wait for Python's garbage collector
-            for module in self._modules:
-                module.drop_loops()
-
     @property
     def backend(self) -> str:
         """The name of the array library: "numpy" or "cupy"."""
         return "numpy" if self.xp is np else "cupy"
+
+    @property
+    def compiled(self) -> bool:
+        """Whether predictions run compiled: the last training was, or `minibp.compile` was called since."""
+        return self.program is not None
 
     def __getstate__(self) -> dict[str, Any]:
         kept = {"layers", "loss", "shapes", "dtype", "rng"}
@@ -357,18 +336,22 @@ class Network(Boundary, Stateful):
         InputError, ShapeError
             If x does not fit the network.
         DivergenceError
-            If a weight or an output is NaN or infinite. If it is an output, x is too large.
+            If an output is NaN or infinite, because a weight is, or x is too large. Weights themselves are not read: an
+            infinity that you write into `params` in place may be hidden by an activation, such as Sigmoid.
         """
         batch_size = at_least_one("batch_size", batch_size)
-        self.check_weights()
         x = check_inputs(x, self.xp)
         k = self.output_size(x.shape)
-        out = np.empty((len(x), k), self.dtype)
-        with self.inference_mode() as twin:
-            for start in range(0, len(x), batch_size):
-                piece = slice(start, start + batch_size)
-                out[piece] = to_host(twin.outputs(twin.run_chain(twin.prepare_inputs(x[piece], start))))
+        if self.program is not None:
+            out = self.program.predict(self, x, batch_size)
+        else:
+            out = np.empty((len(x), k), self.dtype)
+            with self.inference_mode() as twin:
+                for start in range(0, len(x), batch_size):
+                    piece = slice(start, start + batch_size)
+                    out[piece] = to_host(twin.outputs(twin.run_chain(twin.prepare_inputs(x[piece], start))))
         if not all_finite(np, out):
+            self.check_weights()
             bad = int(np.isfinite(out).all(axis=1).argmin())
             cause = f"the sample is too large for these weights and {self.dtype}; scale inputs to about -1..1"
             raise DivergenceError(f"the outputs of sample {bad} are NaN or infinite: {cause}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -32,7 +32,6 @@ from .network import Network
 from .schedules import Constant, Schedule, as_schedule, resumed
 
 PIECE = 65536  # values: 256 KiB of each float32 vector, so that a piece stays in the second-level cache
-COMPILE_AFTER = 4e8  # parameters times steps. Compiled loops save 1.2 to 1.6 ns for each, and load in half a second
 FLUSH_EVERY = 100  # steps between two flushes of moments that have almost decayed to zero
 FLUSH_BELOW = 1e6  # times the smallest normal number: 1e-32 in float32, whose root is far below any usual ε
 
@@ -105,12 +104,9 @@ class Optimizer(Declared, Stateful):
     xp: Any
     moments: list[Array]
     pieces: list[Piece] | None = None  # None: cut before the next step
-    compiled: Callable[..., None] | None = None  # `loop`, once it is used
     n_moments = 0  # vectors that it keeps besides params and grads
     steps = 0
     rate = 0.0  # of the current step
-    compile_at = 0  # the step before which compiled loops come in
-    loop: str | None = None  # the compiled form of `update`, called as loop(w, g, *moments, *loop_numbers())
 
     def __init__(
         self,
@@ -213,17 +209,14 @@ class Optimizer(Declared, Stateful):
         net = self.net
         net.optimizers.add(self)
         self.xp, self.moments = net.xp, [to_library(vector, net.xp, net.dtype) for vector in self.moments]
-        self.compile_at = math.ceil(COMPILE_AFTER / max(net.params.size, 1))
-        self.compiled = self.pieces = None
+        self.pieces = None
 
     def _cut(self) -> list[Piece]:
         """Cut the vectors into pieces. Weights and biases are in different pieces if weights decay."""
         self.note_attributes()
         self.check_numbers()
         net, size = self.net, self.net.params.size
-        self.compiled = self._compiled() if self.steps >= self.compile_at else None
-        one_pass = self.compiled and not self.weight_decay and self.clip_norm is None  # larger pieces will do
-        step = max(size, 1) if self.xp is not np else 4 * PIECE if one_pass else PIECE
+        step = max(size, 1) if self.xp is not np else PIECE
         borders: list[tuple[int, int]] = []  # where the pieces begin and end
         for first, last in net.trained_ranges:
             middle = min(max(net.weight_count, first), last) if self.weight_decay else first
@@ -237,7 +230,7 @@ class Optimizer(Declared, Stateful):
         return pieces
 
     def __getstate__(self) -> dict[str, Any]:
-        left = {"xp", "pieces", "compiled"}
+        left = {"xp", "pieces"}
         kept = {name: value for name, value in self.__dict__.items() if name not in left}
         return kept | {"moments": [to_host(vector) for vector in self.moments]}
 
@@ -260,31 +253,18 @@ class Optimizer(Declared, Stateful):
         xp, scale, decays = self.xp, self._clip(self.pieces), bool(self.weight_decay)
         self.begin(self.rate_after(self.steps))
         self.__dict__["steps"] += 1  # saves a call of __setattr__
-        loop = self.compiled
-        numbers = [self.net.dtype.type(number) for number in self.loop_numbers()] if loop else []
         for is_weight, delta, changed, w, g, moments in self.pieces:
             if scale is not None:
                 g = xp.multiply(g, scale, out=changed)
             if decays and is_weight:
                 g = self.decay(w, g, delta, changed)
-            if loop:
-                loop(w, g, *moments, *numbers)
-            else:
-                self.update(w, g, delta, *moments)
-        if self.steps == self.compile_at:
-            self.pieces = None
+            self.update(w, g, delta, *moments)
         if self.max_norm is not None:
             for W in self.net.trained_weights:
                 units = W.reshape(-1, W.shape[-1])
                 norms = xp.sqrt(xp.einsum("ij,ij->j", units, units))
                 factor = self.max_norm / xp.maximum(norms, self.max_norm)  # 1 if the norm is small enough
                 units *= xp.where(xp.isfinite(norms), factor, norms.dtype.type("nan"))  # not 0, see `_clip`
-
-    def _compiled(self) -> Callable[..., None] | None:
-        """The compiled form of `update`, which gives the same bits, if there is one."""
-        owner = next(cls for cls in type(self).__mro__ if "update" in vars(cls))  # not of a base class
-        loops = self.net.compile()
-        return getattr(loops, self.loop, None) if self.loop and "loop" in vars(owner) else None
 
     def _flush(self, pieces: list[Piece]) -> None:
         """Set moments to 0 that have almost decayed to 0, and to NaN if they have overflowed.
@@ -323,10 +303,6 @@ class Optimizer(Declared, Stateful):
     def begin(self, lr: float) -> None:
         """Prepare a step with this rate."""
         self.__dict__["rate"] = lr  # saves a call of __setattr__
-
-    def loop_numbers(self) -> tuple[float, ...]:
-        """The numbers that the compiled loop takes in this step."""
-        return ()
 
     def update(self, w: Array, g: Array, delta: Array, *moments: Array) -> None:
         """Change a piece of the parameters in place. `delta` is scratch memory of the same size."""

@@ -55,13 +55,6 @@ class SGD(Optimizer):
         if now.get("nesterov") and not now.get("momentum", True):
             raise ArgumentError("nesterov=True needs a momentum, e.g. momentum=0.9")
 
-    @property
-    def loop(self) -> str:  # type: ignore[override]
-        return "nesterov" if self.nesterov else "momentum" if self.n_moments else "sgd"
-
-    def loop_numbers(self) -> tuple[float, ...]:
-        return (self.momentum, self.rate) if self.n_moments else (self.rate,)
-
     def update(self, w: Array, g: Array, delta: Array, *moments: Array) -> None:
         multiply = self.xp.multiply
         if moments:
@@ -103,14 +96,10 @@ class AdaGrad(Optimizer):
 
     eps: Any = Number(positive)
     n_moments = 1
-    loop = "adagrad"
 
     def __init__(self, net: Network, lr: float | Schedule = 0.01, eps: float = 1e-8, **options: Any):
         self.eps = eps
         super().__init__(net, lr, **options)
-
-    def loop_numbers(self) -> tuple[float, ...]:
-        return self.eps, self.rate
 
     def update(self, w: Array, g: Array, delta: Array, *moments: Array) -> None:
         xp, (v,) = self.xp, moments
@@ -136,16 +125,12 @@ class RMSProp(Optimizer):
     rho: Any = Number(fraction)
     eps: Any = Number(positive)
     n_moments = 1
-    loop = "rmsprop"
 
     def __init__(
         self, net: Network, lr: float | Schedule = 0.001, rho: float = 0.9, eps: float = 1e-8, **options: Any
     ):
         self.rho, self.eps = rho, eps
         super().__init__(net, lr, **options)
-
-    def loop_numbers(self) -> tuple[float, ...]:
-        return self.rho, 1 - self.rho, self.eps, self.rate
 
     def update(self, w: Array, g: Array, delta: Array, *moments: Array) -> None:
         xp, (v,) = self.xp, moments
@@ -180,7 +165,6 @@ class Adam(Optimizer):
     beta2: Any = Number(fraction)
     eps: Any = Number(positive)
     n_moments = 2
-    loop = "adam"
 
     def __init__(
         self,
@@ -194,14 +178,10 @@ class Adam(Optimizer):
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
         super().__init__(net, lr, **options)
 
-    def loop_numbers(self) -> tuple[float, ...]:
-        """β₁, β₂, e and a of this step."""
-        t, beta1, beta2 = self.steps, self.beta1, self.beta2
-        r = math.sqrt((1 - beta2) / (1 - beta2**t))
-        return beta1, beta2, self.eps / r, self.rate * (1 - beta1) / (1 - beta1**t) / r
-
     def update(self, w: Array, g: Array, delta: Array, *moments: Array) -> None:
-        xp, (m, v), (beta1, beta2, e, a) = self.xp, moments, self.loop_numbers()
+        xp, (m, v), t, beta1, beta2 = self.xp, moments, self.steps, self.beta1, self.beta2
+        r = math.sqrt((1 - beta2) / (1 - beta2**t))
+        a, e = self.rate * (1 - beta1) / (1 - beta1**t) / r, self.eps / r
         m *= beta1
         m += g
         v *= beta2

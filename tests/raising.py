@@ -7,8 +7,8 @@ import builtins
 import importlib
 import inspect
 import textwrap
-from contextlib import suppress
 from functools import cache
+from importlib.util import resolve_name
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -58,14 +58,16 @@ class Scope:
 
     def take(self, node: ast.ImportFrom) -> None:
         """Add the names of an import inside the function."""
-        package = "minibp" + (f".{node.module}" if node.module else "")
-        module = importlib.import_module(package)
+        package = resolve_name("." * node.level + (node.module or ""), self.function.__globals__["__package__"])
+        try:
+            module = importlib.import_module(package)
+        except ImportError:  # of the compiled operations, without numba
+            return
         for alias in node.names:
             if hasattr(module, alias.name):
                 self.known[alias.name] = getattr(module, alias.name)
             else:
-                with suppress(ImportError):  # of compiled, without numba
-                    self.known[alias.name] = importlib.import_module(f"{package}.{alias.name}")
+                self.known[alias.name] = importlib.import_module(f"{package}.{alias.name}")
 
     def __call__(self, node: ast.AST) -> tuple[Any, type | None]:
         """The object that `name`, `module.name`, `argument.method` or `super().method` means, and its class if any."""

@@ -28,12 +28,10 @@ def turn(number, seconds, kept=True):
 
 @pytest.fixture(autouse=True)
 def as_in_a_process_of_its_own(monkeypatch):
-    """A peer without extras hides numba: loops that another test has loaded are not there, and numba comes back."""
+    """A peer without extras hides numba, which comes back."""
     monkeypatch.setitem(sys.modules, "numba", sys.modules.get("numba"))
     if sys.modules["numba"] is None:
         del sys.modules["numba"]
-    monkeypatch.delitem(sys.modules, "minibp.compiled", raising=False)
-    monkeypatch.delattr(minibp, "compiled", raising=False)
 
 
 @pytest.fixture

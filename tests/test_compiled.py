@@ -1,247 +1,293 @@
-"""The compiled loops: they give the same bits as the formulas, and replace the formulas of minibp only."""
+"""The compiled program: it agrees with the formulas, is reproducible, and is used where it can be and pays."""
 
 import copy
+import math
 import pickle
+import threading
 import types
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from networks import TwoBranches, every_layer, samples
+from runs import Run, assert_same
 
 import minibp
 from minibp import (
+    ELU,
+    GELU,
     SGD,
     AdaGrad,
     Adam,
     AdamW,
+    BatchNorm,
+    BinaryCrossEntropy,
+    Checkpoint,
     CrossEntropy,
     Dense,
     Dropout,
     Flatten,
+    LayerNorm,
+    LeakyReLU,
     Network,
     QuadraticLoss,
     ReLU,
+    Residual,
     RMSProp,
+    Sequential,
     Sigmoid,
     SigmoidCrossEntropy,
     Softmax,
     SoftmaxCrossEntropy,
+    Softplus,
     Tanh,
-    data,
-    optimizer,
+    evaluate,
+    schedules,
     train,
 )
-from minibp.errors import DivergenceError
-from minibp.schedules import Schedule
+from minibp.data import Dataset
+from minibp.errors import ArgumentError, CheckpointError, DivergenceError, InputError
+from minibp.program import choice, rows
 
-MAKERS = {
-    "SGD": SGD,
-    "momentum": lambda net: SGD(net, momentum=0.9),
-    "Nesterov": lambda net: SGD(net, momentum=0.9, nesterov=True),
-    "AdaGrad": AdaGrad,
-    "RMSProp": RMSProp,
-    "Adam": Adam,
-    "AdamW": AdamW,
-    "Adam with all options": lambda net: Adam(net, weight_decay=0.01, clip_norm=0.5, max_norm=1.0),
+numba = pytest.importorskip("numba")
+
+TOLERANCE = {"float32": 1e-3, "float64": 1e-9}  # of the largest weight, after 100 steps
+
+HIDDEN = {
+    "ReLU": lambda n: ReLU(),
+    "LeakyReLU": lambda n: LeakyReLU(0.1),
+    "ELU": lambda n: ELU(0.7),
+    "GELU": lambda n: GELU(),
+    "Sigmoid": lambda n: Sigmoid(),
+    "Softplus": lambda n: Softplus(),
+    "Tanh": lambda n: Tanh(),
+    "Softmax": lambda n: Softmax(),
+    "Dropout": lambda n: Dropout(0.3),
+    "BatchNorm": BatchNorm,
+    "LayerNorm": LayerNorm,
+    "Flatten": lambda n: Flatten(),
+    "Sequential": lambda n: Sequential(Dense(n, n), Tanh()),
+    "Residual": lambda n: Residual(Dense(n, n), Sigmoid(), Residual(Dropout(0.1), Dense(n, n))),
+}
+LOSSES = {
+    "QuadraticLoss": (QuadraticLoss, []),
+    "SoftmaxCrossEntropy": (SoftmaxCrossEntropy, []),
+    "CrossEntropy": (CrossEntropy, [Softmax]),
+    "CrossEntropy, not fused": (CrossEntropy, [Softmax, Flatten]),
+    "SigmoidCrossEntropy": (SigmoidCrossEntropy, []),
+    "BinaryCrossEntropy": (BinaryCrossEntropy, [Sigmoid]),
+    "BinaryCrossEntropy, not fused": (BinaryCrossEntropy, [Sigmoid, Flatten]),
+}
+OPTIMIZERS = {
+    "SGD": lambda net, **more: SGD(net, 0.05, **more),
+    "momentum": lambda net, **more: SGD(net, 0.02, momentum=0.8, **more),
+    "Nesterov": lambda net, **more: SGD(net, 0.02, momentum=0.8, nesterov=True, **more),
+    "AdaGrad": lambda net, **more: AdaGrad(net, eps=1e-3, **more),
+    "RMSProp": lambda net, **more: RMSProp(net, eps=1e-3, **more),
+    "Adam": lambda net, **more: Adam(net, eps=1e-3, **more),
+    "AdamW": lambda net, **more: AdamW(net, eps=1e-3, **more),
+}
+OPTIONS = [{}, {"weight_decay": 0.01}, {"clip_norm": 0.5}, {"max_norm": 0.8}]
+OPTIONS += [{"weight_decay": 0.1, "clip_norm": 0.1, "max_norm": 1.0}]
+
+
+def compare(make, optimizer, dataset, epochs, batch_size, dtype):
+    """Train twice, compiled and by the formulas, and compare parameters, losses and predictions."""
+    runs = []
+    for compiled in (True, False):
+        net = make(dtype)
+        opt = optimizer(net)
+        losses = [epoch[1:4] for epoch in train(net, opt, dataset, epochs, batch_size, dataset, compiled=compiled)]
+        assert net.compiled == compiled
+        runs.append((net, opt, losses))
+    (ours, our_opt, our_losses), (theirs, their_opt, their_losses) = runs
+    tolerance = TOLERANCE[dtype]
+    kept = trained_alike(theirs)
+    largest = abs(theirs.params).max()
+    np.testing.assert_allclose(ours.params[kept], theirs.params[kept], rtol=0, atol=tolerance * largest)
+    np.testing.assert_allclose(ours.buffers, theirs.buffers, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(np.array(our_losses)[:, :2], np.array(their_losses)[:, :2], rtol=tolerance)
+    np.testing.assert_allclose(ours.predict(dataset.x), theirs.predict(dataset.x), rtol=0, atol=10 * tolerance)
+    assert our_opt.steps == their_opt.steps and our_opt.rate == pytest.approx(their_opt.rate, rel=1e-12)
+    steps = [[layer.step for layer in net.layers if isinstance(layer, Dropout)] for net in (ours, theirs)]
+    assert steps[0] == steps[1]
+    return ours, theirs
+
+
+def trained_alike(net):
+    """Which parameters to compare: not the biases that feed a BatchNorm, whose true gradient is 0."""
+    kept, inside = np.ones(net.params.size, bool), [m for m in net.modules() if isinstance(m, (Dense, BatchNorm))]
+    for first, second in pairwise(inside):
+        if isinstance(first, Dense) and isinstance(second, BatchNorm):
+            (span,) = (span for span in net._spans if span.module is first and span.name == "b")
+            kept[span.start : span.stop] = False
+    return kept
+
+
+networks = st.lists(st.tuples(st.integers(1, 9), st.sampled_from(sorted(HIDDEN))), min_size=0, max_size=4)
+
+
+@pytest.mark.filterwarnings("ignore::minibp.errors.TrainingWarning")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@settings(max_examples=40)
+@given(
+    hidden=networks, loss=st.sampled_from(sorted(LOSSES)), optimizer=st.sampled_from(sorted(OPTIMIZERS)),
+    options=st.sampled_from(OPTIONS), batch_size=st.integers(1, 12), as_rows=st.booleans(), as_bytes=st.booleans(),
+    frozen=st.integers(0, 8), seed=st.integers(0, 1000),
+)  # fmt: skip
+def test_the_program_agrees_with_the_formulas(
+    dtype, hidden, loss, optimizer, options, batch_size, as_rows, as_bytes, frozen, seed
+):
+    n, make_loss, ending = 23, *LOSSES[loss]
+    # Of two values a normalization gives 1 and -1: a step as high as 2, which rounding may take in either direction.
+    assume(not any(name == "LayerNorm" and k == 2 for k, name in hidden))
+    assume(not any(name == "BatchNorm" for _, name in hidden) or 2 not in (batch_size, n % batch_size))
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 256, (n, 5)).astype("uint8") if as_bytes else rng.normal(size=(n, 5)).astype(dtype)
+    t = rng.dirichlet(np.ones(3), n) if as_rows else rng.integers(0, 3, n)
+
+    def make(dtype):
+        layers, size = [], 5
+        for k, name in hidden:
+            layers, size = [*layers, Dense(size, k), HIDDEN[name](k)], k
+        layers += [Dense(size, 3), *(each() for each in ending)]
+        net = Network(layers, make_loss(), dtype=dtype, seed=seed)
+        if frozen < len(layers):
+            layers[frozen].trainable = False
+        return net
+
+    steps = -(-n // batch_size)
+    compare(make, lambda net: OPTIMIZERS[optimizer](net, **options), Dataset(x, t), -(-100 // steps), batch_size, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_layer_agrees(dtype):
+    compare(lambda dtype: every_layer(dtype=dtype), lambda net: SGD(net, 0.05), samples(90), 10, 16, dtype)
+
+
+@pytest.mark.parametrize("loss", [BinaryCrossEntropy, QuadraticLoss])
+@pytest.mark.parametrize("t", [np.arange(40) % 2, np.linspace(0, 1, 40), np.linspace(0, 1, 40)[:, None]])
+def test_one_output_agrees(loss, t):
+    x = samples().x
+    compare(lambda dtype: Network([Dense(4, 3), Tanh(), Dense(3, 1), Sigmoid()], loss(), dtype=dtype), Adam,
+            Dataset(x, t), 5, 7, "float64")  # fmt: skip
+
+
+@pytest.mark.parametrize("schedule", [schedules.Cosine(0.1, 30), schedules.Warmup(schedules.Step(0.1, 8, 0.5), 5)])
+def test_schedules_agree(schedule):
+    make = lambda dtype: Network([Dense(4, 3), Softmax()], CrossEntropy(), dtype=dtype)  # noqa: E731
+    compare(make, lambda net: SGD(net, schedule), samples(), 4, 5, "float64")
+
+
+INPUTS = {
+    "float16": lambda x: x.astype("float16"),
+    "float32": lambda x: x.astype("float32"),
+    "column by column": np.asfortranarray,
+    "every second": lambda x: np.repeat(x, 2, axis=1)[:, ::2],
+    "images": lambda x: x.reshape(len(x), 2, 2),
+    "read-only": lambda x: np.frombuffer(x.tobytes()).reshape(x.shape),
 }
 
 
-class Halving(SGD):
-    """A user's optimizer."""
-
-    def update(self, w, g, delta, *moments):
-        w *= 0.5
-
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch):
-    """Compile the loops after 1000 updated parameters: from the third step on in these tests."""
-    monkeypatch.setattr(optimizer, "COMPILE_AFTER", 1000)
+@pytest.mark.parametrize("form", INPUTS.values(), ids=INPUTS)
+def test_inputs_of_any_form_agree(form):
+    x, t = samples(60)
+    make = lambda dtype: Network([Flatten(), Dense(4, 3), Softmax()], CrossEntropy(), dtype=dtype)  # noqa: E731
+    for dtype in ("float32", "float64"):
+        compare(make, SGD, Dataset(form(x), t), 3, 8, dtype)
 
 
-def stepped(make, dtype="float32"):
-    net = Network([Dense(30, 20)], QuadraticLoss(), dtype=dtype)
-    made, rng = make(net), np.random.default_rng(0)
-    for _ in range(6):
-        net.grads = rng.normal(size=net.grads.size) * rng.choice([1e-3, 1, 0], net.grads.size)
-        made.step()
-    return made
+def test_a_memory_map_larger_than_the_shuffle_window_agrees(tmp_path, monkeypatch):
+    monkeypatch.setattr("minibp.data.batches.READ_BLOCK", 256)
+    monkeypatch.setattr("minibp.data.batches.SHUFFLE_WINDOW", 1024)
+    x, t = samples(300)
+    np.save(tmp_path / "x.npy", x)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    make = lambda dtype: Network([Dense(4, 3), Softmax()], CrossEntropy(), dtype=dtype)  # noqa: E731
+    compare(make, SGD, Dataset(mapped, t), 3, 7, "float64")
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
-def test_compiled_loops_give_the_bits_of_the_formulas(make, dtype, monkeypatch):
-    pytest.importorskip("numba")
-    ours = stepped(make, dtype)
-    assert ours.compiled is not None
-    monkeypatch.setattr(optimizer, "COMPILE_AFTER", 1e9)
-    plain = stepped(make, dtype)
-    assert plain.compiled is None
-    np.testing.assert_array_equal(ours.net.params, plain.net.params)
-    for got, expected in zip(ours.moments, plain.moments, strict=True):
-        np.testing.assert_array_equal(got, expected)
+def test_moments_that_have_almost_decayed_are_flushed(monkeypatch):
+    x, t = samples(40)
+    x[:, 0] = 0
+    for compiled in (True, False):
+        net = Network([Dense(4, 3), Softmax()], CrossEntropy())
+        adam = Adam(net)
+        adam.moments[1][:] = 1e-37
+        list(train(net, adam, Dataset(x, t), 1, 8, compiled=compiled))
+        assert (adam.moments[1][:3] == 0).all() and (adam.moments[1][3:12] > 0).all()
 
 
-def assert_same_bits(ours, theirs):
-    """Equal, and zeros of equal sign."""
-    np.testing.assert_array_equal(ours, theirs)
-    np.testing.assert_array_equal(np.signbit(ours), np.signbit(theirs))
+def trained(compiled=True, seed=0, epochs=3, **options):
+    net = every_layer(seed=seed)
+    adam = Adam(net)
+    losses = [epoch.loss for epoch in train(net, adam, samples(90), epochs, 16, compiled=compiled, **options)]
+    return [np.array(losses), net.params, net.buffers, *adam.moments, net.predict(samples(9).x)]
 
 
-def values(rng, n, k, dtype):
-    """A batch with small, huge and extreme numbers in it."""
-    x = rng.normal(size=(n, k)) * rng.choice([1e-3, 1, 100], (n, k))
-    largest = 0.9 * np.finfo(dtype).max
-    extreme = rng.choice([0.0, -0.0, 1e30, -1e30, largest, -largest], (n, k))
-    return np.where(rng.random((n, k)) < 0.05, extreme, x).astype(dtype)
+def assert_same_arrays(ours, theirs):
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.filterwarnings("ignore:overflow")
-@pytest.mark.filterwarnings("ignore:invalid value")
-@pytest.mark.parametrize("make", [lambda k: Dense(k, 7, seed=1), *(lambda k, c=c: c() for c in (ReLU, Sigmoid, Tanh))])
-@given(n=st.integers(1, 40), k=st.integers(1, 40), seed=st.integers(0, 100))
-def test_compiled_layers_give_the_bits_of_their_formulas(make, dtype, n, k, seed):
-    compiled = pytest.importorskip("minibp.compiled")
-    rng, layers = np.random.default_rng(seed), [make(k).astype(dtype) for _ in range(2)]
-    compiled.use(layers[:1])
-    for rows in (n, max(n // 2, 1)):  # a full batch and a shorter one
-        x = values(rng, rows, k, dtype)
-        ours, theirs = (layer.forward(x) for layer in layers)
-        assert_same_bits(ours, theirs)
-        dy = values(rng, *ours.shape, dtype)
-        ours, theirs = (layer.backward(dy) for layer in layers)
-        assert_same_bits(ours, theirs)
-        for name in layers[0].grads:
-            assert_same_bits(layers[0].grads[name], layers[1].grads[name])
+def test_each_way_is_reproducible_to_the_bit():
+    for compiled in (True, False):
+        assert_same_arrays(trained(compiled), trained(compiled))
 
 
-@pytest.mark.filterwarnings("ignore:invalid value")
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("make", [lambda: Dense(40, 40, seed=1), ReLU, Sigmoid, Tanh, SoftmaxCrossEntropy,
-                                  SigmoidCrossEntropy])  # fmt: skip
-def test_loops_pass_on_nan_and_infinity_as_the_formulas_do(make, bad):
-    compiled = pytest.importorskip("minibp.compiled")
-    rng, parts = np.random.default_rng(0), [make().astype("float32") for _ in range(2)]
-    compiled.use(parts[:1])
-    k = 5 if isinstance(parts[0], minibp.Loss) else 40  # loops of losses are for narrow arrays, of layers for wide ones
-    x, t = rng.normal(size=(40, k)).astype("float32"), rng.integers(k, size=40)
-    x[0, 0] = x[1, 2] = x[2, -1] = bad
-    ours, theirs = (part.unchecked_losses(x, t).copy() if k == 5 else part.forward(x) for part in parts)
-    np.testing.assert_array_equal(ours, theirs)
-    if k == 5 and np.isnan(bad):
-        assert np.isnan(ours[:3]).all()
-    ours, theirs = (part.backward(x) if k == 40 else part.gradient() for part in parts)
-    np.testing.assert_array_equal(ours, theirs)
+def test_the_length_of_a_run_does_not_change_a_bit(monkeypatch):
+    once = trained()
+    monkeypatch.setattr("minibp.program.program.LONG", 0.0)  # one step a run
+    assert_same_arrays(once, trained())
 
 
-@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("make", [SoftmaxCrossEntropy, SigmoidCrossEntropy])
-@given(n=st.integers(1, 60), k=st.integers(2, 40), seed=st.integers(0, 100), labels=st.booleans())
-@example(n=5000, k=10, seed=0, labels=False)
-def test_compiled_losses_give_the_bits_of_their_formulas(make, dtype, n, k, seed, labels):
-    compiled = pytest.importorskip("minibp.compiled")
-    rng, losses = np.random.default_rng(seed), [make().astype(dtype) for _ in range(2)]
-    compiled.use(losses[:1])
-    x, t = values(rng, n, k, dtype), rng.integers(0, k, n)
-    if not labels:
-        t = rng.dirichlet(np.ones(k), n).astype(dtype)
-    ours, theirs = (loss.losses(x, t).copy() for loss in losses)
-    assert_same_bits(ours, theirs)
-    ours, theirs = (loss.backward() for loss in losses)
-    assert_same_bits(ours, theirs)
+def test_two_threads_give_each_network_its_own_bits():
+    alone, results = [trained(seed=seed) for seed in range(4)], [None] * 4
+
+    def run(seed):
+        results[seed] = trained(seed=seed)
+
+    threads = [threading.Thread(target=run, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for ours, theirs in zip(results, alone, strict=True):
+        assert_same_arrays(ours, theirs)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_training_ends_with_the_same_bits_with_the_loops_and_without(dtype, monkeypatch):
-    pytest.importorskip("numba")
-    digits = data.digits().train[:500]
-
-    def run():
-        layers = [Flatten(), Dense(64, 40), ReLU(), Dropout(0.1), Dense(40, 30), Sigmoid(), Dense(30, 10), Softmax()]
-        net = Network(layers, CrossEntropy(), dtype=dtype)
-        losses = [epoch[1:4] for epoch in train(net, Adam(net), digits, 3, 32, validation=digits[:70])]
-        return losses, net.params, net.loops
-
-    ours, params, loops = run()
-    assert loops is not None
-    monkeypatch.setattr(optimizer, "COMPILE_AFTER", 1e12)
-    plain, expected, loops = run()
-    assert loops is None
-    assert ours == plain
-    np.testing.assert_array_equal(params, expected)
+def test_a_network_predicts_the_same_in_several_threads_at_a_time(rng):
+    net, x = minibp.compile(every_layer()), samples(500).x
+    expected, found = net.predict(x, 100), []
+    threads = [threading.Thread(target=lambda: found.append(net.predict(x, 100))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    for each in found:
+        np.testing.assert_array_equal(each, expected)
 
 
-def test_labels_that_change_while_the_loops_run_are_not_read_again():
-    pytest.importorskip("numba")
-    digits, params = data.digits().train[:300], []
-    for label in (None, -3):
-        dataset = data.Dataset(digits.x, digits.t.astype("int64"))
-        net = Network([Flatten(), Dense(64, 10), Softmax()], CrossEntropy())
-        for _ in train(net, SGD(net), dataset, 3):
-            if label is not None:
-                dataset.t[:] = label
-        assert net.loops is not None
-        params.append(net.params)
-    np.testing.assert_array_equal(*params)
+# --- what runs, and what tells it ----------------------------------------------------------------------------------
 
 
-def test_a_training_that_diverges_still_diverges_with_the_loops(monkeypatch):
-    pytest.importorskip("numba")
-    digits = data.digits().train[:500]
-    for worth in (1000, 1e12):
-        monkeypatch.setattr(optimizer, "COMPILE_AFTER", worth)
-        net = Network([Flatten(), Dense(64, 40), ReLU(), Dense(40, 10), Softmax()], CrossEntropy())
-        with pytest.raises(DivergenceError, match=r"the learning rate 1e\+30 is too high"):
-            list(train(net, SGD(net, lr=1e30), digits, 2))
+def first_epoch(net, optimizer=Adam, **options):
+    next(train(net, optimizer(net), samples(), **{"epochs": 2, "batch_size": 8, **options}))
+    return net.compiled
 
 
-@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int64", "uint64", ">i4", ">i8"])
-def test_labels_of_any_integer_type_are_trained_on(dtype, rng):
-    pytest.importorskip("numba")
-    x, labels = rng.normal(size=(40, 30)), np.arange(40) % 2
-    losses = []
-    for t in (labels.astype(dtype), labels):
-        net = Network([Dense(30, 2), Softmax()], CrossEntropy())
-        net.compile()
-        losses.append(float(net.forward(x, t)))
-    assert losses[0] == losses[1]
+def small():
+    return Network([Dense(4, 3), Softmax()], CrossEntropy())
 
 
-@pytest.mark.parametrize("lr", [0.1, np.float64(0.1)])
-def test_a_rate_of_any_kind_gives_the_same_bits(lr, monkeypatch):
-    pytest.importorskip("numba")
-
-    class Fixed(Schedule):
-        def __call__(self, step):
-            return lr
-
-    ours = stepped(lambda net: SGD(net, lr=Fixed()))
-    monkeypatch.setattr(optimizer, "COMPILE_AFTER", 1e9)
-    np.testing.assert_array_equal(ours.net.params, stepped(lambda net: SGD(net, lr=Fixed())).net.params)
-
-
-@pytest.mark.parametrize("then", [
-    {"momentum": 0.0}, {"momentum": 0.5, "nesterov": True}, {"weight_decay": 0.1, "clip_norm": 0.1, "max_norm": 0.5},
-])  # fmt: skip
-def test_numbers_assigned_while_the_loops_run_give_the_bits_of_the_formulas(then, monkeypatch):
-    pytest.importorskip("numba")
-
-    def run():
-        made = stepped(lambda net: SGD(net, momentum=0.9))
-        for name, value in then.items():
-            setattr(made, name, value)
-        for _ in range(2):
-            made.step()
-        return made
-
-    ours = run()
-    monkeypatch.setattr(optimizer, "COMPILE_AFTER", 1e9)
-    plain = run()
-    assert ours.compiled is not None and plain.compiled is None
-    np.testing.assert_array_equal(ours.net.params, plain.net.params)
+def test_the_work_asked_for_decides():
+    assert not first_epoch(small())
+    assert first_epoch(small(), epochs=10**6)
+    assert not first_epoch(small(), epochs=10**6, compiled=False)
+    assert first_epoch(small(), compiled=True)
 
 
 class Doubled(ReLU):
@@ -251,41 +297,267 @@ class Doubled(ReLU):
         return 2 * super().formula(x)
 
 
-def test_a_users_layer_is_never_replaced():
-    compiled = pytest.importorskip("minibp.compiled")
-    layer = Doubled()
-    compiled.use([layer])
-    assert layer.forward(np.ones((1, 1))) == 2
+class Halving(SGD):
+    """A user's optimizer."""
+
+    def update(self, w, g, delta, *moments):
+        w *= 0.5
+
+
+class Halved(QuadraticLoss):
+    """A user's loss."""
+
+
+class Own(Network):
+    """A user's network."""
+
+
+@pytest.mark.parametrize(("net", "optimizer", "named"), [
+    (lambda: Network([Dense(4, 3), Doubled()], QuadraticLoss()), SGD, "Doubled has no compiled operation"),
+    (lambda: Network([Residual(TwoBranches(4)), Dense(4, 3)], QuadraticLoss()), SGD, "TwoBranches has no"),
+    (lambda: Network([Dense(4, 3)], Halved()), SGD, "Halved has no compiled operation"),
+    (lambda: Own([Dense(4, 3)], QuadraticLoss()), SGD, "Own is a class of its own"),
+    (small, Halving, "Halving has no compiled operation"),
+])  # fmt: skip
+def test_classes_of_a_user_run_their_formulas(net, optimizer, named):
+    assert not first_epoch(net(), optimizer, epochs=10**6)
+    with pytest.raises(ArgumentError, match=named):
+        first_epoch(net(), optimizer, compiled=True)
+
+
+def test_a_method_that_was_replaced_runs():
+    net = small()
+    net.layers[0].forward = net.layers[0].forward
+    with pytest.raises(ArgumentError, match="a method of this Dense was replaced"):
+        minibp.compile(net)
+
+
+@pytest.mark.parametrize(("module", "reason"), [
+    (None, r"numba is missing: pip install 'minibp\[fast\]'"), (types.ModuleType("numba"), "ImportError: cannot import")
+])  # fmt: skip
+def test_without_a_numba_that_works_the_formulas_run(replace_numba, module, reason):
+    replace_numba(module)
+    assert not first_epoch(small(), epochs=10**6)
+    with pytest.raises(ArgumentError, match=reason):
+        minibp.compile(small())
+
+
+def test_without_a_blas_that_is_known_the_formulas_run(monkeypatch, doctor):
+    from minibp.program import products
+
+    monkeypatch.setattr(products, "blas_libraries", list)
+    products.blas.cache_clear()
+    assert not first_epoch(small(), epochs=10**6)
+    with pytest.raises(ArgumentError, match="finds no BLAS"):
+        minibp.compile(small())
+    assert doctor()["numba"].startswith("is not used: threadpoolctl finds no BLAS")
 
 
 def test_copies_and_moved_networks_run_their_formulas_again():
-    compiled = pytest.importorskip("minibp.compiled")
-    net = Network([Dense(3, 2), Softmax()], CrossEntropy())
-    assert net.compile() is compiled and "formula" in vars(net.layers[0])
-    twin = copy.deepcopy(net)
-    assert twin.loops is None and "formula" not in vars(twin.layers[0])
-    assert "formula" not in vars(pickle.loads(pickle.dumps(net)).layers[0])
+    net = minibp.compile(small())
+    assert net.compiled and not copy.deepcopy(net).compiled and not pickle.loads(pickle.dumps(net)).compiled
+    assert not net.to("numpy", "float64").compiled
+
+
+def test_a_network_may_move_between_two_epochs():
+    net = every_layer()
+    epochs = train(net, SGD(net), samples(), 3, 8, samples(), compiled=True)
+    next(epochs)
     net.to("numpy", "float64")
-    assert net.loops is None and "formula" not in vars(net.layers[0])
+    loss = next(epochs).val_loss
+    assert net.compiled and loss == pytest.approx(evaluate(net, samples()).loss, rel=1e-12)
+    np.testing.assert_allclose(net.predict(samples().x), copy.deepcopy(net).predict(samples().x), rtol=1e-9)
 
 
-def test_an_optimizer_compiles_again_after_a_move():
-    pytest.importorskip("numba")
-    made = stepped(Adam)
-    made.net.to("numpy", "float64")
-    assert made.compiled is None and made.net.loops is None
-    made.step()
-    assert made.compiled is not None and made.net.loops is not None
+def test_layers_may_be_frozen_between_two_epochs():
+    net = every_layer()
+    epochs, dense = train(net, Adam(net, weight_decay=0.1), samples(), 3, 8, compiled=True), net.layers[1]
+    next(epochs)
+    dense.trainable, before = False, dense.W.copy()
+    next(epochs)
+    np.testing.assert_array_equal(dense.W, before)
 
 
-def test_a_users_formula_is_never_replaced():
-    start = Network([Dense(30, 20)], QuadraticLoss()).params
-    made = stepped(Halving)
-    assert made.compiled is None
-    np.testing.assert_array_equal(made.net.params, start * np.float32(0.5**6))
+# --- predictions ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("numba", [None, types.SimpleNamespace(config=types.SimpleNamespace(DISABLE_JIT=True))])
-def test_without_numba_or_its_compiler_the_formulas_run(replace_numba, numba):
-    replace_numba(numba)
-    assert stepped(Adam).compiled is None
+@pytest.mark.parametrize("n", [1, 2, 700])
+def test_predictions_and_evaluations_agree(n):
+    net, dataset = every_layer(dtype="float64"), samples(n)
+    outputs, (loss, accuracy) = net.predict(dataset.x), evaluate(net, dataset)
+    minibp.compile(net)
+    np.testing.assert_allclose(net.predict(dataset.x), outputs, rtol=1e-9)
+    np.testing.assert_allclose(net.predict(dataset.x, batch_size=3), outputs, rtol=1e-9)
+    assert evaluate(net, dataset) == (pytest.approx(loss, rel=1e-9), accuracy)
+
+
+def test_numbers_of_layers_count_from_the_next_prediction():
+    net = Network([Dense(4, 5), LeakyReLU(0.1), Dense(5, 3)], QuadraticLoss(), dtype="float64")
+    twin, x = copy.deepcopy(net), samples().x
+    minibp.compile(net).predict(x)
+    net.layers[1].slope = twin.layers[1].slope = 0.9
+    net.layers[0].W = twin.layers[0].W = np.ones((4, 5))
+    np.testing.assert_allclose(net.predict(x), twin.predict(x), rtol=1e-9)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_inputs_that_are_not_finite_are_refused(bad):
+    x = samples().x
+    x[7, 1] = bad
+    with pytest.raises(InputError, match="first in sample 7"):
+        minibp.compile(small()).predict(x)
+
+
+def test_weights_that_are_not_finite_are_named():
+    net = minibp.compile(every_layer())
+    net.params[-1] = np.nan
+    with pytest.raises(DivergenceError, match=r"layer 18: Dense\(8, 3\): b holds NaN"):
+        net.predict(samples().x)
+
+
+# --- errors and interruptions --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_divergence_names_its_step(compiled):
+    class Explodes(schedules.Schedule):
+        def __call__(self, step):
+            return 1e30 if step == 3 else 1e-3
+
+    net = Network([Dense(4, 3), ReLU(), Dense(3, 3), Softmax()], CrossEntropy())
+    with pytest.raises(DivergenceError, match="at step 5 of 10"):
+        list(train(net, SGD(net, Explodes()), samples(), 1, 4, compiled=compiled))
+
+
+def test_labels_are_bounded(monkeypatch):
+    net = small()
+    prepared = minibp.data.Batches.windows
+
+    def wrong(self, rng, done=0):
+        for x, t, order, first in prepared(self, rng, done):
+            yield x, np.full(len(t), 10**9), order, first
+
+    monkeypatch.setattr(minibp.data.Batches, "windows", wrong)
+    with pytest.raises(DivergenceError):
+        list(train(net, SGD(net), samples(), 1, 8, compiled=True))
+
+
+@pytest.mark.parametrize("sample", [-1, 10**12])
+def test_indices_are_bounded(monkeypatch, sample):
+    net = small()
+
+    class Wrong(np.random.Generator):
+        def permutation(self, n):
+            return np.full(n, sample)
+
+    net.rng = Wrong(np.random.PCG64(0))
+    with pytest.raises(DivergenceError):
+        list(train(net, SGD(net), samples(), 1, 8, compiled=True))
+
+
+def test_a_schedule_that_fails_stops_at_its_step():
+    class Fails(schedules.Schedule):
+        def __call__(self, step):
+            return 0.1 if step < 13 else "none"
+
+    net = small()
+    sgd = SGD(net, Fails())
+    with pytest.raises(ArgumentError, match="gives the rate 'none' after 13 steps"):
+        list(train(net, sgd, samples(), 5, 8, compiled=True))
+    assert sgd.steps == 13
+
+
+# --- checkpoints ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def always(monkeypatch):
+    """Let every training run compiled."""
+    monkeypatch.setattr(choice, "PAYS", -1.0)
+
+
+class Twice(Run):
+    """A run whose loop stops it after two epochs, or the checkpoint in the middle of one."""
+
+    def go(self, path, epochs=4, compiled=True, every="3steps", stop=None):
+        self.checkpoint = Checkpoint(path, every)
+        for epoch in train(self.net, self.optimizer, samples_of_run(), epochs, 8, None, self.checkpoint, compiled):
+            self.epochs.append(epoch)
+            if epoch.number == stop:
+                self.checkpoint.interrupt()
+        return self
+
+
+def samples_of_run():
+    rng = np.random.default_rng(0)
+    return Dataset(rng.normal(size=(50, 6)).astype("float32"), rng.integers(3, size=50))
+
+
+def test_a_resumed_training_ends_with_the_same_bits(tmp_path):
+    whole = Twice().go(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        Twice().go(tmp_path / "run", stop=2)
+    again = Twice().go(tmp_path / "run")
+    assert 0 < len(again.epochs) < 4
+    assert_same(again, whole)
+
+
+def test_a_checkpoint_is_resumed_as_it_was_begun(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        Twice().go(tmp_path / "run", stop=2)
+    with pytest.raises(CheckpointError, match=r"steps\n    here         by the formulas\n    in the file  compiled"):
+        Twice().go(tmp_path / "run", compiled=False)
+    assert Twice().go(tmp_path / "run", compiled=None).net.compiled  # though the work does not pay
+
+
+def test_a_checkpoint_of_the_formulas_is_resumed_by_them(tmp_path, always):
+    with pytest.raises(KeyboardInterrupt):
+        Twice().go(tmp_path / "run", stop=2, compiled=False)
+    with pytest.raises(CheckpointError, match=r"here         compiled\n    in the file  by the formulas"):
+        Twice().go(tmp_path / "run", compiled=True)
+    assert not Twice().go(tmp_path / "run", compiled=None).net.compiled
+
+
+def test_a_compiled_checkpoint_is_refused_without_numba(tmp_path, replace_numba):
+    with pytest.raises(KeyboardInterrupt):
+        Twice().go(tmp_path / "run", stop=2)
+    replace_numba(None)
+    with pytest.raises(CheckpointError, match="its steps are compiled, which cannot be done here: numba"):
+        Twice().go(tmp_path / "run", compiled=None)
+
+
+# --- the table -----------------------------------------------------------------------------------------------------
+
+
+def test_every_layer_loss_and_optimizer_has_operations():
+    public = {value for value in vars(minibp).values() if isinstance(value, type)}
+    known = {*rows.LAYERS, *rows.LOSSES, *rows.OPTIMIZERS}
+    bases = {minibp.Layer, minibp.Loss, minibp.Optimizer}
+    assert {cls for cls in public if issubclass(cls, tuple(bases))} - bases == known
+
+
+ELEMENTARY = {
+    "exp": (np.exp, -87, 88), "expm1": (np.expm1, -87, 3), "log": (np.log, 1e-30, 9), "log1p": (np.log1p, 0, 1),
+    "tanh": (np.tanh, -9, 9), "sigmoid": (lambda x: 1 / (1 + np.exp(-x)), -80, 80),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ELEMENTARY)
+def test_elementary_functions_are_exact_to_4_units_in_the_last_place(name, dtype, rng):
+    from minibp.program import elementary
+
+    function, (exact, low, high) = getattr(elementary, name), ELEMENTARY[name]
+
+    @numba.njit(error_model="numpy")
+    def run(x, y):
+        for i in range(x.size):
+            y[i] = function(x[i])
+
+    x = np.concatenate([rng.uniform(low, high, 3000), np.clip(rng.normal(size=3000) * 1e-3, low, high)]).astype(dtype)
+    y, expected = np.empty_like(x), exact(x.astype("longdouble"))
+    run(x, y)
+    assert (abs(y - expected) <= 4 * np.spacing(abs(expected).astype(dtype))).all()
+    bad = np.array([np.nan], dtype)
+    run(bad, bad)
+    assert math.isnan(bad[0])

@@ -11,6 +11,7 @@ import threadpoolctl
 from failing import failing
 
 import minibp
+from minibp import program
 from minibp.cli.doctor import report
 
 
@@ -114,7 +115,7 @@ def test_it_says_how_to_get_numba(doctor, replace_numba):
 )
 def test_it_says_why_numba_does_not_work(doctor, monkeypatch, replace_numba, error, cure):
     replace_numba(types.ModuleType("numba"))
-    monkeypatch.setattr(minibp, "compiled", types.SimpleNamespace(works=failing(error)), raising=False)
+    monkeypatch.setattr(program, "check", failing(error))
     assert doctor()["numba"].startswith(f"does not work: {type(error).__name__}: {error}; {cure}")
 
 

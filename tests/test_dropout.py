@@ -81,7 +81,7 @@ def test_masks_of_different_seeds_and_steps_are_uncorrelated():
 
 
 def test_masks_of_two_steps_are_not_shifted_copies():
-    keys = np.array([key(0, 0, 0, step) for step in range(2000)])
+    keys = np.array([lowbias32(key(0, 0, 0) + step) for step in range(2000)])
     order = np.argsort(keys)
     nearest = np.argmin(np.diff(keys[order]))  # the two steps whose first keys differ least, by about a thousand
     a, b = (np.fft.fft(mask(0.5, 0, int(step))[0] - 0.5) for step in order[nearest : nearest + 2])
@@ -99,7 +99,7 @@ def test_values_at_a_distance_are_dropped_independently(distance):
 def test_the_hash_is_that_of_its_definition(seed):
     layer = Dropout(0.5, seed=seed)
     layer.forward(np.ones((2, 5)))
-    first, second = key(0, seed, 0, 1), key(1, seed, 0, 1)
+    first, second = (lowbias32(key(start, seed, 0) + 1) for start in (0, 1))
     for index, value in enumerate(host(layer.draw()).ravel()):
         h = (index + first) % 2**32
         h = (h ^ h >> 16) * 0x21F0AAAD % 2**32 ^ second

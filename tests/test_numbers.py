@@ -96,7 +96,6 @@ def entrances(*without):
 
 
 USES = {name: ENTRANCES[name] for name in ("train", "evaluate", "probe", "check_gradients")}
-USES["predict"] = lambda net, dataset: net.predict(dataset.x)
 
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
@@ -109,6 +108,16 @@ def test_a_network_whose_weights_are_not_finite_is_refused(use, place, name, bad
     getattr(net.layers[place], name)[..., -1] = bad  # a sigmoid would turn it into 0 or 1
     with pytest.raises(DivergenceError, match=rf"layer {place}: .*: {name} holds NaN or infinity; build the network"):
         use(net, samples())
+
+
+@pytest.mark.parametrize(("place", "name", "bad"), [
+    (0, "W", math.nan), (1, "running_var", math.nan), (3, "b", math.inf),
+])  # fmt: skip
+def test_predictions_that_are_not_finite_name_the_weights(place, name, bad):
+    net = small()
+    getattr(net.layers[place], name)[..., -1] = bad
+    with pytest.raises(DivergenceError, match=rf"layer {place}: .*: {name} holds NaN or infinity; build the network"):
+        net.predict(samples().x)
 
 
 def test_forward_with_nan_weights_returns_nan():

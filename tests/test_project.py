@@ -20,8 +20,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # The modules and packages of minibp: each imports only from those before it.
 ORDER = [
     "errors", "backend", "base", "initializers", "layers", "normalization", "dropout", "containers", "losses",
-    "compiled", "network", "schedules", "optimizer", "optimizers", "data", "stopping", "progress", "threads", "files",
-    "metrics", "hints", "training", "debug", "__init__", "cli", "__main__",
+    "network", "schedules", "optimizer", "optimizers", "data", "stopping", "progress", "program", "threads",
+    "files", "metrics", "hints", "training", "debug", "__init__", "cli", "__main__",
 ]  # fmt: skip
 # The same for the modules of each package, whose __init__ comes last.
 INSIDE = {
@@ -29,8 +29,10 @@ INSIDE = {
     "base": ["arguments", "validation", "hashing", "disk", "state", "best", "workspaces", "parameters", "module",
              "twins", "vectors", "layer", "loss", "shapes", "boundary", "summary"],
     "data": ["idx", "download", "published", "dataset", "batches", "sets"],
-    "files": ["tensorfile", "saving", "checkpoint"],
-    "debug": ["diagnosis", "finite_differences", "alone", "gradients", "probing"],
+    "files": ["tensorfile", "saving", "facts", "checkpoint"],
+    "debug": ["diagnosis", "finite_differences", "watching", "alone", "gradients", "probing"],
+    "program": ["table", "rows", "views", "elementary", "products", "layers", "normalization", "batches", "losses",
+                "optimizers", "interpreter", "program", "choice"],
     "cli": ["output", "program", "doctor", "commands", "command_line"],
 }  # fmt: skip
 # The same for the scripts, which import minibp.
@@ -45,8 +47,8 @@ PUBLIC = [
     "CrossEntropy", "Dense",
     "Dropout", "EarlyStopping", "Epoch", "Flatten", "Layer", "LayerNorm", "LeakyReLU", "Loss", "Network",
     "Optimizer", "QuadraticLoss", "RMSProp", "ReLU", "Residual", "Sequential", "Sigmoid", "SigmoidCrossEntropy",
-    "Softmax", "SoftmaxCrossEntropy", "Softplus", "Tanh", "backend", "check_gradients", "data", "evaluate",
-    "initializers", "load", "metrics", "probe", "save", "schedules", "train",
+    "Softmax", "SoftmaxCrossEntropy", "Softplus", "Tanh", "backend", "check_gradients", "compile", "data",
+    "evaluate", "initializers", "load", "metrics", "probe", "save", "schedules", "train",
 ]  # fmt: skip
 
 def dotted(path):

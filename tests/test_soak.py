@@ -5,6 +5,7 @@ The long tests are marked `soak`. ``pytest -m soak tests/test_soak.py -rP`` prin
 
 import copy
 import gc
+import math
 import multiprocessing
 import os
 import pickle
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import minibp
 from minibp import (
     SGD,
     Adam,
@@ -36,25 +38,25 @@ from minibp import (
     check_gradients,
     evaluate,
     load,
-    optimizer,
     probe,
     save,
     train,
 )
 from minibp.data import Dataset
 from minibp.errors import DivergenceError
+from minibp.program import choice
 
 PROC = Path("/proc/self")
-NEVER, AT_ONCE = 1e15, 1e3  # parameters updated before a training switches to compiled loops
+NEVER, ALWAYS = math.inf, -1.0  # seconds to save by which a training decides to run compiled
 soak = pytest.mark.soak
 
 
-@pytest.fixture(params=[NEVER, AT_ONCE], ids=["formulas", "loops"])
+@pytest.fixture(params=[NEVER, ALWAYS], ids=["formulas", "compiled"])
 def worth(request, monkeypatch):
-    """When trainings switch to compiled loops: a test that uses this runs once without them, and once with them."""
-    if request.param == AT_ONCE:
+    """Which trainings run compiled: a test that uses this runs once with none, and once with all."""
+    if request.param == ALWAYS:
         pytest.importorskip("numba")
-    monkeypatch.setattr(optimizer, "COMPILE_AFTER", request.param)
+    monkeypatch.setattr(choice, "PAYS", request.param)
     return request.param
 
 
@@ -118,7 +120,7 @@ def test_a_hundred_thousand_steps_leave_nothing_behind(worth):
             gc.collect()
             readings.read(adam.steps)
     assert adam.steps == 100_000
-    assert (net.loops is None) == (worth == NEVER)
+    assert net.compiled == (worth == ALWAYS)
     readings.assert_flat()
 
 
@@ -131,7 +133,7 @@ def test_a_hundred_thousand_steps_kept_in_a_file_leave_nothing_behind(tmp_path):
         if epoch.number == 1 or epoch.number % 5 == 0:
             gc.collect()
             readings.read(adam.steps)
-    assert adam.steps == 100_000 and len(checkpoint.history) == 50 and net.loops is None
+    assert adam.steps == 100_000 and len(checkpoint.history) == 50
     assert sorted(os.listdir(tmp_path)) == ["run.ckpt", "run.ckpt.previous"]
     readings.assert_flat()
 
@@ -170,7 +172,7 @@ def test_networks_thrown_away_leave_nothing_behind_even_without_a_collector(wort
         net = small(seed=i)
         for _ in train(net, Adam(net), dataset, epochs=4, batch_size=33, validation=dataset):
             pass
-        assert (net.loops is None) == (worth == NEVER)
+        assert net.compiled == (worth == ALWAYS)
 
     repeat(readings, 5000, run)
     readings.assert_flat()
@@ -191,21 +193,10 @@ def test_a_network_is_freed_with_its_last_reference(worth, without_collector):
     trained = train(net, adam, samples(70, 20), epochs=9, batch_size=33)
     for _ in range(4):
         next(trained)
-    assert (net.loops is None) == (worth == NEVER)
+    assert net.compiled == (worth == ALWAYS)
     parts = [weakref.ref(part) for part in (net, adam, *net.layers, net.loss)]
     del net, adam, trained
     assert [part() for part in parts if part() is not None] == []
-
-
-def test_a_layer_that_outlives_its_network_runs_its_formula():
-    pytest.importorskip("numba")
-    net = Network([Dense(3, 2), Softmax()], CrossEntropy())
-    net.compile()
-    dense, x = net.layers[0], np.ones((4, 3), "float32")
-    before = dense.forward(x).copy()
-    del net
-    assert "formula" not in vars(dense)
-    np.testing.assert_array_equal(dense.forward(x), before)
 
 
 # --- two networks in two threads -----------------------------------------------------------------------------------
@@ -240,8 +231,8 @@ def trained(make, seed, epochs):
 def predicted(make, seed, epochs):
     """The predictions of a network, several times over."""
     net, dataset, batch_size = make(seed)
-    if optimizer.COMPILE_AFTER == AT_ONCE:
-        net.compile()
+    if choice.PAYS == ALWAYS:
+        minibp.compile(net)
     return [net.predict(dataset.x, batch_size=batch_size) for _ in range(4 * epochs)]
 
 
@@ -298,25 +289,24 @@ def test_any_two_networks_in_two_threads_give_what_each_gives_alone(worth, first
 
 
 def compiled_at_once():
-    """The results of networks whose threads compile the loops at the same time, and whether each received them."""
-    optimizer.COMPILE_AFTER = AT_ONCE
+    """The results of networks whose threads compile the operations at the same time."""
+    choice.PAYS = ALWAYS
 
     def run(make):
-        net, *_ = make(0)
-        return net.compile() is not None, trained(make, 0, 5)
+        return trained(make, 0, 5)
 
     return at_once((run, narrow), (run, narrow), (run, deep))
 
 
 @soak
 @pytest.mark.parametrize("attempt", range(5))
-def test_threads_that_compile_the_loops_at_the_same_time_all_get_them(attempt, tmp_path, monkeypatch):
+def test_threads_can_compile_at_the_same_time(attempt, tmp_path, monkeypatch):
     pytest.importorskip("numba")
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))  # an empty cache
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         results = pool.submit(compiled_at_once).result()
     assert list(tmp_path.rglob("*.nbi"))
-    for make, (found, got) in zip((narrow, narrow, deep), results, strict=True):
-        assert found
+    monkeypatch.setattr(choice, "PAYS", ALWAYS)
+    for make, got in zip((narrow, narrow, deep), results, strict=True):
         for ours, theirs in zip(got, trained(make, 0, 5), strict=True):
             np.testing.assert_array_equal(ours, theirs)

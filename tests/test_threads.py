@@ -28,7 +28,7 @@ class Library:
 def openblas(monkeypatch):
     """The only BLAS of the program, which takes four threads."""
     only = Library()
-    monkeypatch.setattr(blas, "_libraries", lambda: [only])
+    monkeypatch.setattr(blas, "blas_libraries", lambda: [only])
     monkeypatch.setattr(threads, "TINY", 0)
     return only
 
@@ -95,7 +95,7 @@ def test_steps_and_validation_of_a_small_network_take_one_thread_and_your_loop_h
 
 def test_the_setting_is_left_alone_where_no_blas_would_take_a_second_thread(openblas, monkeypatch):
     monkeypatch.undo()
-    monkeypatch.setattr(blas, "_libraries", lambda: [openblas])
+    monkeypatch.setattr(blas, "blas_libraries", lambda: [openblas])
     list(training()[1])
     assert not openblas.calls
 
@@ -139,7 +139,7 @@ def test_one_thread_that_was_set_before_is_left_alone(openblas):
 
 
 def test_a_blas_that_threadpoolctl_does_not_know_stays_as_it_is(monkeypatch):
-    monkeypatch.setattr(blas, "_libraries", list)
+    monkeypatch.setattr(blas, "blas_libraries", list)
     assert len(list(training()[1])) == 2 and blas_threads() == 1
 
 
@@ -183,11 +183,11 @@ def test_of_two_trainings_in_two_threads_the_last_one_gives_the_setting_back():
         if blas_threads() != 2:
             pytest.skip("threadpoolctl cannot set this BLAS")
     before = blas_threads()
-    blas._set([(each, 2) for each in blas._libraries()])
+    blas._set([(each, 2) for each in blas.blas_libraries()])
     try:
         assert in_two_threads() == [1, 1, 1, 2]
     finally:
-        blas._set([(each, before) for each in blas._libraries()])
+        blas._set([(each, before) for each in blas.blas_libraries()])
 
 
 def test_with_openmp_each_thread_gives_back_its_own_setting(monkeypatch):
@@ -200,7 +200,7 @@ def test_with_openmp_each_thread_gives_back_its_own_setting(monkeypatch):
             self.threading_layer, self.calls = "openmp", 0
 
     only = OpenMP()
-    monkeypatch.setattr(blas, "_libraries", lambda: [only])
+    monkeypatch.setattr(blas, "blas_libraries", lambda: [only])
     assert in_two_threads() == [1, 1, 4, 4]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -32,14 +33,17 @@ class Minibp(Peer):
             self.optimizer: minibp.Optimizer = minibp.Adam(self.network, lr=self.net.rate)
         else:
             self.optimizer = minibp.SGD(self.network, lr=self.net.rate, momentum=self.net.momentum)
-        self.settle = self.optimizer.compile_at + 50  # until it runs compiled loops
+        self.compiled = not core and find_spec("numba") is not None
+        self.settle = 50
         self.first = self.network.params.copy()
         self.epochs = self.train(task.x, task.t)
 
     def train(self, x: np.ndarray, t: np.ndarray) -> Iterator[Any]:
         """An endless minibp.train on these data."""
         dataset = self.minibp.data.Dataset(x, t)
-        return self.minibp.train(self.network, self.optimizer, dataset, epochs=10**9, batch_size=self.net.batch)
+        return self.minibp.train(
+            self.network, self.optimizer, dataset, 10**9, self.net.batch, compiled=self.compiled
+        )
 
     def restart(self) -> None:
         self.optimizer.steps = 0
@@ -48,7 +52,6 @@ class Minibp(Peer):
             moment[...] = 0
 
     def losses(self, order: np.ndarray) -> list[float]:
-        self.optimizer.compile_at, self.optimizer.pieces = 0, None  # at once, to compare the timed code
         batches = order.reshape(-1, self.net.batch)
         return [next(self.train(self.task.x[rows], self.task.t[rows])).loss for rows in batches]
 

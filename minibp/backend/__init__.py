@@ -1,7 +1,7 @@
 """NumPy or CuPy, the array library of a network: what works on this machine, and how arrays move between the two."""
 
 from .arrays import free_memory, gather, to_host, to_library
-from .blas import blas_threads, describe_blas, limited_blas, loaded_blas, one_blas_thread
+from .blas import blas_libraries, blas_threads, describe_blas, limited_blas, loaded_blas, one_blas_thread
 from .libraries import INSTALL, NAMES, Backend, available, resolve, short_message
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "NAMES",
     "Backend",
     "available",
+    "blas_libraries",
     "blas_threads",
     "describe_blas",
     "free_memory",

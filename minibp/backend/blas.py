@@ -31,7 +31,7 @@ def describe_blas(threads: int | None = None) -> str:
 
 def blas_threads() -> int:
     """How many threads a product may take now; 1 if threadpoolctl does not know the BLAS."""
-    return max((library.num_threads or 1 for library in _libraries()), default=1)
+    return max((library.num_threads or 1 for library in blas_libraries()), default=1)
 
 
 def limited_blas(threads: int | None) -> AbstractContextManager[Any]:
@@ -57,7 +57,7 @@ class OneThread:
     def __enter__(self) -> None:
         with self.lock:
             if not self.inside:
-                found = [(library, library.num_threads) for library in _libraries()]
+                found = [(library, library.num_threads) for library in blas_libraries()]
                 self.before = [(library, threads) for library, threads in found if threads and threads > 1]
             self.inside += 1
             _set([(library, 1) for library, _ in self.before])
@@ -73,7 +73,7 @@ one_blas_thread = OneThread()
 
 
 @cache
-def _libraries() -> list[Any]:
+def blas_libraries() -> list[Any]:
     """The controllers of threadpoolctl for each BLAS that is loaded at the first call."""
     import threadpoolctl  # here, for a fast start
 

@@ -211,13 +211,13 @@ class Loss(Module):
     def check_labels(self, t: np.ndarray, k: int) -> np.ndarray:
         """A copy of labels, or a TargetError if they are not integers in 0..k-1 (0 or 1 for one output).
 
-        Compiled loops write where a label points. So labels must not change after they were checked.
+        A copy, because labels must not change after they were checked.
         """
         if t.dtype.kind == "f":
             bad = t != np.floor(t)
             detail = f" that holds {t[bad][0]:g}" if bad.any() else "; convert it: t.astype(int)"
             raise TargetError(f"{self}: labels must be integers 0..{k - 1}, received an array of {t.dtype}{detail}")
-        native = "uint8" if t.dtype.kind == "b" else t.dtype.newbyteorder("=")  # what compiled loops can index with
+        native = "uint8" if t.dtype.kind == "b" else t.dtype.newbyteorder("=")
         t = t.astype(native)
         low, high = int(t.min()), int(t.max())
         if low < 0 or high > max(k - 1, 1):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -69,7 +68,7 @@ class Module(Parameters):
 
     def __init__(self) -> None:
         super().__init__()
-        self.__dict__.update(training=True, trainable=True, _memory=Memory(), _loops={})
+        self.__dict__.update(training=True, trainable=True, _memory=Memory())
 
     def config(self) -> dict[str, Any]:
         """The arguments that create an equal module, by name: numbers, strings, and layers."""
@@ -158,7 +157,6 @@ class Module(Parameters):
 
     def attach(self, xp: Any, dtype: np.dtype, arrays: dict[str, Array]) -> None:
         """Compute with this library, dtype and arrays (W, dW, ... by name). A network passes views of its vectors."""
-        self.drop_loops()
         for name in self._memory.names():
             self.__dict__.pop(name, None)
         # As 0-d arrays: NumPy is 0.3 us faster with them than with Python numbers, and CuPy launches no copy.
@@ -183,29 +181,18 @@ class Module(Parameters):
             module.attach(module.xp, dtype, {name: array.astype(dtype) for name, array in module._arrays.items()})
         return self
 
-    def use_loops(self, loops: Mapping[str, Callable]) -> None:
-        """Replace the methods of these names by functions of (module, ...), until `attach` or `drop_loops`."""
-        bound = {name: partial(function, self) for name, function in loops.items()}
-        self.__dict__.update(bound, _loops={**self._loops, **loops})
-
-    def drop_loops(self) -> None:
-        """Undo `use_loops`."""
-        for name in self._loops:
-            self.__dict__.pop(name, None)
-        self.__dict__["_loops"] = {}
-
     # ---- copies
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy holds the values, on the host, but no workspaces, and belongs to no network.
         drop = self._memory.names() | {"_memory", "_network", "xp", "x", "y", "_shape", "needs_dx", "index"}
-        drop |= {"zero", "half", "one", "log_max", *self._arrays, "_loops", *self._loops}
+        drop |= {"zero", "half", "one", "log_max", *self._arrays}
         kept = {name: value for name, value in self.__dict__.items() if name not in drop}
         return kept | {"_arrays": {name: to_host(array) for name, array in self._arrays.items()}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # A copy works alone, even if the original belongs to a network.
-        self.__dict__.update(state, _memory=Memory(), _loops={})
+        self.__dict__.update(state, _memory=Memory())
         self.attach(self.xp, self.dtype, {name: self.xp.asarray(array) for name, array in self._arrays.items()})
 
 

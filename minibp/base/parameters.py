@@ -120,7 +120,7 @@ class Parameters(Declared, Stateful):
     def __getattr__(self, name: str) -> Any:
         # Called only for a missing attribute. A parameter of a layer that is used alone is drawn at its first use.
         parameters = self.__dict__.get("_parameters")
-        if parameters is None and name in ("_parameters", "_arrays", "_memory", "_loops"):
+        if parameters is None and name in ("_parameters", "_arrays", "_memory"):
             cls = type(self).__name__
             raise StateError(f"{cls}: super().__init__() was not called; begin {cls}.__init__ with it")
         if parameters and (name in parameters or (name[:1] == "d" and name[1:] in parameters)):

@@ -52,8 +52,6 @@ def _twin(module: Module, memory: Memory) -> Module:
     attributes.update(module.__dict__)  # at once, so that another thread cannot change them on the way
     attributes.update(x=None, y=None, _shape=None, training=False, _memory=memory)
     attributes.update(memory.current)
-    if twin._loops:
-        twin.use_loops(twin._loops)
     return twin
 
 

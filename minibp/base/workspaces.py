@@ -12,7 +12,7 @@ Shape = tuple[int, ...]
 Array = Any  # a NumPy or CuPy array, depending on `xp`
 
 # An array with fewer columns than this, and at least as many rows as columns, is stored column by column. Reducing its
-# rows is then 3 to 5 times as fast, and adds up the columns in their order (compiled.py does the same).
+# rows is then 3 to 5 times as fast, and adds up the columns in their order.
 NARROW = 32
 MAX_SHAPES = 8  # batch shapes to remember: a training needs two, a full batch and the last one
 

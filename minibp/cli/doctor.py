@@ -8,8 +8,9 @@ from contextlib import suppress
 
 import numpy as np
 
-from .. import __version__
+from .. import __version__, program
 from ..backend import available, loaded_blas, short_message
+from ..errors import ArgumentError
 
 QUOTA = "/sys/fs/cgroup/cpu.max"  # of a container: microseconds of processor time per microseconds, or "max"
 LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -79,21 +80,21 @@ def _blas() -> Rows:
 
 
 def _numba() -> Rows:
-    """Whether compiled loops can be used."""
+    """Whether steps can run compiled."""
     try:
         import numba
 
-        from .. import compiled
-
-        compiled.works()
+        program.check()
     except Exception as error:
         if isinstance(error, ImportError) and error.name == "numba":
-            return [("numba", "not installed; pip install numba makes long trainings faster")]
+            return [("numba", "not installed; pip install numba makes trainings of small networks many times faster")]
+        if isinstance(error, ArgumentError):
+            return [("numba", f"is not used: {error}")]
         cure = "pip install -U numba numpy installs two that fit"
         if not isinstance(error, ImportError):  # its cache cannot be written, or is damaged
             cure = f"set NUMBA_CACHE_DIR to an empty folder that can be written; if that does not help, {cure}"
         return [("numba", f"does not work: {short_message(error)}; {cure}")]
-    return [("numba", f"works: numba {numba.__version__}, compiles the formulas in long trainings")]
+    return [("numba", f"works: numba {numba.__version__}, runs the steps of long trainings compiled")]
 
 
 def _warnings() -> Rows:

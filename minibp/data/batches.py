@@ -66,12 +66,18 @@ class Batches:
         return self.cut(self.x, self.t, order)
 
     def shuffled(self, rng: np.random.Generator, done: int = 0) -> Iterator[tuple[Array, Array]]:
-        """Batches of all samples in a random order. A large memory map is read in blocks.
+        """Batches of all samples in a random order, without the first `done` ones."""
+        for window in self.windows(rng, done):
+            yield from self.cut(*window)
 
-        The first `done` batches are left out. The order, and the numbers drawn for it, stay the same.
+    def windows(self, rng: np.random.Generator, done: int = 0) -> Iterator[tuple[Array, Array, np.ndarray, int]]:
+        """All samples in a random order, as (x, t, order, done): batches are x[order], without the first `done` ones.
+
+        It is one window, but for a large memory map, which is read in blocks. The order, and the numbers drawn for it,
+        do not depend on `done`.
         """
         if not self.mapped:
-            yield from self.cut(self.x, self.t, rng.permutation(len(self)), done)
+            yield self.x, self.t, rng.permutation(len(self)), done
             return
         blocks = np.arange(0, len(self), self.read_block)
         blocks[:-1] = rng.permutation(blocks[:-1])  # the last one may be shorter, so it stays last
@@ -87,7 +93,7 @@ class Batches:
                 part = self.x[start : start + self.read_block]
                 held[filled : filled + len(part)] = part
                 filled += len(part)
-            yield from self.cut(held[:filled], self.t[self.xp.asarray(numbers)], order, done)
+            yield held[:filled], self.t[self.xp.asarray(numbers)], order, done
             done = 0
 
     def cut(self, x: Array, t: Array, order: np.ndarray, done: int = 0) -> Iterator[tuple[Array, Array]]:
@@ -105,10 +111,6 @@ class Batches:
 
     def fill(self, out: Array, x: Any, rows: Array) -> None:
         """Gather x[rows] into `out`, scaled."""
-        loops = self.net.loops
-        if loops and self.scale is not None and x.flags.c_contiguous:
-            loops.gather_scaled(x.reshape(len(x), -1), rows, self.scale, out.reshape(len(out), -1))
-            return
         raw = self.raw[: len(rows)]
         gather(x, rows, raw)
         self.xp.copyto(out, self.xp.asarray(raw), casting="same_kind")

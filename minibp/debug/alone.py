@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +20,7 @@ from .finite_differences import (
     random_dy,
     restored,
 )
+from .watching import replaced
 
 UNUSED = "no formula calls forward of this layer, so it is not checked: remove it, or use it"
 
@@ -72,25 +73,20 @@ class CheckedLayer:
     def _watched(self) -> Iterator[None]:
         """Keep the input of each layer, and name the layer in errors, whenever its `forward` is called within."""
 
-        def watch(name: str, layer: Layer) -> None:
+        def watch(name: str, layer: Layer) -> Callable[[np.ndarray], np.ndarray]:
             place, forward = self.places[name], layer.forward
 
-            def run(_: Layer, x: np.ndarray) -> np.ndarray:
+            def run(x: np.ndarray) -> np.ndarray:
                 self.inputs[name] = np.array(x, float)  # before the formula, which may change it
                 with formula_errors(place):
                     y = forward(x)
                 check_size(place, y)
                 return y
 
-            layer.use_loops({"forward": run})
+            return run
 
-        for name, layer in self.layers.items():
-            watch(name, layer)
-        try:
+        with replaced("forward", [(layer, watch(name, layer)) for name, layer in self.layers.items()]):
             yield
-        finally:
-            for layer in self.layers.values():
-                layer.drop_loops()
 
     def check(self, dy: np.ndarray | None = None) -> None:
         """Check each layer on the input of the last `forward`: the outermost for this dy, the others for a random one.

@@ -22,6 +22,7 @@ from ..normalization import BatchNorm, LayerNorm
 from ..optimizer import Optimizer
 from ..training import check_fit
 from .finite_differences import same_attributes
+from .watching import replaced
 
 FLAT = 0.1  # a slope below this share of the largest slope counts as saturated
 WRONG = 0.5  # an output farther than this from its target counts as wrong
@@ -227,20 +228,17 @@ def _run_backward_inside(
     shares = _shares_inside(xp, layer, name)  # first: they run the activations backward
     deltas: dict[str, Any] = {}
 
-    def watch(name: str, module: Module) -> None:
+    def watch(name: str, module: Module) -> Callable[[Array], Array]:
         backward = module.backward
 
-        def run(_: Module, dy: Array) -> Array:
+        def run(dy: Array) -> Array:
             deltas[name] = _delta(xp, dy, n)
             return backward(dy)
 
-        module.use_loops({"backward": run})
+        return run
 
-    for key, module in inside.items():
-        watch(key, module)
-    dx = layer.backward(dy)
-    for module in inside.values():
-        module.drop_loops()
+    with replaced("backward", [(module, watch(key, module)) for key, module in inside.items()]):
+        dx = layer.backward(dy)
     return {key: (delta, *shares.get(key, UNKNOWN[1:])) for key, delta in deltas.items()}, dx
 
 

@@ -13,13 +13,12 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ..backend import describe_blas, to_host
+from ..backend import describe_blas
 from ..base import (
     BestSoFar,
     Stateful,
     all_finite,
     by_part,
-    checked_names,
     float_dtype,
     instance,
     new_file,
@@ -36,10 +35,12 @@ from ..progress import Epoch, Progress
 from ..schedules import Schedule
 from ..stopping import EarlyStopping
 from ..threads import takes_one_thread
+from .facts import facts_of, facts_of_data
 from .tensorfile import checksum, header, read, split, to_bytes
 
 KIND = "checkpoint"
 MOST = 20  # differences listed
+COMPILED = "compiled"
 OF_NETWORK = ("network", "dtype", "backend", "weights at the start", "attributes at the start", "generator (seed)")
 OF_OPTIMIZER = ("optimizer", "moments at the start")
 
@@ -120,8 +121,21 @@ class Checkpoint:
 
     # ---- what `train` calls
 
+    def compiled(self) -> bool | None:
+        """Whether the steps of the training in the file are compiled; None if there is no such file."""
+        for path in (self.path, self.previous):
+            with suppress(Exception):  # `begin` says what is wrong with it
+                return bool(read(path, KIND)[0]["training"]["steps"] == COMPILED)
+        return None
+
     def begin(
-        self, net: Network, optimizer: Optimizer, batches: Batches, validation: Batches | None, epochs: int
+        self,
+        net: Network,
+        optimizer: Optimizer,
+        batches: Batches,
+        validation: Batches | None,
+        epochs: int,
+        compiled: bool,
     ) -> Progress:
         """Resume from the file if there is one, else write the first one. `train` says what is refused."""
         for left in glob.glob(f"{glob.escape(self.path)}.{'[0-9a-f]' * 16}.part"):  # left by a process that was killed
@@ -135,7 +149,14 @@ class Checkpoint:
         self._blas = describe_blas(1 if takes_one_thread(net, batches.batch_size) else None)
         self._schedule = optimizer.schedule
         self._undeclared = {place: (each, undeclared_attributes(each)) for place, each in self._parts().items()}
-        self.facts = self._facts(batches, validation)
+        self.facts = facts_of(net, optimizer, self._parts(), self._undeclared) | {
+            "generator (seed)": checksum(self.progress.order, {})[:16],
+            "training data": facts_of_data(batches),
+            "validation data": "none" if validation is None else facts_of_data(validation),
+            "batch size": str(batches.batch_size),
+            "early stopping": repr(self.stopping),
+            "steps": COMPILED if compiled else "by the formulas",
+        }
         found = self._read()
         if found is None:
             self._remember_start()
@@ -351,47 +372,9 @@ class Checkpoint:
         for owner, thing in self._things().items():
             thing.load_state_dict(states[owner])
 
-    def _facts(self, batches: Batches, validation: Batches | None) -> dict[str, str]:
-        """What must be the same to resume, by name, in words."""
-        net, optimizer = self.net, self.optimizer
-        moments = {str(i): np.array(to_host(vector)) for i, vector in enumerate(optimizer.moments)}
-        plain, arrays = split({"network": net.state_dict()})
-        attributes = {f"of {place}": undeclared for place, (_, undeclared) in self._undeclared.items()}
-        for place, each in self._parts().items():
-            if not place.startswith("network"):  # whose declared attributes are in `plain`
-                declared = set(each.state_names()) - set(checked_names(type(each)))
-                attributes[place] = {name: value for name, value in each.state_dict().items() if name in declared}
-        return {
-            "network": repr(net),
-            "dtype": str(net.dtype),
-            "backend": net.backend,
-            "weights at the start": checksum("", arrays)[:16],
-            "moments at the start": _hash({"moments": moments}),
-            "attributes at the start": _hash(plain | attributes),
-            "generator (seed)": checksum(self.progress.order, {})[:16],
-            "training data": _data_facts(batches),
-            "validation data": "none" if validation is None else _data_facts(validation),
-            "batch size": str(batches.batch_size),
-            "optimizer": repr(optimizer),
-            "early stopping": repr(self.stopping),
-        }
-
-
-def _data_facts(batches: Batches) -> str:
-    """A data set: how many samples of what, and a hash of all."""
-    x, t = batches.dataset
-    facts = f"{len(x)} samples of {x.shape[1:]} {x.dtype}, {checksum('', {'x': x, 't': t})[:16]}"
-    if batches.mapped:
-        facts += f", shuffled in blocks of {batches.read_block}, {batches.shuffle_window} at a time"
-    return facts
-
 
 def _same(a: Any, b: Any) -> bool:
     """Whether two plain values or arrays are equal, with their types."""
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
     return repr(a) == repr(b)
-
-
-def _hash(states: dict[str, dict[str, Any]]) -> str:
-    return checksum(*split(states))[:16]

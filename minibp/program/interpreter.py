@@ -1,0 +1,56 @@
+"""The interpreter: one compiled function that runs the operations of a table, batch after batch.
+
+Each operation is compiled once for each dtype, and kept in numba's cache. Its address stands in the rows of the table.
+So one interpreter serves all networks, and loads only the operations that a network has.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numba
+from llvmlite import ir
+from numba import types
+
+from . import batches, layers, losses, normalization, optimizers
+from .table import RUN, row_dtype
+from .views import intrinsic
+
+MODULES = batches, layers, normalization, losses, optimizers
+
+
+@cache
+def address_of(name: str, dtype: str) -> int:
+    """The address of the operation of this name, compiled for this dtype. It is called as operation(row, run)."""
+    function = next(vars(module)[name] for module in MODULES if name in vars(module))
+    signature = types.void(numba.from_dtype(row_dtype(dtype)), numba.from_dtype(RUN))
+    made: Any = numba.cfunc(signature, cache=True, error_model="numpy")(function)
+    return int(made.address)
+
+
+@intrinsic
+def call(typing: Any, row: Any, run: Any) -> Any:
+    """Call the operation of a row."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = builder.bitcast(args[0], ir.IntType(64).as_pointer())  # `operation`, its first field
+        kind = ir.FunctionType(ir.VoidType(), [each.type for each in args])
+        builder.call(builder.inttoptr(builder.load(place), kind.as_pointer()), args)
+        return context.get_dummy_value()
+
+    return types.void(row, run), codegen
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def run_table(table: Any, runs: Any, rates: Any, samples: int, batch_size: int) -> None:
+    """Run all operations for one batch after the other, from sample `first` of `runs[0]` on; one rate for each."""
+    run = runs[0]
+    for rate in rates:
+        run.n = min(batch_size, samples - run.first)
+        run.rate = rate
+        run.scale = 1.0
+        for i in range(table.size):
+            call(table[i], run)
+        run.first += run.n
+        run.step += 1

@@ -1,0 +1,238 @@
+"""The rows of the table that each layer, loss and optimizer has, by class.
+
+To add an operation, write its function (and the one of its gradient) beside the others, and add a line here. Subclasses
+are other classes: their formulas may be others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ..base import Layer, Shape
+from ..containers import Residual, Sequential
+from ..dropout import Dropout, key
+from ..layers import ELU, GELU, Dense, Flatten, LeakyReLU, ReLU, Sigmoid, Softmax, Softplus, Tanh
+from ..losses import BinaryCrossEntropy, CrossEntropy, Loss, QuadraticLoss, SigmoidCrossEntropy, SoftmaxCrossEntropy
+from ..network import Network
+from ..normalization import BatchNorm, LayerNorm
+from ..optimizer import FLUSH_BELOW, Optimizer
+from ..optimizers import SGD, AdaGrad, Adam, AdamW, RMSProp
+from .table import Table, UnknownError, Value, address
+
+Rows = Callable[[Table, Any, Value, bool], Value]  # of a layer: they take its x, and return its y
+
+
+def element_by_element(operation: str, number: str = "", keeps: bool = False) -> Rows:
+    """A layer that changes each element, with a number of this name. It may keep something for its gradient."""
+
+    def rows(table: Table, layer: Layer, x: Value, backward: bool) -> Value:
+        y = table.value(x.shape)
+        fields: dict[str, Any] = {"x": x.y, "y": y.y, "dx": x.dy, "dy": y.dy, "size": x.size}
+        fields |= {"number": table.number(layer, number)} if number else {}
+        fields |= {"kept": table.memory(table.batch_size, x.size)} if keeps else {}
+        table.add(operation, backward, **fields)
+        return y
+
+    return rows
+
+
+def dense(table: Table, layer: Dense, x: Value, backward: bool) -> Value:
+    """Dense."""
+    y = table.value((layer.n_out,))
+    places = {"w": address(layer.W), "b": address(layer.b), "dw": address(layer.dW), "db": address(layer.db)}
+    sizes = {"size_in": layer.n_in, "size": layer.n_out, "trains": layer.trainable, "needs_dx": layer.needs_dx}
+    table.add("dense", backward, x=x.y, y=y.y, dx=x.dy, dy=y.dy, **places, **sizes)
+    return y
+
+
+def flatten(table: Table, layer: Flatten, x: Value, backward: bool) -> Value:
+    """Nothing to do: the numbers of a sample lie in the order of the row already."""
+    return x._replace(shape=(x.size,))
+
+
+def softmax(table: Table, layer: Softmax, x: Value, backward: bool) -> Value:
+    """Softmax, of each row of a sample."""
+    y, columns = table.value(x.shape), x.shape[-1]
+    table.add("softmax", backward, x=x.y, y=y.y, dx=x.dy, dy=y.dy, size_in=x.size // columns, size=columns)
+    return y
+
+
+def dropout(table: Table, layer: Dropout, x: Value, backward: bool) -> Value:
+    """Dropout; at inference nothing."""
+    if not (table.training and layer.training):
+        return x
+    y = table.value(x.shape)
+    first, second = (key(start, layer.seed or 0, layer.index) for start in (0, 1))
+    table.counters[len(table.forward)] = layer
+    places = {"x": x.y, "y": y.y, "dx": x.dy, "dy": y.dy, "kept": table.memory(table.batch_size, x.size)}
+    keys = {"step": layer.step, "key_1": first, "key_2": second, "number": layer.rate}
+    table.add("dropout", backward, **places, **keys, size=x.size)
+    return y
+
+
+def normalization(operation: str) -> Rows:
+    """BatchNorm, whose statistics are those of columns, and LayerNorm, whose are those of rows."""
+
+    def rows(table: Table, layer: Any, x: Value, backward: bool) -> Value:
+        y, n = table.value(x.shape), layer.n
+        places = {"w": address(layer.gamma), "b": address(layer.beta), "xhat": table.memory(table.batch_size, n)}
+        places |= {"dw": address(layer.dgamma), "db": address(layer.dbeta), "kept": table.memory(3, n)}
+        places |= {"std": table.memory(max(table.batch_size, n))}
+        if isinstance(layer, BatchNorm):
+            places |= {"mean": address(layer.running_mean), "var": address(layer.running_var)}
+            places |= {"number": layer.momentum}
+        modes = {"trains": layer.trainable, "needs_dx": layer.needs_dx, "training": table.training and layer.training}
+        numbers = {"size": n, "eps": table.number(layer, "eps")}
+        table.add(operation, backward, x=x.y, y=y.y, dx=x.dy, dy=y.dy, **places, **modes, **numbers)
+        return y
+
+    return rows
+
+
+def sequential(table: Table, layer: Sequential, x: Value, backward: bool) -> Value:
+    """The rows of the layers inside."""
+    return chain(table, layer.layers, x, layer.first if backward else len(layer.layers))
+
+
+def residual(table: Table, layer: Residual, x: Value, backward: bool) -> Value:
+    """The rows of f, and the sums of Residual before and after them."""
+    branch = table.value(x.shape)._replace(y=x.y)  # the gradient of x by way of f is added to dy
+    gradient: dict[str, Any] = {"operation": "residual_gradient"}
+    if backward and layer.needs_dx:
+        table.backward.append(gradient)  # runs after those of f
+    inner = sequential(table, layer, branch, backward)
+    y = table.value(x.shape)._replace(dy=inner.dy)
+    table.add("residual", x=x.y, kept=inner.y, y=y.y, size=x.size)
+    gradient.update(kept=branch.dy, dy=y.dy, dx=x.dy, size=x.size)
+    return y
+
+
+def chain(table: Table, layers: Sequence[Layer], x: Value, first: int) -> Value:
+    """Layers one after the other, of which those from number `first` on run backward."""
+    for i, layer in enumerate(layers):
+        x = rows_of(LAYERS, layer)(table, layer, x, table.training and i >= first)
+    return x
+
+
+LAYERS: dict[type[Layer], Rows] = {
+    Dense: dense,
+    Flatten: flatten,
+    ReLU: element_by_element("relu"),
+    LeakyReLU: element_by_element("leaky_relu", number="slope"),
+    ELU: element_by_element("elu", number="alpha"),
+    GELU: element_by_element("gelu", keeps=True),
+    Sigmoid: element_by_element("sigmoid"),
+    Softplus: element_by_element("softplus"),
+    Tanh: element_by_element("tanh"),
+    Softmax: softmax,
+    Dropout: dropout,
+    BatchNorm: normalization("batch_norm"),
+    LayerNorm: normalization("layer_norm"),
+    Sequential: sequential,
+    Residual: residual,
+}
+LOSSES: dict[type[Loss], str] = {
+    QuadraticLoss: "quadratic",
+    CrossEntropy: "cross_entropy",
+    SoftmaxCrossEntropy: "softmax_cross_entropy",
+    BinaryCrossEntropy: "binary_cross_entropy",
+    SigmoidCrossEntropy: "sigmoid_cross_entropy",
+}
+OPTIMIZERS: dict[type[Optimizer], dict[str, str]] = {  # the operation of the update, and which fields its numbers are
+    SGD: {"operation": "sgd", "number": "momentum"},
+    AdaGrad: {"operation": "adagrad", "eps": "eps"},
+    RMSProp: {"operation": "rmsprop", "number": "rho", "eps": "eps"},
+    Adam: {"operation": "adam", "number": "beta1", "beta2": "beta2", "eps": "eps"},
+    AdamW: {"operation": "adamw", "number": "beta1", "beta2": "beta2", "eps": "eps"},
+}
+
+
+def rows_of(known: dict[Any, Any], part: Any) -> Any:
+    """The entry of the class of a part; an UnknownError if there is none, or a method of this one was replaced."""
+    name = type(part).__name__
+    if type(part) not in known:
+        raise UnknownError(f"{name} has no compiled operation")
+    if any(callable(getattr(type(part), attribute, None)) for attribute in vars(part)):
+        raise UnknownError(f"a method of this {name} was replaced")
+    return known[type(part)]
+
+
+def step_table(net: Network, optimizer: Optimizer, source: str, shape: Shape, labels: bool, batch_size: int) -> Table:
+    """A step of training: forward, backward and the update.
+
+    `source` is the dtype of the inputs, `shape` that of a sample; `labels` says whether the targets are labels.
+    """
+    table = Table(net.dtype, batch_size, training=True)
+    y = chain(table, net.chain, gathered(table, net, source, shape), net.first_trainable)
+    close(table, net.fused_loss, y, labels, backward=bool(table.backward))
+    for row in optimizer_rows(table, net, optimizer):
+        table.backward.insert(0, row)  # the last to run
+    table.arrays += [net.params, net.grads, net.buffers, *optimizer.moments]  # which must not be freed
+    return table
+
+
+def inference_table(net: Network, source: str, shape: Shape, labels: bool | None, batch_size: int) -> Table:
+    """Outputs in inference mode; losses as well, unless `labels` is None."""
+    table = Table(net.dtype, batch_size, training=False)
+    y = chain(table, net.chain, gathered(table, net, source, shape), 0)
+    if labels is not None:
+        close(table, net.fused_loss, y, labels, backward=False)
+    y = chain(table, [net.output_activation], y, 0) if net.output_activation is not None else y
+    table.add("give", x=y.y, size=y.size)
+    table.arrays += [net.params, net.buffers]
+    return table
+
+
+def gathered(table: Table, net: Network, source: str, shape: Shape) -> Value:
+    """The inputs of a batch."""
+    if type(net) is not Network:
+        raise UnknownError(f"{type(net).__name__} is a class of its own")
+    if net.backend != "numpy":
+        raise UnknownError("the network is on a device")
+    value = Value(table.memory(table.batch_size, *shape), 0, shape)
+    operation = "gather_bytes" if source == "uint8" else f"gather_{source}"
+    table.add(operation, y=value.y, size=value.size, number=1 / 255)
+    return value
+
+
+def close(table: Table, loss: Loss, x: Value, labels: bool, backward: bool) -> None:
+    """The targets and the loss."""
+    t, y = table.value(x.shape), table.value(x.shape)
+    table.add("one_hot" if labels else "target_rows", y=t.y, size=x.size)
+    places = {"x": x.y, "t": t.y, "y": y.y, "dx": x.dy, "kept": table.memory(table.batch_size, x.size)}
+    tiny = float(np.finfo(table.dtype).tiny)
+    table.add(rows_of(LOSSES, loss), backward, **places, size=x.size, number=tiny)
+
+
+def optimizer_rows(table: Table, net: Network, optimizer: Optimizer) -> list[dict[str, Any]]:
+    """What `Optimizer.step` does: clipping, decay, flushing, the update, and the largest norms."""
+    optimizer.check_numbers()
+    known = rows_of(OPTIMIZERS, optimizer)
+    update: dict[str, Any] = {field: getattr(optimizer, name) for field, name in known.items() if field != "operation"}
+    update["operation"] = known["operation"]
+    if isinstance(optimizer, SGD) and optimizer.moments:
+        update["operation"] = "sgd_nesterov" if optimizer.nesterov else "sgd_momentum"
+    tiny, size, rows = float(np.finfo(net.dtype).tiny), net.dtype.itemsize, []
+    params, grads = address(net.params), address(net.grads)
+    if optimizer.clip_norm is not None:
+        numbers = {"number": optimizer.clip_norm, "eps": tiny}
+        rows.append({"operation": "clip", "dw": grads, "size": net.grads.size, **numbers})
+    for first, last in net.trained_ranges:
+        middle = min(max(net.weight_count, first), last)  # weights decay, biases do not
+        for start, stop in pairwise(sorted({first, middle if optimizer.weight_decay else first, last})):
+            moments = {name: address(m) + start * size for name, m in zip("mv", optimizer.moments, strict=False)}
+            for place in moments.values():
+                rows.append({"operation": "flush", "m": place, "size": stop - start, "eps": tiny * FLUSH_BELOW})
+            places = {"w": params + start * size, "dw": grads + start * size, **moments}
+            decay = optimizer.weight_decay if start < net.weight_count else 0.0
+            rows.append({**update, **places, "size": stop - start, "decay": decay})
+    if optimizer.max_norm is not None:
+        for W in net.trained_weights:
+            inputs, units = W.reshape(-1, W.shape[-1]).shape
+            fields = {"w": address(W), "size_in": inputs, "size": units, "kept": table.memory(units)}
+            rows.append({"operation": "max_norm", "number": optimizer.max_norm, **fields})
+    return rows

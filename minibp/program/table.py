@@ -1,0 +1,133 @@
+"""Table: a step of a network as a list of operations, from the gathering of a batch to the update of the parameters.
+
+A row is a call of one operation: which function, where its arrays are, how large they are, and its numbers. What rows a
+layer, a loss or an optimizer has is said in `rows.py`. Nothing here needs numba.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..base import Array, Shape
+from ..errors import ArgumentError
+
+# numba's cache looks for changes in the file of a function, not in those of the functions that it calls. So the types
+# that all are compiled for have a field with the checksum of all these files in its name.
+FILES = sorted(Path(__file__).parent.glob("*.py"))
+VERSION = "version_" + hashlib.sha256(b"".join(path.read_bytes() for path in FILES)).hexdigest()
+
+# The fields of a row; 0 where an operation has none. `operation` is the address of the function, the others are those
+# of arrays: x, y and their gradients, targets t, parameters w and b and their gradients, moments m and v, and what a
+# formula keeps for its gradient.
+ADDRESSES = ["operation", "x", "y", "dx", "dy", "t", "w", "b", "dw", "db", "m", "v", "mean", "var", "xhat", "std"]
+ADDRESSES += ["kept"]
+COUNTS = ["size_in", "size", "trains", "needs_dx", "training", "step", "key_1", "key_2"]
+NUMBERS = ["number", "beta2", "eps", "decay"]  # `number` is the one of most operations: a slope, a momentum, ...
+
+# What the operations of a run share: the data, the results, the batch that is at work, and the BLAS.
+RUN = np.dtype(
+    [(name, "int64") for name in ("inputs", "targets", "order", "samples", "losses", "outputs", "first", "n", "step")]
+    + [("rate", "float64"), ("scale", "float64"), ("gemm", "int64"), ("wide", "int64"), (VERSION, "int64")]
+)
+
+
+@cache
+def row_dtype(dtype: str) -> np.dtype:
+    """A row for a network of this dtype. `one` is 1 in it, from which operations have the dtype."""
+    integers, numbers = [(name, "int64") for name in ADDRESSES + COUNTS], [(name, "float64") for name in NUMBERS]
+    return np.dtype([*integers, *numbers, ("one", dtype), (VERSION, "int8")], align=True)
+
+
+class UnknownError(ArgumentError):
+    """A network, loss or optimizer has no operations; the text says which, and why."""
+
+
+class Value(NamedTuple):
+    """What layers pass on: the addresses of its numbers and of their gradient, and the shape of one sample."""
+
+    y: int
+    dy: int
+    shape: Shape
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+
+def address(array: Array) -> int:
+    """Where the numbers of an array begin."""
+    return int(array.__array_interface__["data"][0])
+
+
+class Table:
+    """The operations of a step, and the memory that they work in.
+
+    Parameters
+    ----------
+    dtype : numpy.dtype
+        That of the network.
+    batch_size : int
+        The largest batch.
+    training : bool
+        Whether gradients are computed, and layers are in training mode.
+
+    Attributes
+    ----------
+    arrays : list of array
+        The memory. It belongs to this table alone: two threads need two tables.
+    read : list of (object, name, value)
+        The numbers that were read from attributes. A table is of use as long as they are the same.
+    counters : dict of int to layer
+        The layers that count their steps, by the number of their row.
+    """
+
+    def __init__(self, dtype: np.dtype, batch_size: int, training: bool):
+        self.dtype, self.batch_size, self.training = dtype, batch_size, training
+        self.forward: list[dict[str, Any]] = []
+        self.backward: list[dict[str, Any]] = []  # in the order of `forward`
+        self.arrays: list[Array] = []
+        self.read: list[tuple[Any, str, Any]] = []
+        self.counters: dict[int, Any] = {}
+
+    def memory(self, *shape: int) -> int:
+        """The address of new memory, which begins at a border of a cache line."""
+        size = int(np.prod(shape)) * self.dtype.itemsize
+        array = np.zeros(size + 64, "uint8")
+        self.arrays.append(array)
+        return -(-address(array) // 64) * 64
+
+    def value(self, shape: Shape) -> Value:
+        """Memory for a batch of samples of this shape, and in training for its gradient."""
+        size = self.batch_size, *shape
+        return Value(self.memory(*size), self.memory(*size) if self.training else 0, shape)
+
+    def number(self, owner: Any, name: str) -> float:
+        """A number of a layer."""
+        self.read.append((owner, name, getattr(owner, name)))
+        return float(getattr(owner, name))
+
+    def add(self, operation: str, backward: bool = False, **fields: Any) -> None:
+        """Add a row; with `backward` also one of `operation`_gradient, which has the same fields."""
+        self.forward.append({"operation": operation, **fields})
+        if backward:
+            self.backward.append({"operation": f"{operation}_gradient", **fields})
+
+    def is_current(self) -> bool:
+        """Whether the numbers of the layers are those that the table was built with."""
+        return all(getattr(owner, name) == value for owner, name, value in self.read)
+
+    def rows(self, address_of: Callable[[str, str], int]) -> np.ndarray:
+        """All rows, forward and then backward, with the functions at their addresses."""
+        rows, dtype = self.forward + self.backward[::-1], row_dtype(str(self.dtype))
+        found = np.zeros(len(rows), dtype)
+        for name in {name for row in rows for name in row} - {"operation"}:
+            found[name] = [row.get(name, 0) for row in rows]
+        found["operation"] = [address_of(row["operation"], str(self.dtype)) for row in rows]
+        found["one"] = 1
+        return found
