@@ -22,24 +22,26 @@ GELU_SCALE = 0.7978845608028654  # √(2/π)
 
 def dense(row: Any, run: Any) -> None:
     """y = x W + b."""
-    product(row, run, row.x, False, row.w, False, row.y, run.n, row.size, row.size_in)
-    y, b = matrix(row.one, row.y, run.n, row.size), vector(row.one, row.b, row.size)
-    for i in range(run.n):
-        for j in range(row.size):
+    n, size = run.n, row.size
+    product(row, run, row.x, False, row.w, False, row.y, n, size, row.size_in)
+    y, b = matrix(row.one, row.y, n, size), vector(row.one, row.b, size)
+    for i in range(n):
+        for j in range(size):
             y[i, j] += b[j]
 
 
 def dense_gradient(row: Any, run: Any) -> None:
     """dW = xᵀ dy,  db = Σₙ dy,  dx = dy Wᵀ."""
+    n, size = run.n, row.size
     if row.trains:
-        product(row, run, row.x, True, row.dy, False, row.dw, row.size_in, row.size, run.n)
-        dy, db = matrix(row.one, row.dy, run.n, row.size), vector(row.one, row.db, row.size)
+        product(row, run, row.x, True, row.dy, False, row.dw, row.size_in, size, n)
+        dy, db = matrix(row.one, row.dy, n, size), vector(row.one, row.db, size)
         db[:] = 0
-        for i in range(run.n):
-            for j in range(row.size):
+        for i in range(n):
+            for j in range(size):
                 db[j] += dy[i, j]
     if row.needs_dx:
-        product(row, run, row.dy, False, row.w, True, row.dx, run.n, row.size_in, row.size)
+        product(row, run, row.dy, False, row.w, True, row.dx, n, row.size_in, size)
 
 
 def relu(row: Any, run: Any) -> None:
@@ -52,10 +54,10 @@ def relu(row: Any, run: Any) -> None:
 
 def relu_gradient(row: Any, run: Any) -> None:
     """dx = dy where x > 0, else 0."""
-    n, zero = run.n * row.size, cast(0, row.one)
-    y, dy, dx = vector(row.one, row.y, n), vector(row.one, row.dy, n), vector(row.one, row.dx, n)
+    n, one, zero = run.n * row.size, row.one, cast(0, row.one)
+    y, dy, dx = vector(one, row.y, n), vector(one, row.dy, n), vector(one, row.dx, n)
     for i in range(n):
-        dx[i] = dy[i] * (row.one if y[i] > zero else zero)
+        dx[i] = dy[i] * (one if y[i] > zero else zero)
 
 
 def leaky_relu(row: Any, run: Any) -> None:
@@ -68,10 +70,10 @@ def leaky_relu(row: Any, run: Any) -> None:
 
 def leaky_relu_gradient(row: Any, run: Any) -> None:
     """dx = dy where x > 0, else slope dy."""
-    n, slope, zero = run.n * row.size, cast(row.number, row.one), cast(0, row.one)
-    x, dy, dx = vector(row.one, row.x, n), vector(row.one, row.dy, n), vector(row.one, row.dx, n)
+    n, one, slope, zero = run.n * row.size, row.one, cast(row.number, row.one), cast(0, row.one)
+    x, dy, dx = vector(one, row.x, n), vector(one, row.dy, n), vector(one, row.dx, n)
     for i in range(n):
-        dx[i] = dy[i] * (row.one if x[i] > zero else slope)
+        dx[i] = dy[i] * (one if x[i] > zero else slope)
 
 
 def elu(row: Any, run: Any) -> None:
@@ -85,11 +87,11 @@ def elu(row: Any, run: Any) -> None:
 
 def elu_gradient(row: Any, run: Any) -> None:
     """dx = dy where x > 0, else dy α exp(x)."""
-    n, alpha, zero = run.n * row.size, cast(row.number, row.one), cast(0, row.one)
-    x, dy, dx = vector(row.one, row.x, n), vector(row.one, row.dy, n), vector(row.one, row.dx, n)
+    n, one, alpha, zero = run.n * row.size, row.one, cast(row.number, row.one), cast(0, row.one)
+    x, dy, dx = vector(one, row.x, n), vector(one, row.dy, n), vector(one, row.dx, n)
     for i in range(n):
         below = alpha * elementary.exp(zero if x[i] > zero else x[i])
-        dx[i] = dy[i] * (row.one if x[i] > zero else below)
+        dx[i] = dy[i] * (one if x[i] > zero else below)
 
 
 def gelu(row: Any, run: Any) -> None:
