@@ -2,8 +2,8 @@
 
     python -m benchmarks.inference --json results.json
 
-Net d predicts 10,000 images at once, and a single one. The images are uint8 on the host, and the probabilities are
-returned as a NumPy array. Peers take turns as in train_step. Only peers whose probabilities agree are compared.
+By default, net d predicts 10,000 images at once, and a single one. The inputs are on the host, and the probabilities
+are returned as a NumPy array. Peers take turns as in train_step. Only peers whose probabilities agree are compared.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import rounds, tables
-from .nets import NETS, images, task
+from .nets import NETS, inputs, task
 from .peers import kind
 from .peers.arrays import Naive
 from .ratios import deviation
@@ -53,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def compare(net: str, n: int, peers: Sequence[str], options: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Measure predictions of n images at once: by peer its turns, or the error that prevented them."""
-    x, _ = images(n, seed=1)
+    """Measure predictions of n inputs at once: by peer its turns, or the error that prevented them."""
+    x, _ = inputs(NETS[net], n, seed=1)
     reference = Naive(task(NETS[net], options.rows), dtype="float64").predict(x)[:FIRST]
 
     def prepare(worker: Worker, name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The networks a to g of the comparisons, their initial weights, and training images, in NumPy alone."""
+"""The networks a to g and t, u, v of the comparisons, their initial weights and training data, in NumPy alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ FRESH = 500
 class Net(NamedTuple):
     """A network and its training: fully connected layers, then softmax with cross-entropy.
 
-    `activation` follows each hidden layer. `optimizer` is "sgd" or "adam" (β₁ 0.9, β₂ 0.999, ε 1e-8).
+    `activation` follows each hidden layer. `optimizer` is "sgd" or "adam" (β₁ 0.9, β₂ 0.999, ε 1e-8). The inputs are
+    uint8 images, or float32 features with `floats`.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Net(NamedTuple):
     optimizer: str
     rate: float
     momentum: float = 0.0
+    floats: bool = False
 
     def __str__(self) -> str:
         optimizer = "Adam" if self.optimizer == "adam" else "momentum" if self.momentum else "SGD"
@@ -45,12 +47,15 @@ NETS = {
         Net("e", (784, 512, 512, 10), "relu", 128, "sgd", 0.01, 0.9),
         Net("f", (784, 2048, 2048, 10), "relu", 512, "adam", 1e-3),
         Net("g", (784, 256, 128, 10), "relu", 200, "adam", 1e-3),
+        Net("t", (8, 16, 3), "sigmoid", 16, "sgd", 0.1, floats=True),
+        Net("u", (30, 64, 64, 2), "relu", 32, "adam", 1e-3, floats=True),
+        Net("v", (100, 256, 256, 10), "relu", 256, "adam", 1e-3, floats=True),
     )
 }
 
 
 class Task(NamedTuple):
-    """The task of every peer: the network, the initial weights (W, b) of each layer, images and labels."""
+    """The task of every peer: the network, the initial weights (W, b) of each layer, inputs and labels."""
 
     net: Net
     start: list[tuple[np.ndarray, np.ndarray]]
@@ -60,7 +65,7 @@ class Task(NamedTuple):
 
 def task(net: Net, rows: int = ROWS, seed: int = 0) -> Task:
     """The task of a network. The number of rows is rounded down to whole batches."""
-    return Task(net, start(net, seed), *images(max(rows // net.batch, 1) * net.batch, seed))
+    return Task(net, start(net, seed), *inputs(net, max(rows // net.batch, 1) * net.batch, seed))
 
 
 def start(net: Net, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -71,6 +76,11 @@ def start(net: Net, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
         limit = np.sqrt(6 / (n_in + n_out))
         layers.append((rng.uniform(-limit, limit, (n_in, n_out)).astype("float32"), np.zeros(n_out, "float32")))
     return layers
+
+
+def inputs(net: Net, rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs (rows, I) for a network, and labels."""
+    return features(net.sizes[0], net.sizes[-1], rows, seed) if net.floats else images(rows, seed)
 
 
 def images(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -89,3 +99,17 @@ def images(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     wrong = rng.random(rows) < 0.3
     t[wrong] = rng.integers(CLASSES, size=int(wrong.sum()))
     return x.astype("uint8"), t
+
+
+def features(columns: int, classes: int, rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A table as after standardization, float32 (rows, columns), and labels 0..classes - 1.
+
+    Normal noise around a center for each class. As in `images`, three in ten labels are random.
+    """
+    rng = np.random.default_rng([seed, 3])
+    t = rng.integers(classes, size=rows)
+    x = rng.standard_normal((rows, columns), "float32")
+    x += rng.standard_normal((classes, columns), "float32")[t] * np.float32(2 / np.sqrt(columns))
+    wrong = rng.random(rows) < 0.3
+    t[wrong] = rng.integers(classes, size=int(wrong.sum()))
+    return x, t

@@ -5,9 +5,9 @@
     python -m benchmarks.train_step --peers minibp minibp@../old
     python -m benchmarks.train_step --own-settings
 
-A step gathers a batch of uint8 images and runs forward, loss, backward and update. Each peer has its own process, and
-they take turns. Only peers whose losses agree are compared. OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE, which would force
-kernels on NumPy, are unset for all peers unless --own-settings is given.
+A step gathers a batch, of uint8 images (nets a to g) or floats (t, u, v), and runs forward, loss, backward and update.
+Each peer has its own process, and they take turns. Only peers whose losses agree are compared. OPENBLAS_CORETYPE and
+OPENBLAS_L2_SIZE, which would force kernels on NumPy, are unset for all peers unless --own-settings is given.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def parser(description: str, peers: list[str]) -> argparse.ArgumentParser:
     known = f"default: {', '.join(peers)}; minibp@FOLDER is another checkout of the project"
     p.add_argument("--peers", nargs="+", default=peers, metavar="PEER", type=named, help=known)
     p.add_argument("--rounds", type=int, default=11, help="turns of each peer (default: %(default)s)")
-    p.add_argument("--rows", type=int, default=ROWS, help="images (default: %(default)s)")
+    p.add_argument("--rows", type=int, default=ROWS, help="samples (default: %(default)s)")
     p.add_argument("--own-settings", action="store_true", help="keep OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE")
     p.add_argument("--smoke", action="store_true", help="test run of one short round; its figures mean nothing")
     p.add_argument("--json", metavar="FILE", help="write every turn to this file")

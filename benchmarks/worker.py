@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from . import machine
-from .nets import FRESH, NETS, images, task
+from .nets import FRESH, NETS, inputs, task
 from .peers import build
 
 CHECKED = 20  # steps whose losses are compared
-FIRST = 10  # images whose probabilities are compared
+FIRST = 10  # inputs whose probabilities are compared
 
 
 def order(rows: int, batch: int) -> np.ndarray:
@@ -57,7 +57,7 @@ class Session:
 
     def predict(self, seconds: float, images_at_once: int) -> dict[str, Any]:
         """Prepare to measure predictions. The unit is a call. Answers the first probabilities."""
-        x, _ = images(images_at_once, seed=1)
+        x, _ = inputs(self.task.net, images_at_once, seed=1)
         answer = self.peer.predict(x)
         took = min(self._timed(self.peer.predict, x) for _ in range(5))
         calls = max(math.ceil(seconds / 10 / took), 1)

@@ -158,16 +158,38 @@ def test_every_step_is_a_whole_batch(name):
     assert nets.ROWS % nets.NETS[name].batch == 0
 
 
-def test_no_moment_is_subnormal_before_peers_restart():
-    peer = Naive(nets.task(nets.NETS["c"]))
-    peer.run(nets.FRESH * 128 // nets.ROWS)
+@pytest.mark.parametrize("name", ["c", "u", "v"])
+def test_no_moment_is_subnormal_before_peers_restart(name):
+    net = nets.NETS[name]
+    peer = Naive(nets.task(net))
+    peer.run(nets.FRESH * net.batch // nets.ROWS)
     values = np.concatenate([moment.ravel() for moment in (*peer.m, *peer.v)])
     assert ((values != 0) & (abs(values) < np.finfo("float32").tiny)).mean() < 0.001
 
 
+@pytest.mark.parametrize("name", ["t", "u", "v"])
+def test_features_are_floats_of_about_one_and_can_be_learned(name):
+    task = nets.task(nets.NETS[name])
+    assert task.x.dtype == "float32" and task.x.shape[1] == task.net.sizes[0]
+    assert 0.9 < task.x.std() < 1.5
+    assert set(np.unique(task.t)) == set(range(task.net.sizes[-1]))
+    peer = Naive(task)
+    before = (peer.predict(task.x).argmax(1) == task.t).mean()
+    peer.run(3)
+    assert (peer.predict(task.x).argmax(1) == task.t).mean() > before + 0.1
+
+
+def test_scikit_learns_one_output_for_two_classes_starts_as_the_two_of_softmax():
+    pytest.importorskip("sklearn")
+    task = nets.task(nets.NETS["u"], 64)
+    found = build("sklearn", task).predict(task.x)
+    np.testing.assert_allclose(found, Naive(task, dtype="float64").predict(task.x), rtol=1e-4)
+
+
+@pytest.mark.parametrize("net", ["e", "u"])
 @pytest.mark.parametrize("peer", ["naive", "minibp-core"])
-def test_peers_restart_from_the_same_weights(peer):
-    task = nets.task(nets.NETS["e"], 256)
+def test_peers_restart_from_the_same_weights(peer, net):
+    task = nets.task(nets.NETS[net], 256)
     built = build(peer, task)
     rows = np.arange(256)
     first = built.losses(rows)
@@ -182,7 +204,7 @@ def test_peers_restart_from_the_same_weights(peer):
 def test_train_step_prints_both_tables_and_writes_every_turn(capsys, tmp_path):
     file = tmp_path / "results.json"
     peers = ["minibp-core", "floor", "naive"]
-    assert train_step.main(["--smoke", "--nets", "a", "c", "--peers", *peers, "--json", str(file)]) == 0
+    assert train_step.main(["--smoke", "--nets", "a", "t", "--peers", *peers, "--json", str(file)]) == 0
     printed = capsys.readouterr().out
     first_cells = [line.split("|")[1].strip() for line in printed.splitlines() if line.startswith("| ")]
     assert first_cells == [
@@ -191,7 +213,7 @@ def test_train_step_prints_both_tables_and_writes_every_turn(capsys, tmp_path):
     ]  # fmt: skip
     assert "BLAS of NumPy: " in printed
     results = json.loads(file.read_text())["results"]
-    assert {net: list(peers) for net, peers in results.items()} == {"a": peers, "c": peers}
+    assert {net: list(peers) for net, peers in results.items()} == {"a": peers, "t": peers}
     assert results["a"]["naive"]["turns"][0]["seconds"] > 0
 
 

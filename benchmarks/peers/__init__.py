@@ -28,8 +28,8 @@ class Peer:
     Parameters
     ----------
     task : Task
-        The network, its initial weights, images and labels. A peer holds the images as uint8 and scales the rows of a
-        batch by 1/255 as part of each step.
+        The network, its initial weights, inputs and labels. A peer holds images as uint8 and scales the rows of a
+        batch by 1/255 as part of each step; floats are used as they are.
     device : {"cpu", "cuda"}
         Where it computes.
     """
@@ -47,11 +47,11 @@ class Peer:
         raise NotImplementedError
 
     def run(self, passes: int) -> None:
-        """Train for some passes over the images, each in a new random order. Returns when the work is done."""
+        """Train for some passes over the data, each in a new random order. Returns when the work is done."""
         raise NotImplementedError
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Probabilities (N, 10) of uint8 images (N, 784), on the host."""
+        """Probabilities (N, classes) of inputs (N, I), on the host."""
         raise NotImplementedError
 
 

@@ -29,7 +29,7 @@ class Naive(Peer):
 
     def forward(self, x: np.ndarray) -> list[np.ndarray]:
         """The input of each layer, and the probabilities."""
-        inputs = [x.astype(self.dtype) / 255]
+        inputs = [x.astype(self.dtype) if self.net.floats else x.astype(self.dtype) / 255]
         for i in range(0, len(self.params), 2):
             z = inputs[-1] @ self.params[i] + self.params[i + 1]
             if i == len(self.params) - 2:

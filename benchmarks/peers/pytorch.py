@@ -14,7 +14,7 @@ from . import Peer
 
 
 class PyTorch(Peer):
-    """nn.Sequential and torch.optim. The images are one tensor on the device, because a DataLoader would be slower.
+    """nn.Sequential and torch.optim. The data are one tensor on the device, because a DataLoader would be slower.
 
     `compiled` compiles everything from the rows of a batch to their loss. On a GPU it also captures CUDA graphs.
     """
@@ -47,8 +47,8 @@ class PyTorch(Peer):
                         value.zero_()
 
     def logits_of(self, x: torch.Tensor) -> torch.Tensor:
-        """The outputs for uint8 images."""
-        return self.model(x.float() * (1 / 255))
+        """The outputs for these inputs."""
+        return self.model(x if self.net.floats else x.float() * (1 / 255))
 
     def loss_of(self, x: torch.Tensor, t: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """The loss of the batch with these rows."""

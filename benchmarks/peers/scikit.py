@@ -8,19 +8,23 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
-from ..nets import CLASSES, Task
+from ..nets import Task
 from . import Peer
 
 
 class ScikitLearn(Peer):
-    """MLPClassifier. It needs floats, so this peer holds the images as float32. It gathers batches itself."""
+    """MLPClassifier. It needs floats, so this peer holds the images as float32. It gathers batches itself.
+
+    For two classes it has one logistic output in place of two of softmax. The initial function is the same, but its
+    optimizer has half of the last weights to move, so the losses of later steps are not compared.
+    """
 
     def __init__(self, task: Task, device: str = "cpu"):
         if device != "cpu":
             raise RuntimeError("scikit-learn runs on the CPU only")
         super().__init__(task, device)
         warnings.simplefilter("ignore", ConvergenceWarning)  # a pass need not converge
-        self.x = task.x.astype("float32") * np.float32(1 / 255)
+        self.x = self.floats(task.x)
         self.model = MLPClassifier(
             hidden_layer_sizes=self.net.sizes[1:-1],
             activation="logistic" if self.net.activation == "sigmoid" else "relu",
@@ -33,17 +37,26 @@ class ScikitLearn(Peer):
             n_iter_no_change=10**9,
             random_state=0,
         )
-        first = slice(self.net.batch)
-        self.model.partial_fit(self.x[first], task.t[first], classes=np.arange(CLASSES))  # creates its arrays
+        first, classes = slice(self.net.batch), np.arange(self.net.sizes[-1])
+        self.model.partial_fit(self.x[first], task.t[first], classes=classes)  # creates its arrays
         self.restart()
+
+    def floats(self, x: np.ndarray) -> np.ndarray:
+        """Images as floats of 0 to 1, or the floats themselves."""
+        return x if self.net.floats else x.astype("float32") * np.float32(1 / 255)
 
     def restart(self) -> None:
         self.model.coefs_ = [W.copy() for W, _ in self.task.start]
         self.model.intercepts_ = [b.copy() for _, b in self.task.start]
+        if self.net.sizes[-1] == 2:  # softmax of two outputs is the logistic function of their difference
+            self.model.coefs_[-1] = np.diff(self.model.coefs_[-1])
+            self.model.intercepts_[-1] = np.diff(self.model.intercepts_[-1])
         if hasattr(self.model, "_optimizer"):  # `partial_fit` continues with its moments, `fit` creates new ones
             del self.model._optimizer
 
     def losses(self, order: np.ndarray) -> list[float]:
+        if self.net.sizes[-1] == 2:
+            raise NotImplementedError
         losses = []
         for rows in order.reshape(-1, self.net.batch):
             self.model.set_params(warm_start=False).partial_fit(self.x[rows], self.task.t[rows])
@@ -54,4 +67,4 @@ class ScikitLearn(Peer):
         self.model.set_params(max_iter=passes, warm_start=True).fit(self.x, self.task.t)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        return self.model.predict_proba(x.astype("float32") * np.float32(1 / 255))
+        return self.model.predict_proba(self.floats(x))

@@ -74,9 +74,9 @@ class JaxScan(Jax):
 
 
 def forward(net: Net, params: Any, x: Any) -> Any:
-    """The logits for uint8 images."""
+    """The logits for these inputs."""
     activation = jax.nn.relu if net.activation == "relu" else jax.nn.sigmoid
-    a = x.astype(jnp.float32) * (1 / 255)
+    a = x if net.floats else x.astype(jnp.float32) * (1 / 255)
     for W, b in params[:-1]:
         a = activation(a @ W + b)
     W, b = params[-1]
@@ -84,7 +84,7 @@ def forward(net: Net, params: Any, x: Any) -> Any:
 
 
 def probabilities(net: Net, params: Any, x: Any) -> Any:
-    """The outputs of the network for uint8 images."""
+    """The outputs of the network for these inputs."""
     return jax.nn.softmax(forward(net, params, x))
 
 
