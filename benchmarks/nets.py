@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,9 @@ ROWS = 12800  # a multiple of every batch size below: each step is a whole batch
 # and within 750 steps their moments decay to subnormal numbers, which slow down the arithmetic of every peer several
 # times.
 FRESH = 500
+
+
+TINY = 2**20  # multiply-adds of a product; more threads than one gain nothing for one so small
 
 
 class Net(NamedTuple):
@@ -31,6 +35,11 @@ class Net(NamedTuple):
     rate: float
     momentum: float = 0.0
     floats: bool = False
+
+    @property
+    def tiny(self) -> bool:
+        """Whether all matrix products of a step are so small that its cost is in the calls: a, t and u."""
+        return max(self.batch * i * o for i, o in pairwise(self.sizes)) <= TINY
 
     def __str__(self) -> str:
         optimizer = "Adam" if self.optimizer == "adam" else "momentum" if self.momentum else "SGD"
@@ -72,7 +81,7 @@ def start(net: Net, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
     """Initial weights W (I, O), uniform as in Glorot & Bengio, 2010, and biases of zero, in float32."""
     rng = np.random.default_rng([seed, 1])
     layers = []
-    for n_in, n_out in zip(net.sizes, net.sizes[1:], strict=False):
+    for n_in, n_out in pairwise(net.sizes):
         limit = np.sqrt(6 / (n_in + n_out))
         layers.append((rng.uniform(-limit, limit, (n_in, n_out)).astype("float32"), np.zeros(n_out, "float32")))
     return layers

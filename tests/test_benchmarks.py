@@ -179,6 +179,21 @@ def test_features_are_floats_of_about_one_and_can_be_learned(name):
     assert (peer.predict(task.x).argmax(1) == task.t).mean() > before + 0.1
 
 
+def test_the_tiny_nets_are_those_whose_cost_is_in_the_calls():
+    assert [name for name, net in nets.NETS.items() if net.tiny] == ["a", "t", "u"]
+
+
+@pytest.mark.parametrize("net", ["b", "u"])
+@pytest.mark.parametrize("peer", ["torch-eager", "torch-step", "jax-jit", "jax-scan"])
+def test_every_form_of_a_peer_makes_the_steps_of_the_formulas(peer, net):
+    for package in PEERS[peer].needs:
+        pytest.importorskip(package)
+    task = nets.task(nets.NETS[net], 128)
+    rows = np.random.default_rng(0).permutation(128)
+    expected = Naive(task, dtype="float64").losses(rows)
+    np.testing.assert_allclose(build(peer, task).losses(rows), expected, rtol=1e-4)
+
+
 def test_scikit_learns_one_output_for_two_classes_starts_as_the_two_of_softmax():
     pytest.importorskip("sklearn")
     task = nets.task(nets.NETS["u"], 64)

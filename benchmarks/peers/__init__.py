@@ -73,12 +73,13 @@ PEERS = {
     "torch-eager": Spec("PyTorch, eager", "pytorch", "PyTorch", ("torch",)),
     "torch-fused": Spec("PyTorch, fused optimizer", "pytorch", "PyTorch", ("torch",), {"fused": True}),
     "torch-compile": Spec("PyTorch, compiled", "pytorch", "PyTorch", ("torch",), {"fused": True, "compiled": True}),
+    "torch-step": Spec("PyTorch, step compiled", "pytorch", "PyTorchStep", ("torch",)),
     "jax-jit": Spec("JAX, jit a step", "xla", "JaxJit", ("jax",)),
     "jax-scan": Spec("JAX, scan an epoch", "xla", "JaxScan", ("jax",)),
     "sklearn": Spec("scikit-learn", "scikit", "ScikitLearn", ("sklearn",)),
 }
 MINIBP = ("minibp", "minibp-core")
-PYTORCH = ("torch-eager", "torch-fused", "torch-compile")
+PYTORCH = ("torch-eager", "torch-fused", "torch-compile", "torch-step")
 
 
 ROOT = Path(__file__).parent.parent.parent

@@ -66,7 +66,12 @@ class JaxJit(Jax):
 
 
 class JaxScan(Jax):
-    """One call of a compiled function per epoch."""
+    """One call of a compiled function per epoch.
+
+    It puts the data in the order of the pass before the scan, if that is faster: tiny networks and floats take 0.82 to
+    0.96 of the time of gathering in each step (a, t, u, v), large images up to 1.16 of it (b, c). Several steps an
+    iteration (`unroll`), and flags of XLA for one thread, brought no clear gain.
+    """
 
     def epoch(self, order: np.ndarray) -> Any:
         self.state, losses = scan(self.net, self.state, self.x, self.t, self.batches(order))
@@ -88,10 +93,10 @@ def probabilities(net: Net, params: Any, x: Any) -> Any:
     return jax.nn.softmax(forward(net, params, x))
 
 
-def step(net: Net, state: State, x: Any, t: Any, rows: Any) -> tuple[State, Any]:
-    """Make one step on these rows."""
+def step(net: Net, state: State, x: Any, t: Any) -> tuple[State, Any]:
+    """Make one step on this batch."""
     params, m, v, steps = state
-    x, t = x[rows], jax.nn.one_hot(t[rows], net.sizes[-1])
+    t = jax.nn.one_hot(t, net.sizes[-1])
 
     def loss_of(params: Any) -> Any:
         return -(t * jax.nn.log_softmax(forward(net, params, x))).sum(1).mean()
@@ -111,10 +116,15 @@ def step(net: Net, state: State, x: Any, t: Any, rows: Any) -> tuple[State, Any]
     return (params, m, v, steps), loss
 
 
-jitted_step = jax.jit(step, static_argnums=0, donate_argnums=1)
+@partial(jax.jit, static_argnums=0, donate_argnums=1)
+def jitted_step(net: Net, state: State, x: Any, t: Any, rows: Any) -> tuple[State, Any]:
+    """Make one step on these rows."""
+    return step(net, state, x[rows], t[rows])
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)
 def scan(net: Net, state: State, x: Any, t: Any, order: Any) -> tuple[State, Any]:
     """Train for an epoch: one step for each row of `order`."""
-    return jax.lax.scan(lambda state, rows: step(net, state, x, t, rows), state, order)
+    if net.tiny or net.floats:
+        return jax.lax.scan(lambda state, batch: step(net, state, *batch), state, (x[order], t[order]))
+    return jax.lax.scan(lambda state, rows: step(net, state, x[rows], t[rows]), state, order)
