@@ -39,6 +39,7 @@ def environment(own_settings: bool, device: str = "cpu") -> dict[str, str]:
     """The environment of the peers, without the variables that force kernels on NumPy unless `own_settings`."""
     env = {name: value for name, value in os.environ.items() if own_settings or name not in FORCED}
     env.pop("PYTHONSAFEPATH", None)  # so that a process imports minibp from its folder
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # else a checkout, unlike installed peers, is compiled at each start
     env["JAX_PLATFORMS"] = device
     env["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # peers share the memory of the GPU
     return env
