@@ -39,10 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return report(options, "cpu")
 
 
-def parser(description: str, peers: list[str]) -> argparse.ArgumentParser:
+def parser(description: str, peers: list[str], nets: Sequence[str] = tuple(NETS)) -> argparse.ArgumentParser:
     """The options that all scripts share."""
     p = argparse.ArgumentParser(description=description)
-    p.add_argument("--nets", nargs="+", default=list(NETS), choices=list(NETS), help="default: all")
+    p.add_argument("--nets", nargs="+", default=list(nets), choices=list(nets), help="default: all")
     named = partial(peer_name, known=peers)
     known = f"default: {', '.join(peers)}; minibp@FOLDER is another checkout of the project"
     p.add_argument("--peers", nargs="+", default=peers, metavar="PEER", type=named, help=known)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import minibp
-from benchmarks import gpu, inference, launches, nets, startup, train_step
+from benchmarks import endtoend, gpu, inference, launches, nets, startup, train_step
 from benchmarks.machine import others
 from benchmarks.peers import PEERS, ROOT, build, label, revision
 from benchmarks.peers.arrays import Naive
@@ -336,6 +336,44 @@ def test_startup_compares_import_first_epoch_and_memory(capsys):
     assert startup.main(CORE) == 0
     printed = capsys.readouterr().out
     assert "| d: import, s | d: first epoch, s | d: peak, MiB |" in printed
+
+
+def test_whole_trainings_are_compared_on_digits_and_a_table(capsys, tmp_path):
+    pytest.importorskip("resource")
+    file = tmp_path / "results.json"
+    assert endtoend.main(["--smoke", "--peers", "minibp", "minibp-core", "--json", str(file)]) == 0
+    printed = capsys.readouterr().out
+    assert "| median                 | digits | table |" in printed
+    assert "Losses of the last epoch agree" in printed
+    results = json.loads(file.read_text())["results"]
+    assert {net: list(peers) for net, peers in results.items()} == {
+        "digits": ["minibp", "minibp-core"], "table": ["minibp", "minibp-core"]
+    }  # fmt: skip
+
+
+def test_a_training_that_ends_elsewhere_is_not_compared(capsys, monkeypatch):
+    pytest.importorskip("resource")
+    monkeypatch.setattr(endtoend, "last_loss", lambda *_: 0.01)
+    assert endtoend.main(["--smoke", "--nets", "digits", "--peers", "minibp-core"]) == 1
+    assert "digits: minibp-core is left out: its losses of the last epoch differ by" in capsys.readouterr().out
+
+
+def test_a_training_runs_the_code_of_the_other_version(checkout, capsys):
+    pytest.importorskip("resource")
+    assert endtoend.main(["--smoke", "--nets", "digits", "--peers", f"minibp-core@{checkout}"]) == 0
+    assert str(ROOT / "benchmarks" / "scripts" / "minibp_fit.py") in importers(checkout)
+
+
+@pytest.mark.parametrize("peer", endtoend.SCRIPTS)
+def test_every_peer_has_a_script_that_trains(peer, tmp_path):
+    pytest.importorskip("resource")
+    for package in PEERS[peer].needs:
+        pytest.importorskip(package)
+    net = endtoend.NETS["table"]
+    x, t = nets.features(30, 2, 500)
+    np.savez(tmp_path / "table.npz", x=x, t=t)
+    losses = [endtoend.turn(peer, net, tmp_path / "table.npz", n, environment(False))["loss"] for n in (1, 6)]
+    assert losses[1] < losses[0] < 1
 
 
 def test_the_gpu_benchmark_says_why_there_is_nothing_to_measure(capsys, monkeypatch):
