@@ -50,6 +50,10 @@ class Peer:
         """Train for some passes over the data, each in a new random order. Returns when the work is done."""
         raise NotImplementedError
 
+    def run_first(self) -> None:
+        """Train for a single pass, as a user would who asks for no more."""
+        self.run(1)
+
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Probabilities (N, classes) of inputs (N, I), on the host."""
         raise NotImplementedError

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from functools import cached_property
 from importlib.util import find_spec
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,9 @@ from . import Peer
 
 
 class Minibp(Peer):
-    """minibp as its README uses it. With `core`, without any extra."""
+    """minibp with every extra: steps and predictions are compiled from the first on. With `core`, without any extra."""
+
+    settle = 50
 
     def __init__(self, task: Task, device: str = "cpu", core: bool = False):
         super().__init__(task, device)
@@ -27,23 +31,30 @@ class Minibp(Peer):
         for W, b in task.start:
             layers += [minibp.Dense(len(W), len(b), W=W, b=b), activation()]
         layers[-1] = minibp.Softmax()
-        self.minibp = minibp
+        self.minibp = newest(minibp)
         self.network = minibp.Network(layers, minibp.CrossEntropy(), backend="cupy" if device == "cuda" else "numpy")
         if self.net.optimizer == "adam":
             self.optimizer: minibp.Optimizer = minibp.Adam(self.network, lr=self.net.rate)
         else:
             self.optimizer = minibp.SGD(self.network, lr=self.net.rate, momentum=self.net.momentum)
         self.compiled = not core and find_spec("numba") is not None
-        self.settle = 50
         self.first = self.network.params.copy()
-        self.epochs = self.train(task.x, task.t)
 
-    def train(self, x: np.ndarray, t: np.ndarray) -> Iterator[Any]:
-        """An endless minibp.train on these data."""
+    def train(self, x: np.ndarray, t: np.ndarray, epochs: int = 10**9, **options: Any) -> Iterator[Any]:
+        """minibp.train on these data, by default endless."""
         dataset = self.minibp.data.Dataset(x, t)
-        return self.minibp.train(
-            self.network, self.optimizer, dataset, 10**9, self.net.batch, compiled=self.compiled
-        )
+        options = {"compiled": self.compiled, **options}
+        return self.minibp.train(self.network, self.optimizer, dataset, epochs, self.net.batch, **options)
+
+    @cached_property
+    def epochs(self) -> Iterator[Any]:
+        """The endless training of `run`."""
+        return self.train(self.task.x, self.task.t)
+
+    @cached_property
+    def predictor(self) -> Any:
+        """The network that predicts."""
+        return self.minibp.compile(self.network) if self.compiled else self.network
 
     def restart(self) -> None:
         self.optimizer.steps = 0
@@ -59,5 +70,22 @@ class Minibp(Peer):
         for _ in range(passes):
             next(self.epochs)  # reads the mean loss, and so waits for the GPU
 
+    def run_first(self) -> None:
+        next(self.train(self.task.x, self.task.t, epochs=1, compiled=None))  # it decides what one epoch is worth
+
     def predict(self, x: np.ndarray) -> np.ndarray:
-        return self.network.predict(x)
+        return self.predictor.predict(x)
+
+
+# TODO(issue 17): delete this function, its call in __init__ and the import of SimpleNamespace.
+def newest(minibp: Any) -> Any:
+    """minibp with `train(compiled=)` and `compile`. Older versions run their loops from the first step on."""
+    if hasattr(minibp, "compile"):
+        return minibp
+
+    def train(net: Any, optimizer: Any, *arguments: Any, compiled: bool | None) -> Iterator[Any]:
+        if compiled:
+            optimizer.compile_at, optimizer.pieces = 0, None
+        return minibp.train(net, optimizer, *arguments)
+
+    return SimpleNamespace(data=minibp.data, train=train, compile=lambda net: net)
