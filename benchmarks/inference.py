@@ -3,7 +3,8 @@
     python -m benchmarks.inference --json results.json
 
 By default, net d predicts 10,000 images at once, and a single one. The inputs are on the host, and the probabilities
-are returned as a NumPy array. Peers take turns as in train_step. Only peers whose probabilities agree are compared.
+are returned as a NumPy array. minibp predicts by compiled operations (`minibp.compile`), and by its core alone. Peers
+take turns as in train_step. Only peers whose probabilities agree are compared.
 """
 
 from __future__ import annotations
@@ -15,16 +16,15 @@ from typing import Any
 
 from . import rounds, tables
 from .nets import NETS, inputs, task
-from .peers import kind
+from .peers import MINIBP, kind
 from .peers.arrays import Naive
 from .ratios import deviation
 from .rounds import Worker
 from .train_step import SECONDS, agreement, end, head, installed, parser, turns
 from .worker import FIRST
 
-NAMES = ["minibp-core", "naive", "torch-eager", "torch-compile", "jax-jit", "sklearn"]
+NAMES = ["minibp", "minibp-core", "naive", "torch-eager", "torch-compile", "jax-jit", "sklearn"]
 LABELS = {
-    "minibp-core": "minibp",
     "torch-eager": "PyTorch, inference_mode",
     "torch-compile": "PyTorch, compiled",
     "jax-jit": "JAX, jit",
@@ -45,8 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             results[f"{net}: {n:,}"] = compare(net, n, peers, options)
     found = head(results)
     print(f"Microseconds a call, by the number of images\n\n{tables.absolute(results, LABELS)}\n")
-    if "minibp-core" in peers:
-        print(f"Times as long, median and quartiles\n\n{tables.relative(results, 'minibp-core', LABELS)}\n")
+    for base in MINIBP:
+        if base in peers:
+            print(f"Times as long, median and quartiles\n\n{tables.relative(results, base, LABELS)}\n")
     print("\n".join(f"{net}: {NETS[net]}" for net in options.nets))
     print(tables.notes(results, "Probabilities", TOLERANCE))
     return end(options, found, results)

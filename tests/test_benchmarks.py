@@ -327,8 +327,8 @@ def test_a_folder_from_which_python_does_not_import_is_refused(checkout, capsys)
 def test_inference_compares_many_images_and_one(capsys):
     assert inference.main(CORE) == 0
     printed = capsys.readouterr().out
-    assert "| median               | d: 500 | d: 1 |" in printed
-    assert "| minibp = 1 " in printed
+    assert "| median                 | d: 500 | d: 1 |" in printed
+    assert "| minibp, the core alone = 1 " in printed
 
 
 def test_startup_compares_import_first_epoch_and_memory(capsys):
