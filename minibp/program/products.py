@@ -28,9 +28,11 @@ class Blas(NamedTuple):
 def blas(dtype: str) -> Blas:
     """The function of the BLAS for this dtype; an ArgumentError if none is found that gives the right product."""
     name = {"float32": "cblas_sgemm", "float64": "cblas_dgemm"}[dtype]
+    symbols = [(f"scipy_{name}64_", True), (f"{name}64_", True), (f"{name}_64", True)]  # NumPy's wheels, others, MKL
+    symbols += [(f"scipy_{name}", False), (name, False)]
     for library in blas_libraries():
         loaded = ctypes.CDLL(library.filepath)
-        for symbol, wide in ((f"scipy_{name}64_", True), (f"{name}64_", True), (f"{name}_64", True), (name, False)):
+        for symbol, wide in symbols:
             if hasattr(loaded, symbol) and _multiplies(getattr(loaded, symbol), wide, dtype):
                 return Blas(ctypes.cast(getattr(loaded, symbol), ctypes.c_void_p).value or 0, wide)
     raise ArgumentError("threadpoolctl finds no BLAS in this NumPy that has cblas_sgemm (OpenBLAS, MKL, BLIS)")

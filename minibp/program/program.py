@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -23,24 +23,49 @@ from .table import RUN, Table, address
 
 LONG = 0.1  # seconds of a run, after which Python has its turn: for Ctrl-C, checkpoints, other threads
 READABLE = ("uint8", "float32", "float64")  # what operations read as it is; other inputs are converted before a run
-MOST_KINDS = 16  # shapes and sizes of batches whose tables are kept
-MOST_SPARE = 32  # tables of a kind to keep for later predictions, one for each thread that predicts at a time
+MOST_KINDS = 16  # shapes and sizes of batches whose runners are kept
+MOST_SPARE = 32  # runners of a kind to keep for later predictions, one for each thread that predicts at a time
 
 
-class Ready(NamedTuple):
-    """A table, its rows for the interpreter, and the run that its operations share."""
+class Runner:
+    """Runs a table, batch after batch, so many at a time that a run takes about a tenth of a second.
 
-    table: Table
-    rows: np.ndarray
-    run: np.ndarray
+    Attributes
+    ----------
+    run : array of one record
+        What the operations share, see `RUN`.
+    most : int
+        The batches of the next run.
+    """
+
+    def __init__(self, table: Table, source: str, batch_size: int, most: int = 1):
+        self.table, self.source, self.batch_size, self.most = table, source, batch_size, most
+        self.rows, self.run = table.rows(address_of), np.zeros(1, RUN)
+        self.run["gemm"], self.run["wide"] = blas(str(table.dtype))
+
+    def __call__(self, x: Array, t: Array | None, order: Array, rates: Array) -> None:
+        """Run the table for the samples of this order, one batch for each rate."""
+        run, start = self.run, time.perf_counter()
+        if str(x.dtype) != self.source or not (x.flags.c_contiguous and x.flags.aligned):
+            x, t = x[order].astype(self.source, order="C"), None if t is None else t[order]
+            order = np.arange(len(order))
+        order = np.ascontiguousarray(order, "int64")
+        run["inputs"], run["order"], run["samples"], run["first"] = address(x), address(order), len(x), 0
+        run["targets"] = 0 if t is None else address(t)
+        run_table(self.rows, run, rates, len(order), self.batch_size)
+        seconds = time.perf_counter() - start
+        if seconds > LONG:
+            self.most = max(1, self.most // 2)
+        elif seconds < LONG / 4 and len(rates) == self.most:
+            self.most *= 2
 
 
 class Program:
     """The compiled operations of a network. It does not hold the network, which holds it as ``net.program``."""
 
     def __init__(self) -> None:
-        self.batches_a_run = 1
-        self.spare: dict[Any, list[Ready]] = {}  # for inference, what no thread uses now
+        self.most = 1  # of the last runner that trained
+        self.spare: dict[Any, list[Runner]] = {}  # for inference, what no thread uses now
 
     def train(
         self, net: Network, optimizer: Optimizer, batches: Batches, progress: Progress, every: int
@@ -49,34 +74,37 @@ class Program:
 
         The losses are written to ``progress.losses``. If `every` is not 0, a run ends after each so many steps.
         """
-        ready, size = None, batches.batch_size
+        runner, size = None, batches.batch_size
         for x, t, order, done in batches.windows(net.rng, progress.steps):
             t = _targets(net, x, t)
-            source = _source(net, x)
-            if ready is None:
-                ready = _ready(step_table(net, optimizer, source, x.shape[1:], t.ndim == 1, size))
+            if runner is None:
+                source = _source(net, x)
+                table = step_table(net, optimizer, source, x.shape[1:], t.ndim == 1, size)
+                runner = Runner(table, source, size, self.most)
             first = done * size
             while first < len(order):
-                most = every - optimizer.steps % every if every else len(order)
-                rates = self.rates(optimizer, min(most, -(-(len(order) - first) // size)))
+                most = every - optimizer.steps % every if every else runner.most
+                rates = self.rates(optimizer, min(most, runner.most, -(-(len(order) - first) // size)))
                 part = order[first : first + len(rates) * size]
-                ready.run["step"] = optimizer.steps
-                ready.run["losses"] = address(progress.losses) + progress.samples * net.dtype.itemsize
-                self.run(ready, x, t, part, rates, size, source)
-                for i, layer in ready.table.counters.items():
-                    layer.__dict__["step"] = int(ready.rows["step"][i])  # not an assignment by a user: no check
-                optimizer.__dict__.update(steps=optimizer.steps + len(rates), rate=float(rates[-1]))
+                runner.run["step"] = optimizer.steps
+                runner.run["losses"] = address(progress.losses) + progress.samples * net.dtype.itemsize
+                try:
+                    runner(x, t, part, rates)
+                finally:  # also after Ctrl-C
+                    optimizer.__dict__.update(steps=int(runner.run["step"][0]), rate=float(rates[-1]))
+                    for i, layer in runner.table.counters.items():
+                        layer.__dict__["step"] = int(runner.rows["step"][i])  # not an assignment by a user: no check
                 progress.steps, progress.samples = progress.steps + len(rates), progress.samples + len(part)
-                first += len(part)
+                first, self.most = first + len(part), runner.most
                 yield
 
-    def rates(self, optimizer: Optimizer, most: int) -> np.ndarray:
-        """The rates of the steps of the next run, which are at most so many."""
-        count, steps = min(most, self.batches_a_run), optimizer.steps
+    def rates(self, optimizer: Optimizer, count: int) -> np.ndarray:
+        """The rates of the next steps: so many, or fewer if a schedule fails."""
+        steps = optimizer.steps
         if type(optimizer.schedule) is Constant:
             return np.full(count, optimizer.lr)
         rates = [optimizer.rate_after(steps)]
-        with suppress(Exception):  # of a user's schedule: it comes again when the steps before have been made
+        with suppress(Exception):  # it comes again when the steps before have been made
             for step in range(steps + 1, steps + count):
                 rates.append(optimizer.rate_after(step))
         return np.array(rates)
@@ -95,49 +123,29 @@ class Program:
         outputs, losses = np.empty((len(x), k), net.dtype), np.empty(0 if t is None else len(x), net.dtype)
         spare = self._spare(address(net.params), source, x.shape[1:], labels, size)
         try:
-            ready = spare.pop()
-            current = ready.table.is_current()
+            runner = spare.pop()
+            current = runner.table.is_current()
         except IndexError:  # the first prediction, or other threads have them
             current = False
         if not current:
-            ready = _ready(inference_table(net, source, x.shape[1:], labels, size))
+            runner = Runner(inference_table(net, source, x.shape[1:], labels, size), source, size)
         done, order, itemsize = 0, np.arange(len(x)), net.dtype.itemsize
         while done < len(x):
-            rates = np.zeros(min(self.batches_a_run, -(-(len(x) - done) // size)))
+            rates = np.zeros(min(runner.most, -(-(len(x) - done) // size)))
             part = order[done : done + len(rates) * size]
-            ready.run["outputs"] = address(outputs) + done * k * itemsize
-            ready.run["losses"] = address(losses) + done * itemsize
-            self.run(ready, x, t, part, rates, size, source)
+            runner.run["outputs"] = address(outputs) + done * k * itemsize
+            runner.run["losses"] = address(losses) + done * itemsize
+            runner(x, t, part, rates)
             done += len(part)
         if len(spare) < MOST_SPARE:
-            spare.append(ready)
+            spare.append(runner)
         return outputs, losses
 
-    def _spare(self, *kind: Any) -> list[Ready]:
-        """The tables of this kind that no thread uses now."""
+    def _spare(self, *kind: Any) -> list[Runner]:
+        """The runners of this kind that no thread uses now."""
         if kind not in self.spare and len(self.spare) >= MOST_KINDS:
             self.spare.clear()
         return self.spare.setdefault(kind, [])
-
-    def run(self, ready: Ready, x: Array, t: Array | None, order: Array, rates: Array, size: int, source: str) -> None:
-        """Run the table for the samples of this order, one batch for each rate, and see how long it takes."""
-        if str(x.dtype) != source or not (x.flags.c_contiguous and x.flags.aligned):
-            x, t, order = x[order].astype(source, order="C"), None if t is None else t[order], np.arange(len(order))
-        run, start = ready.run, time.perf_counter()
-        run["inputs"], run["order"], run["samples"], run["first"] = address(x), address(order), len(x), 0
-        run["targets"] = 0 if t is None else address(t)
-        run_table(ready.rows, run, rates, len(order), size)
-        seconds = time.perf_counter() - start
-        if seconds > LONG:
-            self.batches_a_run = max(1, self.batches_a_run // 2)
-        elif seconds < LONG / 4 and len(rates) == self.batches_a_run:
-            self.batches_a_run *= 2
-
-
-def _ready(table: Table) -> Ready:
-    run = np.zeros(1, RUN)
-    run["gemm"], run["wide"] = blas(str(table.dtype))
-    return Ready(table, table.rows(address_of), run)
 
 
 def _source(net: Network, x: Array) -> str:
