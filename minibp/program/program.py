@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,8 @@ class Runner:
         The batches of the next run.
     """
 
-    def __init__(self, table: Table, source: str, batch_size: int, most: int = 1):
-        self.table, self.source, self.batch_size, self.most = table, source, batch_size, most
+    def __init__(self, table: Table, source: str, batch_size: int):
+        self.table, self.source, self.batch_size, self.most = table, source, batch_size, 1
         self.rows, self.run = table.rows(address_of), np.zeros(1, RUN)
         self.run["gemm"], self.run["wide"] = blas(str(table.dtype))
 
@@ -64,8 +65,7 @@ class Program:
     """The compiled operations of a network. It does not hold the network, which holds it as ``net.program``."""
 
     def __init__(self) -> None:
-        self.most = 1  # of the last runner that trained
-        self.spare: dict[Any, list[Runner]] = {}  # for inference, what no thread uses now
+        self.spare: dict[Any, list[Runner]] = {}  # by what they are for; no thread uses them now
 
     def train(
         self, net: Network, optimizer: Optimizer, batches: Batches, progress: Progress, every: int
@@ -74,29 +74,30 @@ class Program:
 
         The losses are written to ``progress.losses``. If `every` is not 0, a run ends after each so many steps.
         """
-        runner, size = None, batches.batch_size
+        size, arrays = batches.batch_size, [net.params, *optimizer.moments]
         for x, t, order, done in batches.windows(net.rng, progress.steps):
-            t = _targets(net, x, t)
-            if runner is None:
-                source = _source(net, x)
-                table = step_table(net, optimizer, source, x.shape[1:], t.ndim == 1, size)
-                runner = Runner(table, source, size, self.most)
-            first = done * size
-            while first < len(order):
-                most = every - optimizer.steps % every if every else runner.most
-                rates = self.rates(optimizer, min(most, runner.most, -(-(len(order) - first) // size)))
-                part = order[first : first + len(rates) * size]
-                runner.run["step"] = optimizer.steps
-                runner.run["losses"] = address(progress.losses) + progress.samples * net.dtype.itemsize
-                try:
-                    runner(x, t, part, rates)
-                finally:  # also after Ctrl-C
-                    optimizer.__dict__.update(steps=int(runner.run["step"][0]), rate=float(rates[-1]))
-                    for i, layer in runner.table.counters.items():
-                        layer.__dict__["step"] = int(runner.rows["step"][i])  # not an assignment by a user: no check
-                progress.steps, progress.samples = progress.steps + len(rates), progress.samples + len(part)
-                first, self.most = first + len(part), runner.most
-                yield
+            t, source = _targets(net, x, t), _source(net, x)
+            labels, shape = t.ndim == 1, x.shape[1:]
+            build = partial(step_table, net, optimizer, source, shape, labels, size)
+            with self.runner(build, source, size, "training", *map(address, arrays), shape, labels) as runner:
+                for i, layer in runner.table.counters.items():
+                    runner.rows["step"][i] = layer.step
+                first = done * size
+                while first < len(order):
+                    most = every - optimizer.steps % every if every else runner.most
+                    rates = self.rates(optimizer, min(most, runner.most, -(-(len(order) - first) // size)))
+                    part = order[first : first + len(rates) * size]
+                    runner.run["step"] = optimizer.steps
+                    runner.run["losses"] = address(progress.losses) + progress.samples * net.dtype.itemsize
+                    try:
+                        runner(x, t, part, rates)
+                    finally:  # also after Ctrl-C
+                        optimizer.__dict__.update(steps=int(runner.run["step"][0]), rate=float(rates[-1]))
+                        for i, layer in runner.table.counters.items():
+                            layer.__dict__["step"] = int(runner.rows["step"][i])  # no check: not a user's assignment
+                    progress.steps, progress.samples = progress.steps + len(rates), progress.samples + len(part)
+                    first += len(part)
+                    yield
 
     def rates(self, optimizer: Optimizer, count: int) -> np.ndarray:
         """The rates of the next steps: so many, or fewer if a schedule fails."""
@@ -121,31 +122,35 @@ class Program:
         t = None if t is None else _targets(net, x, t)
         size, labels = batch_size if len(x) > 1 else 1, None if t is None else t.ndim == 1
         outputs, losses = np.empty((len(x), k), net.dtype), np.empty(0 if t is None else len(x), net.dtype)
-        spare = self._spare(address(net.params), source, x.shape[1:], labels, size)
+        build = partial(inference_table, net, source, x.shape[1:], labels, size)
+        with self.runner(build, source, size, "inference", address(net.params), x.shape[1:], labels) as runner:
+            done, order, itemsize = 0, np.arange(len(x)), net.dtype.itemsize
+            while done < len(x):
+                rates = np.zeros(min(runner.most, -(-(len(x) - done) // size)))
+                part = order[done : done + len(rates) * size]
+                runner.run["outputs"] = address(outputs) + done * k * itemsize
+                runner.run["losses"] = address(losses) + done * itemsize
+                runner(x, t, part, rates)
+                done += len(part)
+        return outputs, losses
+
+    @contextmanager
+    def runner(self, build: Callable[[], Table], source: str, size: int, *kind: Any) -> Iterator[Runner]:
+        """A runner of this kind that no other thread uses meanwhile: a spare one, or a new one of a new table."""
+        kind = source, size, *kind
+        if kind not in self.spare and len(self.spare) >= MOST_KINDS:
+            self.spare.clear()
+        spare = self.spare.setdefault(kind, [])
         try:
             runner = spare.pop()
             current = runner.table.is_current()
-        except IndexError:  # the first prediction, or other threads have them
+        except IndexError:  # the first time, or other threads have them
             current = False
         if not current:
-            runner = Runner(inference_table(net, source, x.shape[1:], labels, size), source, size)
-        done, order, itemsize = 0, np.arange(len(x)), net.dtype.itemsize
-        while done < len(x):
-            rates = np.zeros(min(runner.most, -(-(len(x) - done) // size)))
-            part = order[done : done + len(rates) * size]
-            runner.run["outputs"] = address(outputs) + done * k * itemsize
-            runner.run["losses"] = address(losses) + done * itemsize
-            runner(x, t, part, rates)
-            done += len(part)
+            runner = Runner(build(), source, size)
+        yield runner
         if len(spare) < MOST_SPARE:
             spare.append(runner)
-        return outputs, losses
-
-    def _spare(self, *kind: Any) -> list[Runner]:
-        """The runners of this kind that no thread uses now."""
-        if kind not in self.spare and len(self.spare) >= MOST_KINDS:
-            self.spare.clear()
-        return self.spare.setdefault(kind, [])
 
 
 def _source(net: Network, x: Array) -> str:

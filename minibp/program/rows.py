@@ -32,7 +32,7 @@ def element_by_element(operation: str, number: str = "", keeps: bool = False) ->
     def rows(table: Table, layer: Layer, x: Value, backward: bool) -> Value:
         y = table.value(x.shape)
         fields: dict[str, Any] = {"x": x.y, "y": y.y, "dx": x.dy, "dy": y.dy, "size": x.size}
-        fields |= {"number": table.number(layer, number)} if number else {}
+        fields |= {"number": table.get(layer, number)} if number else {}
         fields |= {"kept": table.memory(table.batch_size, x.size)} if keeps else {}
         table.add(operation, backward, **fields)
         return y
@@ -44,8 +44,9 @@ def dense(table: Table, layer: Dense, x: Value, backward: bool) -> Value:
     """Dense."""
     y = table.value((layer.n_out,))
     places = {"w": address(layer.W), "b": address(layer.b), "dw": address(layer.dW), "db": address(layer.db)}
-    sizes = {"size_in": layer.n_in, "size": layer.n_out, "trains": layer.trainable, "needs_dx": layer.needs_dx}
-    table.add("dense", backward, x=x.y, y=y.y, dx=x.dy, dy=y.dy, **places, **sizes)
+    sizes = {"size_in": layer.n_in, "size": layer.n_out}
+    modes = {"trains": table.get(layer, "trainable"), "needs_dx": table.get(layer, "needs_dx")}
+    table.add("dense", backward, x=x.y, y=y.y, dx=x.dy, dy=y.dy, **places, **sizes, **modes)
     return y
 
 
@@ -63,13 +64,13 @@ def softmax(table: Table, layer: Softmax, x: Value, backward: bool) -> Value:
 
 def dropout(table: Table, layer: Dropout, x: Value, backward: bool) -> Value:
     """Dropout; at inference nothing."""
-    if not (table.training and layer.training):
+    if not (table.training and table.get(layer, "training")):
         return x
     y = table.value(x.shape)
-    first, second = (key(start, layer.seed or 0, layer.index) for start in (0, 1))
+    first, second = (key(start, table.get(layer, "seed") or 0, layer.index) for start in (0, 1))
     table.counters[len(table.forward)] = layer
     places = {"x": x.y, "y": y.y, "dx": x.dy, "dy": y.dy, "kept": table.memory(table.batch_size, x.size)}
-    keys = {"step": layer.step, "key_1": first, "key_2": second, "number": layer.rate}
+    keys = {"key_1": first, "key_2": second, "number": table.get(layer, "rate")}
     table.add("dropout", backward, **places, **keys, size=x.size)
     return y
 
@@ -84,9 +85,10 @@ def normalization(operation: str) -> Rows:
         places |= {"std": table.memory(max(table.batch_size, n))}
         if isinstance(layer, BatchNorm):
             places |= {"mean": address(layer.running_mean), "var": address(layer.running_var)}
-            places |= {"number": layer.momentum}
-        modes = {"trains": layer.trainable, "needs_dx": layer.needs_dx, "training": table.training and layer.training}
-        numbers = {"size": n, "eps": table.number(layer, "eps")}
+            places |= {"number": table.get(layer, "momentum")}
+        modes = {"trains": table.get(layer, "trainable"), "needs_dx": table.get(layer, "needs_dx")}
+        modes |= {"training": table.training and table.get(layer, "training")}
+        numbers = {"size": n, "eps": table.get(layer, "eps")}
         table.add(operation, backward, x=x.y, y=y.y, dx=x.dy, dy=y.dy, **places, **modes, **numbers)
         return y
 
@@ -95,14 +97,14 @@ def normalization(operation: str) -> Rows:
 
 def sequential(table: Table, layer: Sequential, x: Value, backward: bool) -> Value:
     """The rows of the layers inside."""
-    return chain(table, layer.layers, x, layer.first if backward else len(layer.layers))
+    return chain(table, layer.layers, x, table.get(layer, "first") if backward else len(layer.layers))
 
 
 def residual(table: Table, layer: Residual, x: Value, backward: bool) -> Value:
     """The rows of f, and the sums of Residual before and after them."""
     branch = table.value(x.shape)._replace(y=x.y)  # the gradient of x by way of f is added to dy
     gradient: dict[str, Any] = {"operation": "residual_gradient"}
-    if backward and layer.needs_dx:
+    if backward and table.get(layer, "needs_dx"):
         table.backward.append(gradient)  # runs after those of f
     inner = sequential(table, layer, branch, backward)
     y = table.value(x.shape)._replace(dy=inner.dy)
@@ -167,7 +169,7 @@ def step_table(net: Network, optimizer: Optimizer, source: str, shape: Shape, la
     `source` is the dtype of the inputs, `shape` that of a sample; `labels` says whether the targets are labels.
     """
     table = Table(net.dtype, batch_size, training=True)
-    y = chain(table, net.chain, gathered(table, net, source, shape), net.first_trainable)
+    y = chain(table, net.chain, gathered(table, net, source, shape), table.get(net, "first_trainable"))
     close(table, net.fused_loss, y, labels, backward=bool(table.backward))
     for row in optimizer_rows(table, net, optimizer):
         table.backward.insert(0, row)  # the last to run
@@ -212,27 +214,29 @@ def optimizer_rows(table: Table, net: Network, optimizer: Optimizer) -> list[dic
     """What `Optimizer.step` does: clipping, decay, flushing, the update, and the largest norms."""
     optimizer.check_numbers()
     known = rows_of(OPTIMIZERS, optimizer)
-    update: dict[str, Any] = {field: getattr(optimizer, name) for field, name in known.items() if field != "operation"}
+    update = {field: table.get(optimizer, name) for field, name in known.items() if field != "operation"}
     update["operation"] = known["operation"]
     if isinstance(optimizer, SGD) and optimizer.moments:
-        update["operation"] = "sgd_nesterov" if optimizer.nesterov else "sgd_momentum"
+        update["operation"] = "sgd_nesterov" if table.get(optimizer, "nesterov") else "sgd_momentum"
+    clip_norm, max_norm = table.get(optimizer, "clip_norm"), table.get(optimizer, "max_norm")
+    weight_decay = table.get(optimizer, "weight_decay")
     tiny, size, rows = float(np.finfo(net.dtype).tiny), net.dtype.itemsize, []
     params, grads = address(net.params), address(net.grads)
-    if optimizer.clip_norm is not None:
-        numbers = {"number": optimizer.clip_norm, "eps": tiny}
+    if clip_norm is not None:
+        numbers = {"number": clip_norm, "eps": tiny}
         rows.append({"operation": "clip", "dw": grads, "size": net.grads.size, **numbers})
-    for first, last in net.trained_ranges:
+    for first, last in table.get(net, "trained_ranges"):
         middle = min(max(net.weight_count, first), last)  # weights decay, biases do not
-        for start, stop in pairwise(sorted({first, middle if optimizer.weight_decay else first, last})):
+        for start, stop in pairwise(sorted({first, middle if weight_decay else first, last})):
             moments = {name: address(m) + start * size for name, m in zip("mv", optimizer.moments, strict=False)}
             for place in moments.values():
                 rows.append({"operation": "flush", "m": place, "size": stop - start, "eps": tiny * FLUSH_BELOW})
             places = {"w": params + start * size, "dw": grads + start * size, **moments}
-            decay = optimizer.weight_decay if start < net.weight_count else 0.0
+            decay = weight_decay if start < net.weight_count else 0.0
             rows.append({**update, **places, "size": stop - start, "decay": decay})
-    if optimizer.max_norm is not None:
+    if max_norm is not None:
         for W in net.trained_weights:
             inputs, units = W.reshape(-1, W.shape[-1]).shape
             fields = {"w": address(W), "size_in": inputs, "size": units, "kept": table.memory(units)}
-            rows.append({"operation": "max_norm", "number": optimizer.max_norm, **fields})
+            rows.append({"operation": "max_norm", "number": max_norm, **fields})
     return rows

@@ -82,7 +82,7 @@ class Table:
     arrays : list of array
         The memory. It belongs to this table alone: two threads need two tables.
     read : list of (object, name, value)
-        The numbers that were read from attributes. A table is of use as long as they are the same.
+        The attributes that the rows depend on. A table is of use as long as they are the same.
     counters : dict of int to layer
         The layers that count their steps, by the number of their row.
     """
@@ -107,10 +107,11 @@ class Table:
         size = self.batch_size, *shape
         return Value(self.memory(*size), self.memory(*size) if self.training else 0, shape)
 
-    def number(self, owner: Any, name: str) -> float:
-        """A number of a layer."""
-        self.read.append((owner, name, getattr(owner, name)))
-        return float(getattr(owner, name))
+    def get(self, owner: Any, name: str) -> Any:
+        """An attribute of a layer, a network or an optimizer."""
+        value = getattr(owner, name)
+        self.read.append((owner, name, value))
+        return value
 
     def add(self, operation: str, backward: bool = False, **fields: Any) -> None:
         """Add a row; with `backward` also one of `operation`_gradient, which has the same fields."""
@@ -119,15 +120,15 @@ class Table:
             self.backward.append({"operation": f"{operation}_gradient", **fields})
 
     def is_current(self) -> bool:
-        """Whether the numbers of the layers are those that the table was built with."""
+        """Whether the attributes are those that the table was built with."""
         return all(getattr(owner, name) == value for owner, name, value in self.read)
 
     def rows(self, address_of: Callable[[str, str], int]) -> np.ndarray:
         """All rows, forward and then backward, with the functions at their addresses."""
-        rows, dtype = self.forward + self.backward[::-1], row_dtype(str(self.dtype))
-        found = np.zeros(len(rows), dtype)
-        for name in {name for row in rows for name in row} - {"operation"}:
-            found[name] = [row.get(name, 0) for row in rows]
-        found["operation"] = [address_of(row["operation"], str(self.dtype)) for row in rows]
+        rows, dtype = self.forward + self.backward[::-1], str(self.dtype)
+        found = np.zeros(len(rows), row_dtype(dtype))
+        for place, row in zip(found, rows, strict=True):
+            for name, value in row.items():
+                place[name] = address_of(value, dtype) if name == "operation" else value
         found["one"] = 1
         return found
