@@ -88,8 +88,12 @@ def check_vector(name: str, values: Any, vector: Array) -> np.ndarray:
 
 def all_finite(xp: Any, *vectors: Array) -> bool:
     """Whether all numbers are finite. Reads from a device once."""
-    if xp is np and math.isfinite(sum(float(np.vdot(each, each)) for each in vectors)):  # faster, but may overflow
-        return True
+    if xp is np:
+        total = 0.0
+        for vector in vectors:
+            total += float(np.vdot(vector, vector))  # faster, but may overflow
+        if math.isfinite(total):
+            return True
     return bool(xp.stack([xp.isfinite(vector).all() for vector in vectors]).all())
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..backend import short_message
 from ..base import instance
 from ..errors import ArgumentError
@@ -63,9 +65,9 @@ def why_not(net: Network, optimizer: Optimizer | None = None) -> str:
     """Why this network, or its training by this optimizer, has no compiled form; empty if it has one."""
     shape = next((layer.in_shape for layer in net.layers if layer.in_shape), (1,))
     try:
-        inference_table(net, "uint8", shape, True, 1)
+        inference_table(net, np.uint8, shape, True, 1)
         if optimizer is not None:
-            step_table(net, optimizer, "uint8", shape, True, 1)
+            step_table(net, optimizer, np.uint8, shape, True, 1)
     except UnknownError as error:
         return str(error)
     try:

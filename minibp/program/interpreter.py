@@ -43,11 +43,19 @@ def call(typing: Any, row: Any, run: Any) -> Any:
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def run_table(table: Any, runs: Any, rates: Any, samples: int, batch_size: int) -> None:
-    """Run all operations for one batch after the other, from sample `first` of `runs[0]` on; one rate for each."""
+def run_table(
+    table: Any, runs: Any, inputs: int, targets: int, samples: int, order: Any, batch_size: int, rates: Any,
+    losses: Any, outputs: Any,
+) -> None:  # fmt: skip
+    """Run all operations for one batch of the samples in this order after the other, with one rate for each.
+
+    `inputs` and `targets` are the addresses of those of all samples.
+    """
     run = runs[0]
+    run.inputs, run.targets, run.samples, run.first = inputs, targets, samples, 0
+    run.order, run.losses, run.outputs = order.ctypes.data, losses.ctypes.data, outputs.ctypes.data
     for rate in rates:
-        run.n = min(batch_size, samples - run.first)
+        run.n = min(batch_size, order.size - run.first)
         run.rate = rate
         run.scale = 1.0
         for i in range(table.size):

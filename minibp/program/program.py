@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from functools import partial
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
-from ..base import Array, check_finite
+from ..base import Array, all_finite, check_finite
 from ..data import Batches
 from ..errors import InputError
 from ..network import Network
@@ -23,7 +22,8 @@ from .rows import inference_table, step_table
 from .table import RUN, Table, address
 
 LONG = 0.1  # seconds of a run, after which Python has its turn: for Ctrl-C, checkpoints, other threads
-READABLE = ("uint8", "float32", "float64")  # what operations read as it is; other inputs are converted before a run
+READABLE = {np.dtype("uint8"), np.dtype("float32"), np.dtype("float64")}  # other inputs are converted before a run
+NONE = np.empty((0, 0), "float32")  # outputs, where nobody asks for them
 MOST_KINDS = 16  # shapes and sizes of batches whose runners are kept
 MOST_SPARE = 32  # runners of a kind to keep for later predictions, one for each thread that predicts at a time
 
@@ -39,21 +39,20 @@ class Runner:
         The batches of the next run.
     """
 
-    def __init__(self, table: Table, source: str, batch_size: int):
+    def __init__(self, table: Table, source: np.dtype, batch_size: int):
         self.table, self.source, self.batch_size, self.most = table, source, batch_size, 1
         self.rows, self.run = table.rows(address_of), np.zeros(1, RUN)
         self.run["gemm"], self.run["wide"] = blas(str(table.dtype))
 
-    def __call__(self, x: Array, t: Array | None, order: Array, rates: Array) -> None:
+    def __call__(self, x: Array, t: Array | None, order: Array, rates: Array, losses: Array, outputs: Array) -> None:
         """Run the table for the samples of this order, one batch for each rate."""
-        run, start = self.run, time.perf_counter()
-        if str(x.dtype) != self.source or not (x.flags.c_contiguous and x.flags.aligned):
+        start = time.perf_counter()
+        if x.dtype != self.source or not (x.flags.c_contiguous and x.flags.aligned):
             x, t = x[order].astype(self.source, order="C"), None if t is None else t[order]
             order = np.arange(len(order))
         order = np.ascontiguousarray(order, "int64")
-        run["inputs"], run["order"], run["samples"], run["first"] = address(x), address(order), len(x), 0
-        run["targets"] = 0 if t is None else address(t)
-        run_table(self.rows, run, rates, len(order), self.batch_size)
+        targets = 0 if t is None else address(t)
+        run_table(self.rows, self.run, address(x), targets, len(x), order, self.batch_size, rates, losses, outputs)
         seconds = time.perf_counter() - start
         if seconds > LONG:
             self.most = max(1, self.most // 2)
@@ -78,26 +77,26 @@ class Program:
         for x, t, order, done in batches.windows(net.rng, progress.steps):
             t, source = _targets(net, x, t), _source(net, x)
             labels, shape = t.ndim == 1, x.shape[1:]
-            build = partial(step_table, net, optimizer, source, shape, labels, size)
-            with self.runner(build, source, size, "training", *map(address, arrays), shape, labels) as runner:
-                for i, layer in runner.table.counters.items():
-                    runner.rows["step"][i] = layer.step
-                first = done * size
-                while first < len(order):
-                    most = every - optimizer.steps % every if every else runner.most
-                    rates = self.rates(optimizer, min(most, runner.most, -(-(len(order) - first) // size)))
-                    part = order[first : first + len(rates) * size]
-                    runner.run["step"] = optimizer.steps
-                    runner.run["losses"] = address(progress.losses) + progress.samples * net.dtype.itemsize
-                    try:
-                        runner(x, t, part, rates)
-                    finally:  # also after Ctrl-C
-                        optimizer.__dict__.update(steps=int(runner.run["step"][0]), rate=float(rates[-1]))
-                        for i, layer in runner.table.counters.items():
-                            layer.__dict__["step"] = int(runner.rows["step"][i])  # no check: not a user's assignment
-                    progress.steps, progress.samples = progress.steps + len(rates), progress.samples + len(part)
-                    first += len(part)
-                    yield
+            kind = source, size, shape, labels, *map(address, arrays)
+            runner = self.take(kind, step_table, net, optimizer, source, shape, labels, size)
+            for i, layer in runner.table.counters.items():
+                runner.rows["step"][i] = layer.step
+            first = done * size
+            while first < len(order):
+                most = every - optimizer.steps % every if every else runner.most
+                rates = self.rates(optimizer, min(most, runner.most, -(-(len(order) - first) // size)))
+                part = order[first : first + len(rates) * size]
+                runner.run["step"] = optimizer.steps
+                try:
+                    runner(x, t, part, rates, progress.losses[progress.samples :], NONE)
+                finally:  # also after Ctrl-C
+                    optimizer.__dict__.update(steps=int(runner.run["step"][0]), rate=float(rates[-1]))
+                    for i, layer in runner.table.counters.items():
+                        layer.__dict__["step"] = int(runner.rows["step"][i])  # no check: not a user's assignment
+                progress.steps, progress.samples = progress.steps + len(rates), progress.samples + len(part)
+                first += len(part)
+                yield
+            self.give(kind, runner)
 
     def rates(self, optimizer: Optimizer, count: int) -> np.ndarray:
         """The rates of the next steps: so many, or fewer if a schedule fails."""
@@ -112,50 +111,52 @@ class Program:
 
     def predict(self, net: Network, x: Array, batch_size: int) -> Array:
         """Outputs (N, K) for inputs that `check_inputs` has passed."""
-        if x.dtype.kind == "f":
+        if x.dtype.kind == "f" and not (x.dtype == net.dtype and all_finite(np, x)):  # which is fast
             check_finite(x, "x", InputError, "clean it first, e.g. by numpy.nan_to_num(x)", net.dtype)
         return self.infer(net, x.reshape(len(x), *net.sample_shape(x.shape)), None, batch_size)[0]
 
     def infer(self, net: Network, x: Array, t: Array | None, batch_size: int) -> tuple[Array, Array]:
         """Outputs (N, K) for checked inputs x, and the losses (N,), if there are targets t."""
-        k, source = net.output_size(x.shape), _source(net, x)
+        n, k, source = len(x), net.output_size(x.shape), _source(net, x)
         t = None if t is None else _targets(net, x, t)
-        size, labels = batch_size if len(x) > 1 else 1, None if t is None else t.ndim == 1
-        outputs, losses = np.empty((len(x), k), net.dtype), np.empty(0 if t is None else len(x), net.dtype)
-        build = partial(inference_table, net, source, x.shape[1:], labels, size)
-        with self.runner(build, source, size, "inference", address(net.params), x.shape[1:], labels) as runner:
-            done, order, itemsize = 0, np.arange(len(x)), net.dtype.itemsize
-            while done < len(x):
-                rates = np.zeros(min(runner.most, -(-(len(x) - done) // size)))
-                part = order[done : done + len(rates) * size]
-                runner.run["outputs"] = address(outputs) + done * k * itemsize
-                runner.run["losses"] = address(losses) + done * itemsize
-                runner(x, t, part, rates)
-                done += len(part)
+        size, labels = batch_size if n > 1 else 1, None if t is None else t.ndim == 1
+        outputs, losses = np.empty((n, k), net.dtype), np.empty(0 if t is None else n, net.dtype)
+        kind = source, size, x.shape[1:], labels, address(net.params)
+        runner = self.take(kind, inference_table, net, source, x.shape[1:], labels, size)
+        order, done = np.arange(n), 0
+        while done < n:
+            rates = np.zeros(min(runner.most, -(-(n - done) // size)))
+            part = order[done : done + len(rates) * size]
+            runner(x, t, part, rates, losses[done:], outputs[done:])
+            done += len(part)
+        self.give(kind, runner)
         return outputs, losses
 
-    @contextmanager
-    def runner(self, build: Callable[[], Table], source: str, size: int, *kind: Any) -> Iterator[Runner]:
-        """A runner of this kind that no other thread uses meanwhile: a spare one, or a new one of a new table."""
-        kind = source, size, *kind
+    def take(self, kind: Any, table: Callable[..., Table], *arguments: Any) -> Runner:
+        """A runner of this kind that no other thread has: a spare one, or a new one of ``table(*arguments)``.
+
+        The kind is the dtype of the inputs, the batch size, and what else the rows depend on.
+        """
+        try:
+            runner = self.spare[kind].pop()
+            if runner.table.is_current():
+                return runner
+        except LookupError:  # the first of its kind, or other threads have them
+            pass
+        return Runner(table(*arguments), *kind[:2])
+
+    def give(self, kind: Any, runner: Runner) -> None:
+        """Keep a runner for the next one who takes one of this kind."""
         if kind not in self.spare and len(self.spare) >= MOST_KINDS:
             self.spare.clear()
         spare = self.spare.setdefault(kind, [])
-        try:
-            runner = spare.pop()
-            current = runner.table.is_current()
-        except IndexError:  # the first time, or other threads have them
-            current = False
-        if not current:
-            runner = Runner(build(), source, size)
-        yield runner
         if len(spare) < MOST_SPARE:
             spare.append(runner)
 
 
-def _source(net: Network, x: Array) -> str:
+def _source(net: Network, x: Array) -> np.dtype:
     """The dtype that operations read these inputs in."""
-    return str(x.dtype) if str(x.dtype) in READABLE else str(net.dtype)
+    return x.dtype if x.dtype in READABLE else net.dtype
 
 
 def _targets(net: Network, x: Array, t: Array) -> Array:

@@ -163,7 +163,7 @@ def rows_of(known: dict[Any, Any], part: Any) -> Any:
     return known[type(part)]
 
 
-def step_table(net: Network, optimizer: Optimizer, source: str, shape: Shape, labels: bool, batch_size: int) -> Table:
+def step_table(net: Network, optimizer: Optimizer, source: Any, shape: Shape, labels: bool, batch_size: int) -> Table:
     """A step of training: forward, backward and the update.
 
     `source` is the dtype of the inputs, `shape` that of a sample; `labels` says whether the targets are labels.
@@ -177,7 +177,7 @@ def step_table(net: Network, optimizer: Optimizer, source: str, shape: Shape, la
     return table
 
 
-def inference_table(net: Network, source: str, shape: Shape, labels: bool | None, batch_size: int) -> Table:
+def inference_table(net: Network, source: Any, shape: Shape, labels: bool | None, batch_size: int) -> Table:
     """Outputs in inference mode; losses as well, unless `labels` is None."""
     table = Table(net.dtype, batch_size, training=False)
     y = chain(table, net.chain, gathered(table, net, source, shape), 0)
@@ -189,14 +189,14 @@ def inference_table(net: Network, source: str, shape: Shape, labels: bool | None
     return table
 
 
-def gathered(table: Table, net: Network, source: str, shape: Shape) -> Value:
+def gathered(table: Table, net: Network, source: Any, shape: Shape) -> Value:
     """The inputs of a batch."""
     if type(net) is not Network:
         raise UnknownError(f"{type(net).__name__} is a class of its own")
     if net.backend != "numpy":
         raise UnknownError("the network is on a device")
     value = Value(table.memory(table.batch_size, *shape), 0, shape)
-    operation = "gather_bytes" if source == "uint8" else f"gather_{source}"
+    operation = "gather_bytes" if source == np.uint8 else f"gather_{source}"
     table.add(operation, y=value.y, size=value.size, number=1 / 255)
     return value
 
