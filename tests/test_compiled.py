@@ -167,6 +167,14 @@ def test_every_layer_agrees(dtype):
     compare(lambda dtype: every_layer(dtype=dtype), lambda net: SGD(net, 0.05), samples(90), 10, 16, dtype)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_matrices_that_are_not_transposed_first_agree(dtype):
+    hidden = rows.SMALL // 60 + 1
+    layers = [Dense(4, 60), Tanh(), Dense(60, hidden), ReLU(), Dense(hidden, 3)]
+    compare(lambda dtype: Network(copy.deepcopy(layers), SoftmaxCrossEntropy(), dtype=dtype),
+            lambda net: SGD(net, 0.01), samples(90), 20, 16, dtype)  # fmt: skip
+
+
 @pytest.mark.parametrize("loss", [BinaryCrossEntropy, QuadraticLoss])
 @pytest.mark.parametrize("t", [np.arange(40) % 2, np.linspace(0, 1, 40), np.linspace(0, 1, 40)[:, None]])
 def test_one_output_agrees(loss, t):

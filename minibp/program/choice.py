@@ -14,8 +14,8 @@ from ..optimizer import Optimizer
 from .rows import inference_table, step_table
 from .table import UnknownError
 
-# What a step saves at least: the calls of Python, and for each parameter the passes over memory (docs/performance.md). To
-# load numba and the operations takes a third of a second; to compile them, once on a machine, three to five.
+# What a step saves at least: the calls of Python, and for each parameter the passes over memory (docs/performance.md).
+# To load numba and the operations takes a third of a second; to compile them, once on a machine, three to five.
 SAVED_A_STEP, SAVED_A_PARAMETER = 30e-6, 1.5e-9  # seconds
 PAYS = 0.4  # seconds saved that are worth it
 
