@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import at_least_one, check_array, check_finite
+from .base import at_least_one, check_array, check_finite, check_sample_weights, relative_weights
 from .errors import ArgumentError, InputError, ShapeError, TargetError
 
 MOST = 10_000  # classes of a confusion matrix by default: 0.8 GB
@@ -75,7 +75,7 @@ def _checked(outputs: Any, t: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return outputs, predicted.astype("int64"), true.astype("int64")
 
 
-def accuracy(outputs: Any, *, t: Any) -> float:
+def accuracy(outputs: Any, *, t: Any, weights: Any = None) -> float:
     """The fraction of samples whose predicted class is right, in 0..1.
 
     Parameters
@@ -84,6 +84,8 @@ def accuracy(outputs: Any, *, t: Any) -> float:
         The outputs of a network.
     t : labels (N,) or (N, 1), or rows (N, K)
         The targets.
+    weights : array (N,), optional
+        How much each sample counts.
 
     Raises
     ------
@@ -91,12 +93,21 @@ def accuracy(outputs: Any, *, t: Any) -> float:
         If the two do not fit together, a target is NaN or infinite, or the targets name no classes.
     InputError
         If the outputs are not numbers, or one is NaN or infinite.
+    ArgumentError
+        If weights are not N finite numbers of at least 0, or all are 0.
     """
     _, predicted, true = _checked(outputs, t)
-    return float((predicted == true).mean())
+    return _mean(predicted == true, weights)
 
 
-def top_k_accuracy(outputs: Any, *, t: Any, k: int = 5) -> float:
+def _mean(values: np.ndarray, weights: Any) -> float:
+    """The mean over the samples, by their weights if there are any."""
+    if weights is None:
+        return float(values.mean())
+    return float(np.average(values, weights=relative_weights(check_sample_weights("weights", weights, len(values)))))
+
+
+def top_k_accuracy(outputs: Any, *, t: Any, k: int = 5, weights: Any = None) -> float:
     """The fraction of samples whose true class is among the k largest outputs, in 0..1.
 
     Of equal outputs, that of the lower class counts as larger, so that k = 1 gives `accuracy`.
@@ -109,12 +120,14 @@ def top_k_accuracy(outputs: Any, *, t: Any, k: int = 5) -> float:
         The targets.
     k : int, default 5
         In 1..K.
+    weights : array (N,), optional
+        How much each sample counts.
 
     Raises
     ------
     ArgumentError, ShapeError, TargetError
-        If k lies outside 1..K, the two do not fit together, a target is NaN or infinite, or the targets name no
-        classes.
+        If k lies outside 1..K, weights are not N finite numbers of at least 0 or all are 0, the two do not fit
+        together, a target is NaN or infinite, or the targets name no classes.
     InputError
         If the outputs are not numbers, or one is NaN or infinite.
     """
@@ -125,7 +138,7 @@ def top_k_accuracy(outputs: Any, *, t: Any, k: int = 5) -> float:
         raise ArgumentError(f"k must lie in 1..{outputs.shape[1]}, the number of outputs, received {k}")
     last = outputs.shape[1] - 1  # sorted from the right, so that the lower class comes last among equal outputs
     best = last - np.argsort(outputs[:, ::-1], axis=1, kind="stable")[:, ::-1][:, :k]
-    return float((best == true[:, None]).any(axis=1).mean())
+    return _mean((best == true[:, None]).any(axis=1), weights)
 
 
 def confusion_matrix(outputs: Any, *, t: Any, k: int | None = None) -> np.ndarray:

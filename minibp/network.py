@@ -24,6 +24,7 @@ from .base import (
     all_finite,
     at_least_one,
     check_inputs,
+    check_sample_weights,
     flatten,
     float_dtype,
     generator,
@@ -32,6 +33,7 @@ from .base import (
     layer_list,
     mark_needs_dx,
     refuse_unusable,
+    relative_weights,
     run_backward,
     summary_html,
     summary_text,
@@ -260,7 +262,7 @@ class Network(Boundary, Stateful):
 
     # ---- running
 
-    def forward(self, x: Any, t: Any) -> Any:
+    def forward(self, x: Any, t: Any, weights: Any = None) -> Any:
         """Mean loss of a batch, in training mode; then `backward` computes `grads`.
 
         Parameters
@@ -270,6 +272,8 @@ class Network(Boundary, Stateful):
             checked; `train` checks a data set once.
         t : array (N,) of integer labels, or rows (N, K)
             Targets.
+        weights : array (N,), optional
+            How much each sample counts: the loss is Σ w ℓ / Σ w.
 
         Returns
         -------
@@ -280,16 +284,25 @@ class Network(Boundary, Stateful):
         ------
         InputError, ShapeError, TargetError
             If x or t do not fit the network.
+        ArgumentError
+            If weights are not N finite numbers of at least 0, or all are 0.
         """
         x = self.prepare_inputs(x)
         t = self.prepare_targets(t, len(x), self.output_size(x.shape))
-        return self.unchecked_losses(x, t).mean()
+        if weights is None:
+            return self.unchecked_losses(x, t).mean()
+        values = relative_weights(check_sample_weights("weights", to_host(weights), len(x)))
+        weights, total = self.xp.asarray(values, self.dtype), float(values.sum())
+        return (self.unchecked_losses(x, t, weights, total) * weights).sum() / total
 
-    def unchecked_losses(self, x: Array, t: Array) -> Array:
-        """Loss of each sample (N,), for x and t that `prepare_inputs` and `prepare_targets` have made."""
+    def unchecked_losses(self, x: Array, t: Array, weights: Array | None = None, total: float = 1.0) -> Array:
+        """Loss of each sample (N,), for x and t that `prepare_inputs` and `prepare_targets` have made.
+
+        `weights` (N,) and their sum are for `backward`; the losses do not contain them.
+        """
         x = self.run_chain(x)
         self.__dict__["_waiting"] = True  # saves a call of __setattr__
-        return self.fused_loss.unchecked_losses(x, t)
+        return self.fused_loss.unchecked_losses(x, t, weights, total)
 
     def run_chain(self, x: Array) -> Array:
         """The output of `chain` for x that `prepare_inputs` has made."""

@@ -180,7 +180,7 @@ def _epochs(
             with threads:
                 start = time.perf_counter() - progress.seconds
                 losses = _one_epoch(net, optimizer, batches, progress, checkpoint)
-                loss = float(losses.mean(dtype="float64"))
+                loss = _mean(losses, batches)
                 seconds = time.perf_counter() - start
                 if not (np.isfinite(loss) and all_finite(net.xp, net.params, net.buffers, *optimizer.moments)):
                     raise DivergenceError(diagnosis(net, optimizer, batches, to_host(losses), number))
@@ -222,14 +222,25 @@ def _one_epoch(
 
 def _steps(net: Network, optimizer: Optimizer, batches: Batches, progress: Progress, every: int) -> Iterator[None]:
     """Make the steps of an epoch, or the rest of them, by the formulas, and yield after each."""
-    for x, t in batches.shuffled(net.rng, progress.steps):
-        losses = net.unchecked_losses(x, t)
-        net.backward()
-        optimizer.step()
-        progress.losses[progress.samples : progress.samples + len(losses)] = losses
-        progress.samples += len(losses)
-        progress.steps += 1
+    for batch in batches.shuffled(net.rng, progress.steps):
+        done = slice(progress.samples, progress.samples + len(batch.x))
+        if batch.total:
+            progress.losses[done] = net.unchecked_losses(*batch)
+            net.backward()
+            optimizer.step()
+            if batch.weights is not None:
+                progress.losses[done] *= batch.weights
+        else:  # no sample of it counts
+            progress.losses[done] = 0
+        progress.samples, progress.steps = done.stop, progress.steps + 1
         yield
+
+
+def _mean(losses: Array, batches: Batches) -> float:
+    """The mean of the losses of an epoch, which contain the weights, if there are any."""
+    if batches.weights is None:
+        return float(losses.mean(dtype="float64"))
+    return float(losses.sum(dtype="float64")) / float(batches.weights.sum())
 
 
 def _stands_still(optimizer: Optimizer, steps: int) -> bool:
@@ -237,11 +248,13 @@ def _stands_still(optimizer: Optimizer, steps: int) -> bool:
     schedule = optimizer.schedule
     if optimizer.rate > STILL or isinstance(schedule, Constant):  # of the last step, and mostly the answer
         return False
-    return all(schedule(step) <= STILL for step in range(optimizer.steps - steps, optimizer.steps))
+    return all(schedule(step) <= STILL for step in range(max(optimizer.steps - steps, 0), optimizer.steps))
 
 
 def evaluate(net: Network, dataset: Dataset, batch_size: int = PREDICT) -> Evaluation:
     """Mean loss and accuracy of a network on a data set, in inference mode. The network is not changed.
+
+    If the samples have weights, both are weighted means.
 
     Parameters
     ----------
@@ -277,7 +290,10 @@ def _evaluate(net: Network, batches: Batches) -> Evaluation:
         answers = classes(outputs)
     else:
         losses, answers = _inferred(net, batches)
-    loss = float(losses.mean(dtype="float64"))
+    weights = batches.weights
+    if weights is not None:
+        losses = losses * net.xp.asarray(weights, net.dtype)
+    loss = _mean(losses, batches)
     if not np.isfinite(loss):  # then the largest output means nothing
         bad = int(np.isfinite(to_host(losses)).argmin())
         what, _ = largest(batches.dataset[bad])
@@ -286,7 +302,7 @@ def _evaluate(net: Network, batches: Batches) -> Evaluation:
             f"and {net.dtype}; scale {what} to about -1..1"
         )
     t = to_host(batches.t)
-    right = accuracy(to_host(answers), t=t) if name_classes(t) else float("nan")
+    right = accuracy(to_host(answers), t=t, weights=weights) if name_classes(t) else float("nan")
     return Evaluation(loss, right)
 
 
@@ -295,7 +311,7 @@ def _inferred(net: Network, batches: Batches) -> tuple[Array, Array]:
     n = len(batches)
     losses, answers, done = net.xp.empty(n, net.dtype), net.xp.empty(n, "int64"), 0
     with net.inference_mode() as twin:
-        for x, t in batches(np.arange(n)):
+        for x, t, *_ in batches(np.arange(n)):
             y = twin.run_chain(x)
             losses[done : done + len(x)] = twin.fused_loss.unchecked_losses(y, t)
             answers[done : done + len(x)] = classes(twin.outputs(y))

@@ -442,8 +442,8 @@ def test_labels_are_bounded(monkeypatch):
     prepared = minibp.data.Batches.windows
 
     def wrong(self, rng, done=0):
-        for x, t, order, first in prepared(self, rng, done):
-            yield x, np.full(len(t), 10**9), order, first
+        for window in prepared(self, rng, done):
+            yield window._replace(t=np.full(len(window.t), 10**9))
 
     monkeypatch.setattr(minibp.data.Batches, "windows", wrong)
     with pytest.raises(DivergenceError):

@@ -224,6 +224,20 @@ def test_evaluation_and_prediction_agree(xp, digits):
     close(predicted, ours.predict(digits.x), 1e-5)
 
 
+def test_weighted_samples_agree(xp, digits, rng):
+    weighted = data.Dataset(*digits[:200], weights=rng.integers(0, 3, 200) * (np.arange(200) > 40))
+
+    def build(library):
+        net = Network([Flatten(), Dense(64, 10), Softmax()], CrossEntropy(), backend=library)
+        loss = float(net.forward(*digits[:9], weights=np.arange(9)))
+        return [loss, *(epoch[1:4] for epoch in train(net, SGD(net, lr=0.1), weighted, 3, 16, weighted))], net.params
+
+    (our_losses, ours), (their_losses, theirs) = both(build)
+    assert their_losses[0] == pytest.approx(our_losses[0], rel=1e-5)
+    np.testing.assert_allclose(their_losses[1:], our_losses[1:], rtol=1e-5)
+    close(theirs, ours, 1e-5)
+
+
 # --- moving --------------------------------------------------------------------------------------------------------
 
 
@@ -376,11 +390,10 @@ def test_a_training_step_reads_nothing_back(stand_in, digits, make, loss):
     net = Network([*every_layer()[:-1], *last], getattr(minibp, loss)(), backend="cupy")
     optimizer = make(net)
     batches = Batches(net, digits, 32)(np.arange(320))
-    x, t = next(batches)
-    net.unchecked_losses(x, t)
+    net.unchecked_losses(*next(batches))
     stand_in.traffic.clear()
-    for x, t in batches:
-        net.unchecked_losses(x, t)
+    for batch in batches:
+        net.unchecked_losses(*batch)
         net.backward()
         optimizer.step()
     assert stand_in.traffic.reads == 0
@@ -402,10 +415,10 @@ def test_a_training_step_does_not_wait_for_the_gpu(digits, make):
     cupy = importlib.import_module("cupy")
     net = Network(every_layer(), CrossEntropy(), backend="cupy")
     optimizer = make(net)
-    x, t = next(Batches(net, digits, 32)(np.arange(32)))
+    batch = next(Batches(net, digits, 32)(np.arange(32)))
 
     def step():
-        net.unchecked_losses(x, t)
+        net.unchecked_losses(*batch)
         net.backward()
         optimizer.step()
 
@@ -421,7 +434,8 @@ def test_reads_and_uploads_of_an_epoch_do_not_grow_with_its_steps(stand_in, digi
     counts = []
     for samples in (320, 1280):
         net = Network(every_layer(), CrossEntropy(), backend="cupy")
-        epochs = train(net, Adam(net), digits[:samples], 3, validation=digits[:64])
+        some = data.Dataset(*digits[:samples], weights=np.ones(samples))
+        epochs = train(net, Adam(net), some, 3, validation=digits[:64])
         next(epochs)  # makes the workspaces, and sends the data
         stand_in.traffic.clear()
         next(epochs)
@@ -429,7 +443,7 @@ def test_reads_and_uploads_of_an_epoch_do_not_grow_with_its_steps(stand_in, digi
     assert counts[0] == counts[1]
     reads, uploads = counts[0]
     assert reads <= 5  # the losses of training and validation, the answers, whether all is finite
-    assert uploads <= 4  # the order of the samples
+    assert uploads <= 5  # the order of the samples, and their weights
 
 
 def test_data_are_uploaded_once_without_conversion(stand_in, digits):

@@ -31,7 +31,17 @@ from .shapes import brackets, infer_shapes, layer_list, refuse_unusable
 from .state import Stateful, by_part, generator_state, nested, refuse_other_names, undeclared_attributes
 from .summary import short_name, summary_html, summary_text
 from .twins import Twins
-from .validation import INPUTS, NUMBERS, SMALL_BYTE, check_array, check_finite, check_inputs, first_not_finite
+from .validation import (
+    INPUTS,
+    NUMBERS,
+    SMALL_BYTE,
+    check_array,
+    check_finite,
+    check_inputs,
+    check_sample_weights,
+    first_not_finite,
+    relative_weights,
+)
 from .vectors import all_finite, check_vector, flatten, trained_ranges, vector_property
 from .workspaces import Array, Shape, Workspace
 
@@ -64,6 +74,7 @@ __all__ = [
     "check_array",
     "check_finite",
     "check_inputs",
+    "check_sample_weights",
     "check_vector",
     "checked_names",
     "describe_sample",
@@ -90,6 +101,7 @@ __all__ = [
     "printable",
     "refuse_other_names",
     "refuse_unusable",
+    "relative_weights",
     "run_backward",
     "short_name",
     "summary_html",

@@ -99,8 +99,11 @@ class Loss(Module):
             raise StateError(f"{self}: backward was called before forward; call forward(x, t) first")
         return ignore_underflow(self.gradient)
 
-    def unchecked_losses(self, x: Array, t: Array) -> Array:
-        """Loss of each sample (N,), for predictions and targets that have been checked."""
+    def unchecked_losses(self, x: Array, t: Array, weights: Array | None = None, total: float = 1.0) -> Array:
+        """Loss of each sample (N,), for predictions and targets that have been checked.
+
+        With weights (N,) and their sum, `inv_n` is the weight of each sample in the mean, a column (N, 1).
+        """
         new = x.shape != self._shape
         if new:
             if self.unseen:
@@ -110,6 +113,8 @@ class Loss(Module):
         attributes = self.__dict__  # saves two calls of __setattr__
         attributes["x"] = x
         rows = attributes["t"] = t if t.ndim == 2 else self.one_hot(t)
+        if weights is not None:
+            attributes.update(inv_n=(weights / total)[:, None], _shape=None)  # the next call binds 1/N again
         losses = self.formula(x, rows)
         if new:
             check_returned(self, "formula", losses, x.shape[:1], "the loss of each sample")

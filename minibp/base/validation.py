@@ -152,3 +152,28 @@ def check_range(array: Any, name: str, dtype: np.dtype) -> None:
         size = abs(array)
         if ((size > np.finfo(dtype).max) & (size < math.inf)).any():
             raise ArgumentError(f"{name} holds numbers that are too large for {dtype}")
+
+
+def check_sample_weights(name: str, weights: Any, n: int) -> np.ndarray:
+    """Weights of n samples as float64; an ArgumentError if they are not finite numbers of at least 0, or all are 0."""
+    values = np.asarray(check_array(weights, name, ArgumentError), "float64")
+    if values.shape != (n,):
+        raise ArgumentError(f"{name} has the shape {values.shape}, expected ({n},): one for each sample")
+    bad = ~(np.isfinite(values) & (values >= 0))
+    if bad.any():
+        n = int(bad.argmax())
+        raise ArgumentError(f"{name}: that of sample {n} is {values[n]:g}, expected a finite number of at least 0")
+    if not values.any():
+        raise ArgumentError(f"{name}: all are 0, so no sample counts")
+    return values
+
+
+def relative_weights(weights: np.ndarray) -> np.ndarray:
+    """Weights over the largest of them: that changes no weighted mean, and cannot overflow in another dtype.
+
+    An ArgumentError if all are 0, as in a part of a data set.
+    """
+    largest = weights.max()
+    if not largest:
+        raise ArgumentError(f"the weights of these {len(weights)} samples are all 0, so none of them counts")
+    return weights / largest

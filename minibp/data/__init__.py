@@ -1,7 +1,7 @@
 """Data sets: your own arrays, the digits that come with minibp, MNIST, Fashion-MNIST, KMNIST; and their batches."""
 
 from .batches import Batches
-from .dataset import Dataset, Splits, split
+from .dataset import Dataset, Splits, class_weights, split
 from .idx import read_idx
 from .sets import digits, fashion_mnist, kmnist, mnist
 
@@ -9,6 +9,7 @@ __all__ = [
     "Batches",
     "Dataset",
     "Splits",
+    "class_weights",
     "digits",
     "fashion_mnist",
     "kmnist",

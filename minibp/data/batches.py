@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..backend import free_memory, gather
-from ..base import Array, check_finite
+from ..base import Array, check_finite, relative_weights
 from ..errors import InputError
 from .dataset import Dataset
 
@@ -16,6 +16,25 @@ BLOCK = 256  # samples to gather and scale at a time, if batches are smaller: fe
 BYTES_ON_DEVICE = 32 << 20  # of such a block on a device, where calls are more expensive: 8,000 MNIST images
 READ_BLOCK = 1 << 20  # bytes of a memory map to read at a time: enough for a disk to be fast
 SHUFFLE_WINDOW = 64 << 20  # bytes of blocks whose samples are mixed, at least two blocks: 85,000 MNIST images
+
+
+class Batch(NamedTuple):
+    """Inputs, targets, and the weights (n,) of samples, if the data set has any, with their sum on the host."""
+
+    x: Array
+    t: Array
+    weights: Array | None
+    total: float
+
+
+class Window(NamedTuple):
+    """Samples, and an order of them: batches are x[order], t[order], weights[order], without the first `done`."""
+
+    x: Array
+    t: Array
+    weights: np.ndarray | None
+    order: np.ndarray
+    done: int = 0
 
 
 class Batches:
@@ -52,6 +71,7 @@ class Batches:
         shape = (self.block, *self.x.shape[1:])
         self.raw, self.scaled = self.gather_on.empty(shape, self.x.dtype), xp.empty(shape, net.dtype)
         self.scale = xp.asarray(1 / 255, net.dtype) if self.x.dtype == np.uint8 else None
+        self.weights = None if dataset.weights is None else relative_weights(dataset.weights)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -61,23 +81,23 @@ class Batches:
         net = self.net
         return self if (self.xp, self.dtype) == (net.xp, net.dtype) else Batches(net, self.dataset, self.batch_size)
 
-    def __call__(self, order: np.ndarray) -> Iterator[tuple[Array, Array]]:
+    def __call__(self, order: np.ndarray) -> Iterator[Batch]:
         """Batches of the samples with these numbers, in this order."""
-        return self.cut(self.x, self.t, order)
+        return self.cut(Window(self.x, self.t, self.weights, order))
 
-    def shuffled(self, rng: np.random.Generator, done: int = 0) -> Iterator[tuple[Array, Array]]:
+    def shuffled(self, rng: np.random.Generator, done: int = 0) -> Iterator[Batch]:
         """Batches of all samples in a random order, without the first `done` ones."""
         for window in self.windows(rng, done):
-            yield from self.cut(*window)
+            yield from self.cut(window)
 
-    def windows(self, rng: np.random.Generator, done: int = 0) -> Iterator[tuple[Array, Array, np.ndarray, int]]:
-        """All samples in a random order, as (x, t, order, done): batches are x[order], without the first `done` ones.
+    def windows(self, rng: np.random.Generator, done: int = 0) -> Iterator[Window]:
+        """All samples in a random order, without the first `done` batches.
 
         It is one window, but for a large memory map, which is read in blocks. The order, and the numbers drawn for it,
         do not depend on `done`.
         """
         if not self.mapped:
-            yield self.x, self.t, rng.permutation(len(self)), done
+            yield Window(self.x, self.t, self.weights, rng.permutation(len(self)), done)
             return
         blocks = np.arange(0, len(self), self.read_block)
         blocks[:-1] = rng.permutation(blocks[:-1])  # the last one may be shorter, so it stays last
@@ -93,21 +113,30 @@ class Batches:
                 part = self.x[start : start + self.read_block]
                 held[filled : filled + len(part)] = part
                 filled += len(part)
-            yield held[:filled], self.t[self.xp.asarray(numbers)], order, done
+            weights = None if self.weights is None else self.weights[numbers]
+            yield Window(held[:filled], self.t[self.xp.asarray(numbers)], weights, order, done)
             done = 0
 
-    def cut(self, x: Array, t: Array, order: np.ndarray, done: int = 0) -> Iterator[tuple[Array, Array]]:
-        """Batches of these samples in this order, without the first `done` ones."""
+    def cut(self, window: Window) -> Iterator[Batch]:
+        """The batches of a window."""
+        x, t, weights, order, done = window
         first = done * self.batch_size  # the first sample; whole blocks before it are not gathered
         size, there = self.batch_size, self.xp.asarray(order)  # the order goes to the device once
         here = there if self.gather_on is self.xp else order
+        weights_there = None if weights is None else self.xp.asarray(weights, self.dtype)
         for start in range(first // self.block * self.block, len(order), self.block):
             piece = slice(start, start + self.block)
             rows = self.scaled[: len(here[piece])]
             self.fill(rows, x, here[piece])
             targets = t[there[piece]]
+            sums = None if weights is None else weights[order[piece]]
+            counts = None if weights_there is None else weights_there[there[piece]]
             for i in range(max(first - start, 0), len(rows), size):
-                yield rows[i : i + size], targets[i : i + size]
+                part = slice(i, i + size)
+                if sums is None or counts is None:
+                    yield Batch(rows[part], targets[part], None, 1.0)
+                else:
+                    yield Batch(rows[part], targets[part], counts[part], float(sums[part].sum()))
 
     def fill(self, out: Array, x: Any, rows: Array) -> None:
         """Gather x[rows] into `out`, scaled."""

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..base import NUMBERS, check_array, check_finite, check_inputs, generator, instance
+from ..base import NUMBERS, boolean, check_array, check_finite, check_inputs, check_sample_weights, generator, instance
 from ..errors import ArgumentError, InputError, ShapeError, TargetError
 
 NAMES = "turn names into labels: names, t = np.unique(names, return_inverse=True)"
@@ -26,6 +26,10 @@ class Dataset:
         Arrays are kept, not copied. A memory map stays one. An HDF5 data set is read as a whole.
     t : array (N,) or (N, K)
         Integer labels or numbers (N,), or rows of numbers (N, K).
+    weights : array (N,), optional
+        How much each sample counts, at least 0: the loss of a batch, and of an evaluation, is Σ w ℓ / Σ w. A weight of
+        0 removes a sample, a weight of 2 counts it twice. `class_weights` gives those that balance the classes. The
+        statistics of a BatchNorm take all samples alike.
 
     Raises
     ------
@@ -36,15 +40,18 @@ class Dataset:
     TargetError
         If t does not have N entries, is neither (N,) nor (N, K), is not numeric, or holds NaN or infinity.
     ArgumentError, IndexError
-        If an index is none of the above, or lies outside the data set.
+        If an index is none of the above, or lies outside the data set; or if weights are not N finite numbers of at
+        least 0, or all are 0.
     """
 
     x: np.ndarray
     t: np.ndarray
+    weights: np.ndarray | None
 
-    def __init__(self, x: Any, t: Any):
+    def __init__(self, x: Any, t: Any, weights: Any = None):
         self.x = _as_inputs(x)
         self.t = _as_targets(t, len(self.x))
+        self.weights = None if weights is None else check_sample_weights("weights", weights, len(self.x))
 
     def __len__(self) -> int:
         return len(self.x)
@@ -66,6 +73,7 @@ class Dataset:
                 )
         part: Dataset = object.__new__(type(self))  # already checked
         part.x, part.t = self.x[index], self.t[index]
+        part.weights = None if self.weights is None else self.weights[index]
         if not len(part):
             raise InputError(f"the data set is empty: the index selects none of {len(self)} samples")
         return part
@@ -73,7 +81,8 @@ class Dataset:
     def __repr__(self) -> str:
         x, t = (f"{array.dtype}[{', '.join(map(str, array.shape))}]" for array in (self.x, self.t))
         labels = f", labels={self.t.min()}..{self.t.max()}" if self.t.ndim == 1 and self.t.dtype.kind != "f" else ""
-        return f"Dataset(x={x}, t={t}{labels})"
+        weights = "" if self.weights is None else f", weights={self.weights.min():g}..{self.weights.max():g}"
+        return f"Dataset(x={x}, t={t}{labels}{weights})"
 
 
 class Splits(NamedTuple):
@@ -83,7 +92,43 @@ class Splits(NamedTuple):
     test: Dataset
 
 
-def split(dataset: Dataset, held_out: float = 0.2, seed: int = 0) -> Splits:
+def class_weights(t: Any, kind: Any = "balanced") -> np.ndarray:
+    """The weight of each sample, from that of its class: ``Dataset(x, t, class_weights(t))``.
+
+    Parameters
+    ----------
+    t : array (N,) of integer labels
+        The classes of the samples.
+    kind : "balanced" or dict, default "balanced"
+        "balanced" gives each class the same total: N / (K n), where K classes occur, and n samples are of the class
+        (King & Zeng, 2001; as in scikit-learn). A dict gives the weight of each class; others have 1.
+
+    Returns
+    -------
+    array (N,) of float64
+        The weights.
+
+    Raises
+    ------
+    TargetError
+        If t does not hold labels.
+    ArgumentError
+        If kind is neither, or a class of the dict does not occur.
+    """
+    t = check_array(t, "t", TargetError, NUMBERS, "integer labels", cure=NAMES)
+    if t.ndim != 1 or t.dtype.kind not in "biu" or not t.size:
+        raise TargetError(f"t is an array of {t.dtype} and shape {t.shape}; expected integer labels (N,)")
+    found, index, counts = np.unique(t, return_inverse=True, return_counts=True)
+    if isinstance(kind, str) and kind == "balanced":
+        return (len(t) / (len(found) * counts))[index]
+    if not isinstance(kind, dict):
+        raise ArgumentError(f'kind is {kind!r}, expected "balanced", or a dict of weights by label')
+    if missing := [label for label in kind if label not in found]:
+        raise ArgumentError(f"class {missing[0]!r} has a weight, but does not occur; the classes are {found.tolist()}")
+    return check_sample_weights("weights", [kind.get(label, 1.0) for label in found.tolist()], len(found))[index]
+
+
+def split(dataset: Dataset, held_out: float = 0.2, seed: int = 0, stratify: bool = False) -> Splits:
     """Split a data set at random into a part to train on and a part to test on. Both are copies.
 
     A memory map is refused, because it may be larger than memory. Shuffle its file once, and take slices, which copy
@@ -97,6 +142,8 @@ def split(dataset: Dataset, held_out: float = 0.2, seed: int = 0) -> Splits:
         The part to test on: a fraction of N between 0 and 1, or a number of samples.
     seed : int, default 0
         The same seed gives the same split.
+    stratify : bool, default False
+        Give each class its share of both parts, to within one sample. The targets must be labels.
 
     Returns
     -------
@@ -107,7 +154,9 @@ def split(dataset: Dataset, held_out: float = 0.2, seed: int = 0) -> Splits:
     ------
     ArgumentError
         If `dataset` is not a Dataset, its inputs are a memory map, held_out is neither, one of the parts would be
-        empty, or seed is not an integer of at least 0.
+        empty, seed is not an integer of at least 0, or stratify is True and a class has a single sample.
+    TargetError
+        If stratify is True and the targets are not labels.
     """
     instance("dataset", dataset, Dataset, "create one: Dataset(x, labels)")
     if isinstance(dataset.x, np.memmap):
@@ -129,7 +178,22 @@ def split(dataset: Dataset, held_out: float = 0.2, seed: int = 0) -> Splits:
             f"held_out={held_out!r} is {count} of {n} samples; expected 1..{n - 1}, so that neither part is empty"
         )
     order = generator(seed).permutation(n)
+    if boolean("stratify", stratify):
+        order = order[_spread(dataset.t[order])]
     return Splits(dataset[order[count:]], dataset[order[:count]])
+
+
+def _spread(t: np.ndarray) -> np.ndarray:
+    """An order of labels in which every part from the start has its share of each class."""
+    if t.ndim != 1 or t.dtype.kind == "f":
+        raise TargetError(f"stratify needs labels, but the targets are an array of {t.dtype} and shape {t.shape}")
+    found, index, counts = np.unique(t, return_inverse=True, return_counts=True)
+    if (counts == 1).any():
+        raise ArgumentError(f"class {found[counts == 1][0]} has a single sample, which cannot be in both parts")
+    order = np.argsort(index, kind="stable")
+    place = np.empty(len(t))  # of each sample among those of its class, as a fraction
+    place[order] = np.concatenate([(np.arange(count) + 0.5) / count for count in counts])
+    return np.argsort(place, kind="stable")
 
 
 def _as_inputs(x: Any) -> np.ndarray:

@@ -47,6 +47,8 @@ def facts_of_data(batches: Batches) -> str:
     """A data set: how many samples of what, and a hash of all."""
     x, t = batches.dataset
     facts = f"{len(x)} samples of {x.shape[1:]} {x.dtype}, {checksum('', {'x': x, 't': t})[:16]}"
+    if batches.weights is not None:
+        facts += f", weights {checksum('', {'weights': batches.weights})[:16]}"
     if batches.mapped:
         facts += f", shuffled in blocks of {batches.read_block}, {batches.shuffle_window} at a time"
     return facts

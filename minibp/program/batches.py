@@ -61,6 +61,38 @@ def target_rows(row: Any, run: Any) -> None:
     gather(row, run, matrix(row.one, run.targets, run.samples, row.size), row.one)
 
 
+def weights(row: Any, run: Any) -> None:
+    """y = w[order]. A batch in which no sample counts makes no step."""
+    y, order = vector(row.one, row.y, run.n), vector(run.first, run.order, run.first + run.n)
+    w, losses = vector(row.one, run.weights, run.samples), vector(row.one, run.losses, run.first + run.n)
+    total = cast(0, row.one)
+    for i in range(run.n):
+        sample = order[run.first + i]
+        y[i] = w[sample] if 0 <= sample < run.samples else cast(math.nan, row.one)
+        total += y[i]
+        losses[run.first + i] = 0
+    run.skip = total == 0
+
+
+def weigh_losses(row: Any, run: Any) -> None:
+    """ℓ ← w ℓ."""
+    y, losses = vector(row.one, row.y, run.n), vector(row.one, run.losses, run.first + run.n)
+    for i in range(run.n):
+        losses[run.first + i] *= y[i]
+
+
+def weigh_gradient(row: Any, run: Any) -> None:
+    """dx ← dx N w / Σ w, for a dx that contains 1/N."""
+    w, dx = vector(row.one, row.y, run.n), matrix(row.one, row.dx, run.n, row.size)
+    total = cast(0, row.one)
+    for i in range(run.n):
+        total += w[i]
+    for i in range(run.n):
+        factor = w[i] * cast(run.n, row.one) / total
+        for j in range(row.size):
+            dx[i, j] *= factor
+
+
 def give(row: Any, run: Any) -> None:
     """Copy the outputs of the batch to those of the run."""
     start = run.first * row.size

@@ -67,7 +67,7 @@ def why_not(net: Network, optimizer: Optimizer | None = None) -> str:
     try:
         inference_table(net, np.uint8, shape, True, 1)
         if optimizer is not None:
-            step_table(net, optimizer, np.uint8, shape, True, 1)
+            step_table(net, optimizer, np.uint8, shape, True, True, 1)
     except UnknownError as error:
         return str(error)
     try:

@@ -44,21 +44,24 @@ def call(typing: Any, row: Any, run: Any) -> Any:
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def run_table(
-    table: Any, runs: Any, inputs: int, targets: int, samples: int, order: Any, batch_size: int, rates: Any,
-    losses: Any, outputs: Any,
+    table: Any, runs: Any, inputs: int, targets: int, weights: int, samples: int, order: Any, batch_size: int,
+    rates: Any, losses: Any, outputs: Any,
 ) -> None:  # fmt: skip
-    """Run all operations for one batch of the samples in this order after the other, with one rate for each.
+    """Run all operations for one batch of the samples in this order after the other, with one rate for each step.
 
-    `inputs` and `targets` are the addresses of those of all samples.
+    `inputs`, `targets` and `weights` are the addresses of those of all samples.
     """
-    run = runs[0]
-    run.inputs, run.targets, run.samples, run.first = inputs, targets, samples, 0
+    run, made = runs[0], 0
+    run.inputs, run.targets, run.weights, run.samples, run.first = inputs, targets, weights, samples, 0
     run.order, run.losses, run.outputs = order.ctypes.data, losses.ctypes.data, outputs.ctypes.data
-    for rate in rates:
+    for _ in range(rates.size):
         run.n = min(batch_size, order.size - run.first)
-        run.rate = rate
-        run.scale = 1.0
+        run.rate, run.scale, run.skip = rates[made], 1.0, 0
         for i in range(table.size):
             call(table[i], run)
+            if run.skip:
+                break
+        else:
+            made += 1
+            run.step += 1
         run.first += run.n
-        run.step += 1

@@ -44,15 +44,17 @@ class Runner:
         self.rows, self.run = table.rows(address_of), np.zeros(1, RUN)
         self.run["gemm"], self.run["wide"] = blas(str(table.dtype))
 
-    def __call__(self, x: Array, t: Array | None, order: Array, rates: Array, losses: Array, outputs: Array) -> None:
+    def __call__(
+        self, x: Array, t: Array | None, w: Array | None, order: Array, rates: Array, losses: Array, outputs: Array
+    ) -> None:
         """Run the table for the samples of this order, one batch for each rate."""
         start = time.perf_counter()
         if x.dtype != self.source or not (x.flags.c_contiguous and x.flags.aligned):
-            x, t = x[order].astype(self.source, order="C"), None if t is None else t[order]
+            x, t, w = x[order].astype(self.source, order="C"), _part(t, order), _part(w, order)
             order = np.arange(len(order))
         order = np.ascontiguousarray(order, "int64")
-        targets = 0 if t is None else address(t)
-        run_table(self.rows, self.run, address(x), targets, len(x), order, self.batch_size, rates, losses, outputs)
+        places = address(x), 0 if t is None else address(t), 0 if w is None else address(w)
+        run_table(self.rows, self.run, *places, len(x), order, self.batch_size, rates, losses, outputs)
         seconds = time.perf_counter() - start
         if seconds > LONG:
             self.most = max(1, self.most // 2)
@@ -74,11 +76,11 @@ class Program:
         The losses are written to ``progress.losses``. If `every` is not 0, a run ends after each so many steps.
         """
         size, arrays = batches.batch_size, [net.params, *optimizer.moments]
-        for x, t, order, done in batches.windows(net.rng, progress.steps):
-            t, source = _targets(net, x, t), _source(net, x)
-            labels, shape = t.ndim == 1, x.shape[1:]
-            kind = source, size, shape, labels, *map(address, arrays)
-            runner = self.take(kind, step_table, net, optimizer, source, shape, labels, size)
+        for x, t, w, order, done in batches.windows(net.rng, progress.steps):
+            t, w = _targets(net, x, t), None if w is None else np.ascontiguousarray(w, net.dtype)
+            source, shape, labels, weighted = _source(net, x), x.shape[1:], t.ndim == 1, w is not None
+            kind = source, size, shape, labels, weighted, *map(address, arrays)
+            runner = self.take(kind, step_table, net, optimizer, source, shape, labels, weighted, size)
             for i, layer in runner.table.counters.items():
                 runner.rows["step"][i] = layer.step
             first = done * size
@@ -86,11 +88,12 @@ class Program:
                 most = every - optimizer.steps % every if every else runner.most
                 rates = self.rates(optimizer, min(most, runner.most, -(-(len(order) - first) // size)))
                 part = order[first : first + len(rates) * size]
-                runner.run["step"] = optimizer.steps
+                runner.run["step"] = before = optimizer.steps
                 try:
-                    runner(x, t, part, rates, progress.losses[progress.samples :], NONE)
+                    runner(x, t, w, part, rates, progress.losses[progress.samples :], NONE)
                 finally:  # also after Ctrl-C
-                    optimizer.__dict__.update(steps=int(runner.run["step"][0]), rate=float(rates[-1]))
+                    made = int(runner.run["step"][0]) - before
+                    optimizer.__dict__.update(steps=before + made, rate=float(rates[max(made - 1, 0)]))
                     for i, layer in runner.table.counters.items():
                         layer.__dict__["step"] = int(runner.rows["step"][i])  # no check: not a user's assignment
                 progress.steps, progress.samples = progress.steps + len(rates), progress.samples + len(part)
@@ -127,7 +130,7 @@ class Program:
         while done < n:
             rates = np.zeros(min(runner.most, -(-(n - done) // size)))
             part = order[done : done + len(rates) * size]
-            runner(x, t, part, rates, losses[done:], outputs[done:])
+            runner(x, t, None, part, rates, losses[done:], outputs[done:])
             done += len(part)
         self.give(kind, runner)
         return outputs, losses
@@ -164,3 +167,7 @@ def _targets(net: Network, x: Array, t: Array) -> Array:
     if t.ndim == 1 and net.output_size(x.shape) > 1:
         return np.ascontiguousarray(t, "int64")
     return np.ascontiguousarray(t.reshape(len(t), -1), net.dtype)
+
+
+def _part(values: Array | None, order: Array) -> Array | None:
+    return None if values is None else values[order]

@@ -169,14 +169,25 @@ def rows_of(known: dict[Any, Any], part: Any) -> Any:
     return known[type(part)]
 
 
-def step_table(net: Network, optimizer: Optimizer, source: Any, shape: Shape, labels: bool, batch_size: int) -> Table:
+def step_table(
+    net: Network, optimizer: Optimizer, source: Any, shape: Shape, labels: bool, weighted: bool, batch_size: int
+) -> Table:
     """A step of training: forward, backward and the update.
 
-    `source` is the dtype of the inputs, `shape` that of a sample; `labels` says whether the targets are labels.
+    `source` is the dtype of the inputs, `shape` that of a sample; `labels` says whether the targets are labels,
+    `weighted` whether samples have weights.
     """
     table = Table(net.dtype, batch_size, training=True)
-    y = chain(table, net.chain, gathered(table, net, source, shape), table.get(net, "first_trainable"))
-    close(table, net.fused_loss, y, labels, backward=bool(table.backward))
+    x, weights = gathered(table, net, source, shape), table.memory(batch_size)
+    if weighted:
+        table.forward.insert(0, {"operation": "weights", "y": weights})
+    y = chain(table, net.chain, x, table.get(net, "first_trainable"))
+    backward = bool(table.backward)
+    if weighted and backward:
+        table.backward.append({"operation": "weigh_gradient", "y": weights, "dx": y.dy, "size": y.size})
+    close(table, net.fused_loss, y, labels, backward)
+    if weighted:
+        table.add("weigh_losses", y=weights)
     for row in optimizer_rows(table, net, optimizer):
         table.backward.insert(0, row)  # the last to run
     table.arrays += [net.params, net.grads, net.buffers, *optimizer.moments]  # which must not be freed

@@ -32,8 +32,9 @@ NUMBERS = ["number", "beta2", "eps", "decay"]  # `number` is the one of most ope
 
 # What the operations of a run share: the data, the results, the batch that is at work, and the BLAS.
 RUN = np.dtype(
-    [(name, "int64") for name in ("inputs", "targets", "order", "samples", "losses", "outputs", "first", "n", "step")]
-    + [("rate", "float64"), ("scale", "float64"), ("gemm", "int64"), ("wide", "int64"), (VERSION, "int64")]
+    [(name, "int64") for name in ("inputs", "targets", "weights", "order", "samples", "losses", "outputs")]
+    + [(name, "int64") for name in ("first", "n", "step", "skip", "gemm", "wide", VERSION)]
+    + [(name, "float64") for name in ("rate", "scale")]
 )
 
 
