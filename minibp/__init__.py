@@ -9,7 +9,7 @@ from .files import Checkpoint, load, save
 from .layers import ELU, GELU, Dense, Flatten, LeakyReLU, ReLU, Sigmoid, Softmax, Softplus, Tanh
 from .losses import BinaryCrossEntropy, CrossEntropy, QuadraticLoss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from .network import Network
-from .normalization import BatchNorm, LayerNorm
+from .normalization import BatchNorm, LayerNorm, Standardize
 from .optimizer import Optimizer
 from .optimizers import SGD, AdaGrad, Adam, AdamW, RMSProp
 from .program import compile
@@ -51,6 +51,7 @@ __all__ = [
     "Softmax",
     "SoftmaxCrossEntropy",
     "Softplus",
+    "Standardize",
     "Tanh",
     "backend",
     "check_gradients",

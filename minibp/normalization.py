@@ -1,4 +1,4 @@
-"""Normalization: layers that bring their inputs to mean 0 and variance 1, then scale by γ and shift by β."""
+"""Normalization: layers that bring their inputs to mean 0 and variance 1."""
 
 from __future__ import annotations
 
@@ -6,7 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from .base import Array, Checked, Fixed, Layer, Shape, at_least_one, fraction, number
+from .backend import to_host
+from .base import (
+    Array,
+    Checked,
+    Fixed,
+    Layer,
+    Shape,
+    at_least_one,
+    check_array,
+    check_finite,
+    check_inputs,
+    fraction,
+    number,
+)
 from .errors import ArgumentError
 from .initializers import Ones, Zeros
 
@@ -167,3 +180,68 @@ class BatchNorm(Normalization):
             self.xp.multiply(dy, self.gamma, out=dx)
             dx /= self.std
         return dx
+
+
+class Standardize(Layer):
+    """Preprocessing as a layer, y = (x - μ) / σ, where μ and σ are those of the training set. It is not trained.
+
+    As the first layer it is saved with the network, so nobody has to scale inputs by hand:
+    ``Network([Standardize.of(train_set.x), Dense(13, 50), ...], loss)``.
+
+    Shapes: x (N, ...), mean and std (...), y (N, ...).
+
+    Parameters
+    ----------
+    mean, std : array
+        μ and σ of each value of a sample, σ above 0. They can be assigned later.
+    """
+
+    gives = "numbers"
+
+    def __init__(self, mean: Any, std: Any):
+        super().__init__()
+        mean = check_array(mean, "mean", ArgumentError)
+        if mean.ndim == 0 or not mean.size:
+            raise ArgumentError(f"Standardize: mean has the shape {mean.shape}, expected that of a sample, as (13,)")
+        self.in_shape = mean.shape
+        self.add_parameter("mean", mean.shape, mean, trained=False)
+        self.add_parameter("std", mean.shape, std, trained=False)
+
+    @classmethod
+    def of(cls, x: Any) -> Standardize:
+        """One with the mean and the standard deviation of these inputs (N, ...), uint8 as the network scales it.
+
+        A feature that is constant has σ = 1: it becomes 0.
+        """
+        x = check_inputs(x)
+        if x.ndim < 2 or not len(x):
+            raise ArgumentError(f"Standardize.of received x of shape {x.shape}, expected (N, ...), at least one sample")
+        check_finite(x, "x", ArgumentError, "clean it first, e.g. by numpy.nan_to_num(x)")
+        scale = 255.0 if x.dtype == np.uint8 else 1.0
+        mean, std = x.mean(axis=0, dtype="float64"), x.std(axis=0, dtype="float64")
+        constant = (x == x[:1]).all(axis=0) | (std < 1e-30)  # whose mean and std are rounding
+        return cls(np.where(constant, x[0], mean) / scale, np.where(constant, 1.0, std / scale))
+
+    def check_values(self, name: str, values: Any) -> np.ndarray:
+        array = super().check_values(name, values)
+        if name == "std" and (array <= 0).any():
+            place = np.unravel_index(int(np.argmax(array <= 0)), array.shape)
+            where = ", ".join(map(str, place))
+            what = f"Standardize: std[{where}] is {array[place]:g}, expected a number above 0"
+            raise ArgumentError(f"{what}; 1 for a constant feature, as Standardize.of gives it")
+        return array
+
+    def config(self) -> dict[str, Any]:
+        return {"mean": to_host(self.mean).tolist(), "std": to_host(self.std).tolist()}
+
+    def __repr__(self) -> str:
+        return f"Standardize({', '.join(map(str, self.in_shape or ()))})"
+
+    def formula(self, x: Array) -> Array:
+        y = self.xp.subtract(x, self.mean, out=self.y)
+        y /= self.std
+        return y
+
+    def gradient(self, dy: Array) -> Array:
+        """dx = dy / σ."""
+        return self.xp.divide(dy, self.std, out=self.dx) if self.needs_dx else None

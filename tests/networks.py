@@ -20,6 +20,7 @@ from minibp import (
     Sigmoid,
     Softmax,
     Softplus,
+    Standardize,
     Tanh,
 )
 from minibp.data import Dataset
@@ -54,4 +55,5 @@ def every_layer(**options):
     layers = [Dense(4, 8), BatchNorm(8, 0.8), LeakyReLU(0.2), Dropout(0.5), Dense(8, 8), LayerNorm(8), ELU(0.5)]
     layers += [Residual(Dense(8, 5), GELU(), Sequential(Dense(5, 8), BatchNorm(8))), Softplus(), Dense(8, 8), ReLU()]
     layers += [Dense(8, 8), Tanh(), Dropout(0.2), Flatten()]
-    return Network([Flatten(), *layers, Dense(8, 8), Sigmoid(), Dense(8, 3), Softmax()], CrossEntropy(), **options)
+    layers = [Flatten(), Standardize([0, 1, 0, -1], [1, 2, 1, 0.5]), *layers, Dense(8, 8), Sigmoid()]
+    return Network([*layers, Dense(8, 3), Softmax()], CrossEntropy(), **options)

@@ -42,6 +42,7 @@ from minibp import (
     Softmax,
     SoftmaxCrossEntropy,
     Softplus,
+    Standardize,
     Tanh,
     evaluate,
     schedules,
@@ -67,6 +68,7 @@ HIDDEN = {
     "Dropout": lambda n: Dropout(0.3),
     "BatchNorm": BatchNorm,
     "LayerNorm": LayerNorm,
+    "Standardize": lambda n: Standardize(np.linspace(-1, 1, n), np.linspace(0.5, 2, n)),
     "Flatten": lambda n: Flatten(),
     "Sequential": lambda n: Sequential(Dense(n, n), Tanh()),
     "Residual": lambda n: Residual(Dense(n, n), Sigmoid(), Residual(Dropout(0.1), Dense(n, n))),
@@ -379,7 +381,7 @@ def test_a_network_may_move_between_two_epochs():
 
 def test_layers_may_be_frozen_between_two_epochs():
     net = every_layer()
-    epochs, dense = train(net, Adam(net, weight_decay=0.1), samples(), 3, 8, compiled=True), net.layers[1]
+    epochs, dense = train(net, Adam(net, weight_decay=0.1), samples(), 3, 8, compiled=True), net.layers[2]
     next(epochs)
     dense.trainable, before = False, dense.W.copy()
     next(epochs)
@@ -419,7 +421,7 @@ def test_inputs_that_are_not_finite_are_refused(bad):
 def test_weights_that_are_not_finite_are_named():
     net = minibp.compile(every_layer())
     net.params[-1] = np.nan
-    with pytest.raises(DivergenceError, match=r"layer 18: Dense\(8, 3\): b holds NaN"):
+    with pytest.raises(DivergenceError, match=r"layer 19: Dense\(8, 3\): b holds NaN"):
         net.predict(samples().x)
 
 

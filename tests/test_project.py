@@ -47,8 +47,8 @@ PUBLIC = [
     "CrossEntropy", "Dense",
     "Dropout", "EarlyStopping", "Epoch", "Flatten", "Layer", "LayerNorm", "LeakyReLU", "Loss", "Network",
     "Optimizer", "QuadraticLoss", "RMSProp", "ReLU", "Residual", "Sequential", "Sigmoid", "SigmoidCrossEntropy",
-    "Softmax", "SoftmaxCrossEntropy", "Softplus", "Tanh", "backend", "check_gradients", "compile", "data",
-    "evaluate", "initializers", "load", "metrics", "probe", "save", "schedules", "train",
+    "Softmax", "SoftmaxCrossEntropy", "Softplus", "Standardize", "Tanh", "backend", "check_gradients", "compile",
+    "data", "evaluate", "initializers", "load", "metrics", "probe", "save", "schedules", "train",
 ]  # fmt: skip
 
 def dotted(path):

@@ -8,12 +8,43 @@ from typing import Any
 import numpy as np
 
 from ..backend import to_host
-from ..errors import InputError, ShapeError, TargetError
+from ..errors import ArgumentError, InputError, ShapeError, TargetError
 from .layer import Layer
 from .loss import Loss
 from .shapes import infer_shapes
 from .validation import check_finite, check_inputs
 from .workspaces import Array, Shape
+
+
+class Names:
+    """An attribute of a network: the names of its classes, or of the values of a sample; None if they have none."""
+
+    def __init__(self, of_classes: bool):
+        self.of_classes = of_classes
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, net: Any, cls: type) -> Any:
+        return self if net is None else vars(net).get(self.name)
+
+    def __set__(self, net: Any, names: Any) -> None:
+        vars(net)[self.name] = None if names is None else self.checked(net, names)
+
+    def checked(self, net: Any, names: Any) -> list[str]:
+        """These names as a list; an ArgumentError if they are not, or not as many as the network has values."""
+        given = names.tolist() if isinstance(names, np.ndarray) else names
+        if not isinstance(given, (list, tuple)) or not all(isinstance(name, str) and name for name in given):
+            raise ArgumentError(f"{self.name} must be a list of strings, received {names!r:.80}")
+        if twice := sorted({name for name in given if given.count(name) > 1}):
+            raise ArgumentError(f"{self.name} holds {twice[0]!r} twice")
+        shape = net.shapes[-1] if self.of_classes else net.layers[0].in_shape or net.shapes[0]
+        count = None if shape is None else math.prod(shape)
+        if self.of_classes and count == 1:
+            count = 2  # the classes 0 and 1
+        if count not in (None, len(given)):
+            raise ArgumentError(f"{self.name} holds {len(given)} names, expected {count}")
+        return [str(name) for name in given]
 
 
 class Boundary:
@@ -23,7 +54,14 @@ class Boundary:
     ----------
     layers, loss, xp, dtype
         Those of the network.
+    class_names : list of str or None
+        The names of the classes: one for each output, or two if there is one output. Saved with the network.
+    column_names : list of str or None
+        The names of the values of a sample. Saved with the network.
     """
+
+    class_names = Names(of_classes=True)
+    column_names = Names(of_classes=False)
 
     layers: tuple[Layer, ...]
     loss: Loss

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import stat
 import warnings
@@ -30,13 +32,23 @@ def evaluation(net: Network, test: Dataset) -> str:
 def predictions(net: Network, x: np.ndarray, outputs: bool = False) -> Iterator[str]:
     """Lines of CSV: the number of each sample, its class and the output for that class; or all outputs, if asked for.
 
-    The outputs are probabilities if the network has them. With one output, the classes are 0 and 1, divided at 0.5.
+    Classes have the names that were saved with the network, else numbers. The outputs are probabilities if the network
+    has them. With one output, the classes are 0 and 1, divided at 0.5.
     """
     rows = net.predict(x)
-    yield ",".join(["sample", *(map(str, range(rows.shape[1])) if outputs else ("class", "output"))])
+    k = rows.shape[1]
+    names = net.class_names or [str(label) for label in range(max(k, 2))]
+    yield _line(["sample", *((names if k > 1 else ["0"]) if outputs else ("class", "output"))])
     for i, (row, label) in enumerate(zip(rows, classes(rows), strict=True)):
-        shown = row if outputs else [row[label] if len(row) > 1 else row[0]]
-        yield ",".join([str(i), *([] if outputs else [str(label)]), *(f"{value:.6g}" for value in shown)])
+        shown = row if outputs else [row[label] if k > 1 else row[0]]
+        yield _line([str(i), *([] if outputs else [names[label]]), *(f"{value:.6g}" for value in shown)])
+
+
+def _line(values: list[str]) -> str:
+    """A line of CSV, with quotes where a name needs them."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(values)
+    return text.getvalue()
 
 
 def testing(name: str, folder: str | None, seed: int | None) -> Dataset:

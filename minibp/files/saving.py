@@ -38,6 +38,7 @@ KNOWN: dict[str, type[Module]] = {
 }
 # Arguments of minibp's layers that only concern the initial weights. In a file they could make them of any size.
 NOT_IN_FILES = {"W", "b", "seed"}
+NAMES = ("class_names", "column_names")
 
 
 def save(net: Network, path: str | os.PathLike[str]) -> None:
@@ -116,9 +117,10 @@ def _refuse_unlike(net: Network, known: dict[str, type[Module]]) -> None:
 
 
 def describe(net: Network) -> dict[str, Any]:
-    """The architecture of a network: the classes of its layers and loss with their arguments, and the dtype."""
+    """The architecture of a network: the classes of its layers and loss with their arguments, dtype, and names."""
     layers = [[type(layer).__name__, layer.config()] for layer in net.layers]
-    return {"layers": layers, "loss": [type(net.loss).__name__, net.loss.config()], "dtype": str(net.dtype)}
+    names = {name: getattr(net, name) for name in NAMES if getattr(net, name) is not None}
+    return {"layers": layers, "loss": [type(net.loss).__name__, net.loss.config()], "dtype": str(net.dtype)} | names
 
 
 def _create(spec: Any, find: Callable[[str], type[Module]]) -> Any:
@@ -200,6 +202,8 @@ def load(path: str | os.PathLike[str], backend: str = "numpy", own: Iterable[typ
         *built, loss = [_create(spec, find) for spec in specs]
         _assign(built, loss, arrays, dtype)
         net = Network(built, loss, backend, dtype)
+        for name in NAMES:
+            setattr(net, name, described.get(name))
     except (BackendError, UnknownNameError):
         raise
     except (MinibpError, TypeError, LookupError, ValueError, OverflowError, AttributeError) as error:

@@ -99,6 +99,25 @@ def layer_norm_gradient(row: Any, run: Any) -> None:
                 dx[i, j] = (dx[i, j] - mean - xhat[i, j] * along) / std[i]
 
 
+def standardize(row: Any, run: Any) -> None:
+    """y = (x - μ) / σ."""
+    n, k, one = run.n, row.size, row.one
+    x, y = matrix(one, row.x, n, k), matrix(one, row.y, n, k)
+    mean, std = vector(one, row.mean, k), vector(one, row.std, k)
+    for i in range(n):
+        for j in range(k):
+            y[i, j] = (x[i, j] - mean[j]) / std[j]
+
+
+def standardize_gradient(row: Any, run: Any) -> None:
+    """dx = dy / σ."""
+    n, k, one = run.n, row.size, row.one
+    dy, dx, std = matrix(one, row.dy, n, k), matrix(one, row.dx, n, k), vector(one, row.std, k)
+    for i in range(n):
+        for j in range(k):
+            dx[i, j] = dy[i, j] / std[j]
+
+
 @jit
 def root(var: Any, eps: Any) -> Any:
     """√(σ² + ε), and NaN if σ² is infinite: else x̂ would be 0."""

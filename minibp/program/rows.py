@@ -18,7 +18,7 @@ from ..dropout import Dropout, key
 from ..layers import ELU, GELU, Dense, Flatten, LeakyReLU, ReLU, Sigmoid, Softmax, Softplus, Tanh
 from ..losses import BinaryCrossEntropy, CrossEntropy, Loss, QuadraticLoss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from ..network import Network
-from ..normalization import BatchNorm, LayerNorm
+from ..normalization import BatchNorm, LayerNorm, Standardize
 from ..optimizer import FLUSH_BELOW, Optimizer
 from ..optimizers import SGD, AdaGrad, Adam, AdamW, RMSProp
 from .table import Table, UnknownError, Value, address
@@ -101,6 +101,14 @@ def normalization(operation: str) -> Rows:
     return rows
 
 
+def standardize(table: Table, layer: Standardize, x: Value, backward: bool) -> Value:
+    """Standardize."""
+    y = table.value(x.shape)
+    places = {"x": x.y, "y": y.y, "dx": x.dy, "dy": y.dy, "mean": address(layer.mean), "std": address(layer.std)}
+    table.add("standardize", backward and table.get(layer, "needs_dx"), **places, size=x.size)
+    return y
+
+
 def sequential(table: Table, layer: Sequential, x: Value, backward: bool) -> Value:
     """The rows of the layers inside."""
     return chain(table, layer.layers, x, table.get(layer, "first") if backward else len(layer.layers))
@@ -140,6 +148,7 @@ LAYERS: dict[type[Layer], Rows] = {
     Dropout: dropout,
     BatchNorm: normalization("batch_norm"),
     LayerNorm: normalization("layer_norm"),
+    Standardize: standardize,
     Sequential: sequential,
     Residual: residual,
 }
