@@ -21,6 +21,7 @@ from .base import (
     Shape,
     Stateful,
     Twins,
+    Weights,
     all_finite,
     at_least_one,
     check_inputs,
@@ -292,17 +293,17 @@ class Network(Boundary, Stateful):
         if weights is None:
             return self.unchecked_losses(x, t).mean()
         values = relative_weights(check_sample_weights("weights", to_host(weights), len(x)))
-        weights, total = self.xp.asarray(values, self.dtype), float(values.sum())
-        return (self.unchecked_losses(x, t, weights, total) * weights).sum() / total
+        of = Weights(self.xp.asarray(values, self.dtype), float(values.sum()))
+        return (self.unchecked_losses(x, t, of) * of.values).sum() / of.total
 
-    def unchecked_losses(self, x: Array, t: Array, weights: Array | None = None, total: float = 1.0) -> Array:
+    def unchecked_losses(self, x: Array, t: Array, *weights: Weights) -> Array:
         """Loss of each sample (N,), for x and t that `prepare_inputs` and `prepare_targets` have made.
 
-        `weights` (N,) and their sum are for `backward`; the losses do not contain them.
+        Weights, if there are any, are for `backward`; the losses do not contain them.
         """
         x = self.run_chain(x)
         self.__dict__["_waiting"] = True  # saves a call of __setattr__
-        return self.fused_loss.unchecked_losses(x, t, weights, total)
+        return self.fused_loss.unchecked_losses(x, t, *weights)
 
     def run_chain(self, x: Array) -> Array:
         """The output of `chain` for x that `prepare_inputs` has made."""

@@ -222,16 +222,16 @@ def _one_epoch(
 
 def _steps(net: Network, optimizer: Optimizer, batches: Batches, progress: Progress, every: int) -> Iterator[None]:
     """Make the steps of an epoch, or the rest of them, by the formulas, and yield after each."""
-    for batch in batches.shuffled(net.rng, progress.steps):
-        done = slice(progress.samples, progress.samples + len(batch.x))
-        if batch.total:
-            progress.losses[done] = net.unchecked_losses(*batch)
+    for x, t, *weights in batches.shuffled(net.rng, progress.steps):
+        done = slice(progress.samples, progress.samples + len(x))
+        if weights and not weights[0].total:  # no sample of it counts
+            progress.losses[done] = 0
+        else:
+            progress.losses[done] = net.unchecked_losses(x, t, *weights)
             net.backward()
             optimizer.step()
-            if batch.weights is not None:
-                progress.losses[done] *= batch.weights
-        else:  # no sample of it counts
-            progress.losses[done] = 0
+            if weights:
+                progress.losses[done] *= weights[0].values
         progress.samples, progress.steps = done.stop, progress.steps + 1
         yield
 

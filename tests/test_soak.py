@@ -57,6 +57,8 @@ def worth(request, monkeypatch):
     if request.param == ALWAYS:
         pytest.importorskip("numba")
     monkeypatch.setattr(choice, "PAYS", request.param)
+    net = small()
+    list(train(net, Adam(net), samples(70, 20), 1, 33))  # numba keeps what it compiles for until a collection
     return request.param
 
 

@@ -66,7 +66,7 @@ def test_a_state_is_a_copy():
     (Dense, {"b": np.full(3, np.inf)}, "Dense: b must hold finite numbers, .* with NaN or infinity in it"),
     (Dense, {"trainable": 1}, "Dense: trainable must be True or False, received 1"),
     (minibp.Residual, {"0.b": ...}, "Dense: the state has no b"),
-    (Network, {"layers.2.gamma": ...}, "BatchNorm: the state has no gamma"),
+    (Network, {"layers.3.gamma": ...}, "BatchNorm: the state has no gamma"),
     (Adam, {"steps": -1}, "Adam: steps must be an integer of at least 0, received -1"),
     (Adam, {"moments.1": np.ones(3)}, r"Adam: moments.1 must hold finite numbers, shape .*; received shape \(3,\)"),
     (SGD, {"nesterov": True, "momentum": 0.0}, "nesterov=True needs a momentum"),

@@ -145,8 +145,8 @@ def test_a_memory_map_keeps_the_weights_of_its_samples(tmp_path, monkeypatch):
     weights, found = np.arange(300.0), []
     mapped = Dataset(np.load(tmp_path / "x.npy", mmap_mode="r"), t, weights)
     net = network("SoftmaxCrossEntropy")
-    for batch in Batches(net, mapped, 7).shuffled(np.random.default_rng(0)):
-        for row, weight in zip(batch.x, batch.weights, strict=True):
+    for x_part, _, held in Batches(net, mapped, 7).shuffled(np.random.default_rng(0)):
+        for row, weight in zip(x_part, held.values, strict=True):
             assert (x[round(weight * 299)] == row).all()
             found.append(weight)
     assert len(found) == 300

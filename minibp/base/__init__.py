@@ -25,7 +25,7 @@ from .boundary import Boundary
 from .disk import new_file, printable, writable_path, write_atomically
 from .hashing import hash_bytes, hash_values
 from .layer import Layer, kind_of_rows, mark_needs_dx, run_backward
-from .loss import Binary, Distribution, Loss
+from .loss import Binary, Distribution, Loss, Weights
 from .module import Module
 from .shapes import brackets, infer_shapes, layer_list, refuse_unusable
 from .state import Stateful, by_part, generator_state, nested, refuse_other_names, undeclared_attributes
@@ -64,6 +64,7 @@ __all__ = [
     "Shape",
     "Stateful",
     "Twins",
+    "Weights",
     "Workspace",
     "all_finite",
     "at_least_one",

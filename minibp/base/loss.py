@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,13 @@ ROWS = {  # the words of `Layer.gives` and `Loss.takes`
     "its input, changed": "its own input with values changed",
     "changed probabilities": "probabilities with values changed",
 }
+
+
+class Weights(NamedTuple):
+    """The weights (N,) of the samples of a batch, and their sum, on the host."""
+
+    values: Array
+    total: float
 
 
 class Loss(Module):
@@ -99,10 +106,10 @@ class Loss(Module):
             raise StateError(f"{self}: backward was called before forward; call forward(x, t) first")
         return ignore_underflow(self.gradient)
 
-    def unchecked_losses(self, x: Array, t: Array, weights: Array | None = None, total: float = 1.0) -> Array:
+    def unchecked_losses(self, x: Array, t: Array, weights: Weights | None = None) -> Array:
         """Loss of each sample (N,), for predictions and targets that have been checked.
 
-        With weights (N,) and their sum, `inv_n` is the weight of each sample in the mean, a column (N, 1).
+        With weights, `inv_n` is the weight of each sample in the mean, a column (N, 1).
         """
         new = x.shape != self._shape
         if new:
@@ -114,7 +121,8 @@ class Loss(Module):
         attributes["x"] = x
         rows = attributes["t"] = t if t.ndim == 2 else self.one_hot(t)
         if weights is not None:
-            attributes.update(inv_n=(weights / total)[:, None], _shape=None)  # the next call binds 1/N again
+            inv_n = (weights.values / weights.total)[:, None]
+            attributes.update(inv_n=inv_n, _shape=None)  # the next call binds 1/N again
         losses = self.formula(x, rows)
         if new:
             check_returned(self, "formula", losses, x.shape[:1], "the loss of each sample")

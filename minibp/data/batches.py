@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import free_memory, gather
-from ..base import Array, check_finite, relative_weights
+from ..base import Array, Weights, check_finite, relative_weights
 from ..errors import InputError
 from .dataset import Dataset
 
@@ -16,15 +16,6 @@ BLOCK = 256  # samples to gather and scale at a time, if batches are smaller: fe
 BYTES_ON_DEVICE = 32 << 20  # of such a block on a device, where calls are more expensive: 8,000 MNIST images
 READ_BLOCK = 1 << 20  # bytes of a memory map to read at a time: enough for a disk to be fast
 SHUFFLE_WINDOW = 64 << 20  # bytes of blocks whose samples are mixed, at least two blocks: 85,000 MNIST images
-
-
-class Batch(NamedTuple):
-    """Inputs, targets, and the weights (n,) of samples, if the data set has any, with their sum on the host."""
-
-    x: Array
-    t: Array
-    weights: Array | None
-    total: float
 
 
 class Window(NamedTuple):
@@ -81,11 +72,11 @@ class Batches:
         net = self.net
         return self if (self.xp, self.dtype) == (net.xp, net.dtype) else Batches(net, self.dataset, self.batch_size)
 
-    def __call__(self, order: np.ndarray) -> Iterator[Batch]:
-        """Batches of the samples with these numbers, in this order."""
+    def __call__(self, order: np.ndarray) -> Iterator[tuple[Any, ...]]:
+        """Batches (x, t) of the samples with these numbers, in this order; (x, t, weights) if the samples have any."""
         return self.cut(Window(self.x, self.t, self.weights, order))
 
-    def shuffled(self, rng: np.random.Generator, done: int = 0) -> Iterator[Batch]:
+    def shuffled(self, rng: np.random.Generator, done: int = 0) -> Iterator[tuple[Any, ...]]:
         """Batches of all samples in a random order, without the first `done` ones."""
         for window in self.windows(rng, done):
             yield from self.cut(window)
@@ -117,26 +108,26 @@ class Batches:
             yield Window(held[:filled], self.t[self.xp.asarray(numbers)], weights, order, done)
             done = 0
 
-    def cut(self, window: Window) -> Iterator[Batch]:
+    def cut(self, window: Window) -> Iterator[tuple[Any, ...]]:
         """The batches of a window."""
         x, t, weights, order, done = window
         first = done * self.batch_size  # the first sample; whole blocks before it are not gathered
         size, there = self.batch_size, self.xp.asarray(order)  # the order goes to the device once
         here = there if self.gather_on is self.xp else order
-        weights_there = None if weights is None else self.xp.asarray(weights, self.dtype)
+        weights_there: Array = None if weights is None else self.xp.asarray(weights, self.dtype)
         for start in range(first // self.block * self.block, len(order), self.block):
             piece = slice(start, start + self.block)
             rows = self.scaled[: len(here[piece])]
             self.fill(rows, x, here[piece])
             targets = t[there[piece]]
-            sums = None if weights is None else weights[order[piece]]
-            counts = None if weights_there is None else weights_there[there[piece]]
+            here_weights = None if weights is None else weights[order[piece]]
             for i in range(max(first - start, 0), len(rows), size):
                 part = slice(i, i + size)
-                if sums is None or counts is None:
-                    yield Batch(rows[part], targets[part], None, 1.0)
+                if here_weights is None:
+                    yield rows[part], targets[part]
                 else:
-                    yield Batch(rows[part], targets[part], counts[part], float(sums[part].sum()))
+                    on_library = weights_there[there[start + i : start + i + size]]
+                    yield rows[part], targets[part], Weights(on_library, float(here_weights[part].sum()))
 
     def fill(self, out: Array, x: Any, rows: Array) -> None:
         """Gather x[rows] into `out`, scaled."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import ref
 
 import numpy as np
 
@@ -82,7 +83,7 @@ class Table:
     ----------
     arrays : list of array
         The memory. It belongs to this table alone: two threads need two tables.
-    read : list of (object, name, value)
+    read : list of (weak reference, name, value)
         The attributes that the rows depend on. A table is of use as long as they are the same.
     counters : dict of int to layer
         The layers that count their steps, by the number of their row.
@@ -111,7 +112,7 @@ class Table:
     def get(self, owner: Any, name: str) -> Any:
         """An attribute of a layer, a network or an optimizer."""
         value = getattr(owner, name)
-        self.read.append((owner, name, value))
+        self.read.append((ref(owner), name, value))
         return value
 
     def add(self, operation: str, backward: bool = False, **fields: Any) -> None:
@@ -122,7 +123,7 @@ class Table:
 
     def is_current(self) -> bool:
         """Whether the attributes are those that the table was built with."""
-        return all(getattr(owner, name) == value for owner, name, value in self.read)
+        return all(getattr(owner(), name) == value for owner, name, value in self.read)
 
     def rows(self, address_of: Callable[[str, str], int]) -> np.ndarray:
         """All rows, forward and then backward, with the functions at their addresses."""
