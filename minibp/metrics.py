@@ -1,9 +1,12 @@
-"""Metrics: how often the predicted class is right. They work on the host, on the result of `Network.predict`.
+"""Metrics: how often the predicted class is right, and how far numbers are off. They work on the host.
 
-Outputs are rows (N, K), and the predicted class is that of the largest output. With K = 1 it is class 1 if the output
-is above 0.5. Targets are labels (N,), or rows (N, K) of probabilities that are read in the same way. With K = 1
-they must be 0 or 1. A column (N, 1) of integers holds labels, for outputs and for targets. Other numbers, such as those
-of a regression, or a target of 0.7, name no classes.
+For classes, outputs are rows (N, K), and the predicted class is that of the largest output. With K = 1 it is class 1 if
+the output is above 0.5. Targets are labels (N,), or rows (N, K) of probabilities that are read in the same way. With
+K = 1 they must be 0 or 1. A column (N, 1) of integers holds labels, for outputs and for targets. Other numbers, such as
+those of a regression, or a target of 0.7, name no classes.
+
+For numbers, outputs and targets are both (N, K); a column (N, 1) is the same as (N,). The result is the mean over all
+outputs.
 
 Targets are given by name, ``accuracy(net.predict(x), t=labels)``: scikit-learn expects them first, PyTorch second, and
 a confusion matrix of labels in the wrong order is transposed without a word.
@@ -173,3 +176,90 @@ def confusion_matrix(outputs: Any, *, t: Any, k: int | None = None) -> np.ndarra
     if k <= highest:
         raise ArgumentError(f"class {highest} occurs, but there are only {k} classes, 0..{k - 1}")
     return np.bincount(true * k + predicted, minlength=k * k).reshape(k, k)
+
+
+def _numbers(outputs: Any, t: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The outputs and the targets as rows (N, K) in float64, after all checks."""
+    outputs = check_array(outputs, "outputs", InputError, expected="numbers on the host")
+    t = check_array(t, "targets", TargetError, expected="numbers on the host")
+    outputs, t = (each[:, None] if each.ndim == 1 else each for each in (outputs, t))
+    if outputs.ndim != 2 or outputs.shape != t.shape or not outputs.size:
+        shapes = f"outputs {outputs.shape} and targets {t.shape}"
+        raise ShapeError(f"received {shapes}, expected the same shape, (N, K) or (N,), and at least one sample")
+    cure = "remove these samples from both; or has the training diverged?"
+    check_finite(outputs, "outputs", InputError, cure)
+    check_finite(t, "targets", TargetError, cure)
+    return outputs.astype(float), t.astype(float)
+
+
+def mean_squared_error(outputs: Any, *, t: Any) -> float:
+    """The mean of (x - t)² over all outputs of all samples.
+
+    It is not `QuadraticLoss`, which is half the sum over the outputs of a sample.
+
+    Parameters
+    ----------
+    outputs : array (N, K) or (N,)
+        The outputs of a network, x.
+    t : array (N, K) or (N,)
+        The targets.
+
+    Raises
+    ------
+    ShapeError
+        If the two do not have the same shape; a column (N, 1) is the same as (N,).
+    InputError, TargetError
+        If they are not numbers, or one is NaN or infinite.
+    """
+    outputs, t = _numbers(outputs, t)
+    return float(np.square(outputs - t).mean())
+
+
+def mean_absolute_error(outputs: Any, *, t: Any) -> float:
+    """The mean of |x - t| over all outputs of all samples.
+
+    Parameters
+    ----------
+    outputs : array (N, K) or (N,)
+        The outputs of a network, x.
+    t : array (N, K) or (N,)
+        The targets.
+
+    Raises
+    ------
+    ShapeError
+        If the two do not have the same shape; a column (N, 1) is the same as (N,).
+    InputError, TargetError
+        If they are not numbers, or one is NaN or infinite.
+    """
+    outputs, t = _numbers(outputs, t)
+    return float(abs(outputs - t).mean())
+
+
+def r2_score(outputs: Any, *, t: Any) -> float:
+    """The coefficient of determination, R² = 1 - Σₙ (x - t)² / Σₙ (t - mean of t)², the mean over the K outputs.
+
+    1 is perfect, and 0 is what the mean of the targets gets. For an output whose targets are all the same, R² counts as
+    1 if it is always right, else as 0, as in scikit-learn.
+
+    Parameters
+    ----------
+    outputs : array (N, K) or (N,), N > 1
+        The outputs of a network, x.
+    t : array (N, K) or (N,)
+        The targets.
+
+    Raises
+    ------
+    ShapeError
+        If the two do not have the same shape; a column (N, 1) is the same as (N,).
+    InputError, TargetError
+        If they are not numbers, one is NaN or infinite, or there is only one sample, whose target is its own mean.
+    """
+    outputs, t = _numbers(outputs, t)
+    if len(t) < 2:
+        raise TargetError("r2_score received 1 sample, expected at least 2: it compares with their mean")
+    off, spread = (np.square(t - guess).sum(axis=0) for guess in (outputs, t.mean(axis=0)))
+    same = (t == t[0]).all(axis=0)  # their mean may be rounded
+    scores = np.where(same, off == 0, 1 - off / np.where(same, 1, spread))
+    return float(scores.mean())

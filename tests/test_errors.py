@@ -58,6 +58,7 @@ TAKE_DATA = [
     minibp.check_gradients, minibp.evaluate, minibp.load, minibp.probe, minibp.save, minibp.train,
     data.Dataset.__init__, data.fashion_mnist, data.kmnist, data.mnist, data.read_idx, data.split,
     metrics.accuracy, metrics.confusion_matrix, metrics.top_k_accuracy,
+    metrics.mean_absolute_error, metrics.mean_squared_error, metrics.r2_score,
     Layer.forward, Layer.backward, Loss.forward, Loss.backward, Loss.losses, Network.__init__, Network.forward,
     Network.backward, Network.predict, Network.to,
 ]  # fmt: skip

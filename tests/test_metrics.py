@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minibp.errors import ArgumentError, InputError, ShapeError, TargetError
-from minibp.metrics import accuracy, classes, confusion_matrix, top_k_accuracy
+from minibp.metrics import (
+    accuracy,
+    classes,
+    confusion_matrix,
+    mean_absolute_error,
+    mean_squared_error,
+    r2_score,
+    top_k_accuracy,
+)
 
 OUTPUTS = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.2, 0.5, 0.3], [0.1, 0.8, 0.1]])  # answers 0, 2, 1, 1
 LABELS = np.array([0, 1, 1, 2])
@@ -145,6 +153,61 @@ def test_confusion_matrix_refuses_more_classes_than_fit_into_memory(k):
         confusion_matrix([0], t=[1], k=k)
 
 
+# --- numbers -------------------------------------------------------------------------------------------------------
+
+OF_NUMBERS = mean_squared_error, mean_absolute_error, r2_score
+every_metric_of_numbers = pytest.mark.parametrize("metric", OF_NUMBERS)
+
+
+@every_metric_of_numbers
+@pytest.mark.parametrize("outputs", [[2, 2, 4, 2], [[2], [2], [4], [2]], np.array([[2], [2], [4], [2]], "float32")])
+@pytest.mark.parametrize("t", [[1, 2, 3, 4], [[1], [2], [3], [4]], np.array([1, 2, 3, 4], "uint8")])
+def test_columns_and_vectors_of_numbers_are_the_same(metric, outputs, t):
+    expected = {mean_squared_error: 1.5, mean_absolute_error: 1, r2_score: 1 - 6 / 5}
+    assert metric(outputs, t=t) == pytest.approx(expected[metric])
+
+
+@every_metric_of_numbers
+def test_metrics_of_numbers_are_the_mean_over_the_outputs(metric):
+    x, t = np.random.default_rng(0).normal(size=(2, 30, 3))
+    each = [metric(x[:, k], t=t[:, k]) for k in range(3)]
+    assert metric(x, t=t) == pytest.approx(np.mean(each))
+
+
+@every_metric_of_numbers
+def test_right_numbers_are_perfect_and_bytes_do_not_overflow(metric):
+    t = np.array([0, 255], "uint8")
+    assert metric(t, t=t) == (metric is r2_score)
+    assert metric(t, t=t[::-1]) == {mean_squared_error: 255**2, mean_absolute_error: 255, r2_score: -3}[metric]
+
+
+def test_r2_of_the_mean_is_0_and_of_constant_targets_0_or_1():
+    assert r2_score([2, 2, 2], t=[1, 2, 3]) == 0
+    assert r2_score([0.1] * 10, t=[0.1] * 10) == 1  # whose mean is not 0.1
+    assert r2_score([0.2] * 10, t=[0.1] * 10) == 0
+
+
+@every_metric_of_numbers
+@pytest.mark.parametrize(("outputs", "t", "error", "message"), [
+    ([[1, 2], [3, 4]], [1, 2], ShapeError, r"outputs \(2, 2\) and targets \(2, 1\), expected the same shape"),
+    ([[1], [2], [3]], [1, 2], ShapeError, r"outputs \(3, 1\) and targets \(2, 1\), expected the same shape"),
+    (np.ones((2, 1, 1)), np.ones((2, 1, 1)), ShapeError, r"expected the same shape, \(N, K\) or \(N,\)"),
+    (1.0, 2.0, ShapeError, r"outputs \(\) and targets \(\)"),
+    ([], [], ShapeError, "at least one sample"),
+    ([1, np.nan], [1, 2], InputError, "outputs: NaN or infinity, first in sample 1"),
+    ([1, 2], [np.inf, 2], TargetError, "targets: NaN or infinity, first in sample 0"),
+    (["a"], [1], InputError, "received an array of <U1, expected numbers"),
+])  # fmt: skip
+def test_numbers_that_do_not_fit_together_are_refused(metric, outputs, t, error, message):
+    with pytest.raises(error, match=message):
+        metric(outputs, t=t)
+
+
+def test_r2_of_one_sample_is_refused():
+    with pytest.raises(TargetError, match="received 1 sample, expected at least 2"):
+        r2_score([1.0], t=[2.0])
+
+
 # --- agreement with scikit-learn -----------------------------------------------------------------------------------
 
 
@@ -158,6 +221,15 @@ def test_metrics_agree_with_scikit_learn(n, k, seed):
     if k > 2:  # for two classes scikit-learn expects one column of scores
         expected = theirs.top_k_accuracy_score(t, outputs, k=2, labels=range(k))
         assert top_k_accuracy(outputs, t=t, k=2) == pytest.approx(expected)
+
+
+@needs_k_and_seed
+def test_metrics_of_numbers_agree_with_scikit_learn(n, k, seed):
+    theirs = pytest.importorskip("sklearn.metrics")
+    x, t = np.random.default_rng(seed).normal(size=(2, n + 1, k))
+    t[:, 0] = 3  # constant
+    for metric in OF_NUMBERS:
+        assert metric(x, t=t) == pytest.approx(getattr(theirs, metric.__name__)(t, x))
 
 
 # --- what is refused -----------------------------------------------------------------------------------------------
