@@ -6,7 +6,7 @@ from .containers import Residual, Sequential
 from .debug import check_gradients, probe
 from .dropout import Dropout
 from .files import Checkpoint, load, save
-from .layers import ELU, GELU, Dense, Flatten, LeakyReLU, ReLU, Sigmoid, Softmax, Softplus, Tanh
+from .layers import ELU, GELU, Dense, Exp, Flatten, LeakyReLU, ReLU, Sigmoid, Softmax, Softplus, Tanh
 from .losses import BinaryCrossEntropy, CrossEntropy, QuadraticLoss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from .network import Network
 from .normalization import BatchNorm, LayerNorm, Standardize
@@ -14,6 +14,7 @@ from .optimizer import Optimizer
 from .optimizers import SGD, AdaGrad, Adam, AdamW, RMSProp
 from .program import compile
 from .progress import Epoch
+from .regression import AbsoluteLoss, HuberLoss, PoissonLoss, QuantileLoss
 from .stopping import EarlyStopping
 from .training import evaluate, train
 
@@ -23,6 +24,7 @@ __all__ = [
     "ELU",
     "GELU",
     "SGD",
+    "AbsoluteLoss",
     "AdaGrad",
     "Adam",
     "AdamW",
@@ -34,14 +36,18 @@ __all__ = [
     "Dropout",
     "EarlyStopping",
     "Epoch",
+    "Exp",
     "Flatten",
+    "HuberLoss",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
     "Loss",
     "Network",
     "Optimizer",
+    "PoissonLoss",
     "QuadraticLoss",
+    "QuantileLoss",
     "RMSProp",
     "ReLU",
     "Residual",

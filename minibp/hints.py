@@ -99,11 +99,11 @@ def _scale(x: np.ndarray) -> Scale:
     return Scale(float(low), float(high), np.sqrt(np.mean(means, axis=0)))
 
 
-def largest(dataset: Dataset) -> tuple[str, float]:
+def largest(net: Network, dataset: Dataset) -> tuple[str, float]:
     """Which of "inputs" and "targets" hold the largest number, and its size. They are the inputs if none is large."""
     x, t = dataset.x, dataset.t
     x_size = 1.0 if x.dtype == np.uint8 else _greatest(x)
-    if (t.ndim == 2 or t.dtype.kind == "f") and (t_size := _greatest(t)) > max(x_size, LARGE):
+    if (t.ndim == 2 or t.dtype.kind == "f" or net.loss.of_numbers) and (t_size := _greatest(t)) > max(x_size, LARGE):
         return "targets", t_size
     return "inputs", x_size
 
@@ -135,7 +135,7 @@ def diagnosis(net: Network, optimizer: Optimizer, batches: Batches, losses: np.n
 
 def _cause(net: Network, optimizer: Optimizer, dataset: Dataset, update: int) -> str:
     """The likely cause of a divergence after this update, the first being 0; -1 if there was none."""
-    what, size = largest(dataset)
+    what, size = largest(net, dataset)
     scale = f"the {what} reach {size:.3g}: scale them to about -1..1"
     if size > float(np.finfo(net.dtype).max) ** 0.25:  # the loss is infinite whatever the rate
         return scale

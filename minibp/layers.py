@@ -280,6 +280,22 @@ class GELU(Layer):
         return dx
 
 
+class Exp(Layer):
+    """Exponential, y = exp(x), element by element: positive outputs, such as the rates of counts.
+
+    y is infinite if x is above 88 in float32, 709 in float64. `predict` and `train` report that.
+    """
+
+    gives = "positive numbers"
+
+    def formula(self, x: Array) -> Array:
+        return self.xp.exp(x, out=self.y)
+
+    def gradient(self, dy: Array) -> Array:
+        """dx = dy y."""
+        return self.xp.multiply(dy, self.y, out=self.dx)
+
+
 class Softplus(Layer):
     """Smooth rectifier, y = log(1 + exp(x)), element by element (Dugas et al., 2001)."""
 

@@ -334,7 +334,11 @@ class Network(Boundary, Stateful):
         """Outputs (N, K) for inputs x (N, ...), in inference mode: a NumPy array on the host, yours to keep.
 
         They are probabilities where the network ends in Softmax or Sigmoid, or in a loss that contains one of them
-        (SoftmaxCrossEntropy, SigmoidCrossEntropy). Nothing in the network changes, and any thread may call this.
+        (SoftmaxCrossEntropy, SigmoidCrossEntropy), and rates for a PoissonLoss. Nothing in the network changes, and any
+        thread may call this.
+
+        One output gives a column (N, 1), also where targets were (N,). Take ``[:, 0]`` before you compute with such
+        targets: for NumPy, (N, 1) minus (N,) is (N, N). The metrics take both.
 
         Parameters
         ----------

@@ -23,7 +23,8 @@ class Epoch(NamedTuple):
     loss : float
         Mean loss of the training samples, each taken when its batch was trained on.
     val_loss, val_accuracy : float or None
-        Mean loss and accuracy (0..1) on the validation set after the epoch; None without one.
+        Mean loss and accuracy (0..1) on the validation set after the epoch; None without one. The accuracy is NaN, and
+        not printed, if the targets are not classes.
     seconds : float
         Wall time of the training, without the validation.
     """
@@ -37,7 +38,9 @@ class Epoch(NamedTuple):
     def __str__(self) -> str:
         line = f"epoch {self.number:3d}  loss {self.loss:.4f}"
         if self.val_loss is not None:
-            line += f"  val_loss {self.val_loss:.4f}  val_accuracy {self.val_accuracy:.4f}"
+            line += f"  val_loss {self.val_loss:.4f}"
+        if self.val_accuracy is not None and not math.isnan(self.val_accuracy):
+            line += f"  val_accuracy {self.val_accuracy:.4f}"
         return f"{line}  {self.seconds:.2f} s"
 
 

@@ -269,8 +269,8 @@ def evaluate(net: Network, dataset: Dataset, batch_size: int = PREDICT) -> Evalu
     -------
     Evaluation
         ``.loss`` and ``.accuracy``: the fraction of samples whose largest output is the true class or, with one output,
-        is on the right side of 0.5. It is NaN if the targets are not classes: numbers to approximate, or several
-        yes/no answers a sample.
+        is on the right side of 0.5. It is NaN if the targets are not classes: numbers to approximate (see
+        `metrics.r2_score`), or several yes/no answers a sample.
 
     Raises
     ------
@@ -296,13 +296,14 @@ def _evaluate(net: Network, batches: Batches) -> Evaluation:
     loss = _mean(losses, batches)
     if not np.isfinite(loss):  # then the largest output means nothing
         bad = int(np.isfinite(to_host(losses)).argmin())
-        what, _ = largest(batches.dataset[bad])
+        what, _ = largest(net, batches.dataset[bad])
         raise DivergenceError(
             f"the loss of sample {bad} of this data set is NaN or infinite: its {what} are too large for these weights "
             f"and {net.dtype}; scale {what} to about -1..1"
         )
     t = to_host(batches.t)
-    right = accuracy(to_host(answers), t=t, weights=weights) if name_classes(t) else float("nan")
+    has_accuracy = not net.loss.of_numbers and name_classes(t)
+    right = accuracy(to_host(answers), t=t, weights=weights) if has_accuracy else float("nan")
     return Evaluation(loss, right)
 
 

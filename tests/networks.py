@@ -9,6 +9,7 @@ from minibp import (
     CrossEntropy,
     Dense,
     Dropout,
+    Exp,
     Flatten,
     Layer,
     LayerNorm,
@@ -54,6 +55,6 @@ def every_layer(**options):
     """A network of every kind of layer, with options other than the defaults."""
     layers = [Dense(4, 8), BatchNorm(8, 0.8), LeakyReLU(0.2), Dropout(0.5), Dense(8, 8), LayerNorm(8), ELU(0.5)]
     layers += [Residual(Dense(8, 5), GELU(), Sequential(Dense(5, 8), BatchNorm(8))), Softplus(), Dense(8, 8), ReLU()]
-    layers += [Dense(8, 8), Tanh(), Dropout(0.2), Flatten()]
+    layers += [Dense(8, 8), Sequential(Exp(), Tanh()), Dropout(0.2), Flatten()]
     layers = [Flatten(), Standardize([0, 1, 0, -1], [1, 2, 1, 0.5]), *layers, Dense(8, 8), Sigmoid()]
     return Network([*layers, Dense(8, 3), Softmax()], CrossEntropy(), **options)

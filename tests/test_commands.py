@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import shlex
 import struct
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 from arrays import idx_bytes
 from failing import failing
 
-from minibp import CrossEntropy, Dense, Network, SigmoidCrossEntropy, Softmax, data, evaluate, save
+from minibp import CrossEntropy, Dense, HuberLoss, Network, SigmoidCrossEntropy, Softmax, data, evaluate, save
 from minibp.cli import main
 
 DIGITS = ("--dataset", "digits", "--seed", "0")
@@ -52,6 +53,14 @@ def test_evaluate_reads_the_files_of_a_data_set(command, mnist_directory, tmp_pa
     save(Network([Dense(784, 10), Softmax()], CrossEntropy()), tmp_path / "net")
     (line,) = command("evaluate", tmp_path / "net", "--dataset", "mnist", "--data", mnist_directory)
     assert line.startswith("test accuracy 0.") and line.endswith("samples 10000")
+
+
+def test_a_network_for_numbers_has_no_accuracy_and_no_classes(command, tmp_path):
+    save(Network([Dense(64, 1)], HuberLoss()), tmp_path / "net")
+    (line,) = command("evaluate", tmp_path / "net", "--dataset", "digits", "--seed", 0)
+    assert re.fullmatch(r"test loss \d+\.\d{4}  samples 360", line)
+    header, *lines = command("predict", tmp_path / "net", *DIGITS)
+    assert header == "sample,0" and re.fullmatch(r"0,-?[\d.e-]+", lines[0])
 
 
 def test_predict_prints_class_and_output_of_each_image(command, path, net):

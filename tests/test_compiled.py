@@ -19,6 +19,7 @@ from minibp import (
     ELU,
     GELU,
     SGD,
+    AbsoluteLoss,
     AdaGrad,
     Adam,
     AdamW,
@@ -28,11 +29,15 @@ from minibp import (
     CrossEntropy,
     Dense,
     Dropout,
+    Exp,
     Flatten,
+    HuberLoss,
     LayerNorm,
     LeakyReLU,
     Network,
+    PoissonLoss,
     QuadraticLoss,
+    QuantileLoss,
     ReLU,
     Residual,
     RMSProp,
@@ -62,6 +67,7 @@ HIDDEN = {
     "ELU": lambda n: ELU(0.7),
     "GELU": lambda n: GELU(),
     "Sigmoid": lambda n: Sigmoid(),
+    "Exp": lambda n: Sequential(Tanh(), Exp()),  # whose sizes stay within e, where rounding errors do not grow
     "Softplus": lambda n: Softplus(),
     "Tanh": lambda n: Tanh(),
     "Softmax": lambda n: Softmax(),
@@ -75,6 +81,8 @@ HIDDEN = {
 }
 LOSSES = {
     "QuadraticLoss": (QuadraticLoss, []),
+    "HuberLoss": (lambda: HuberLoss(0.4), []),
+    "PoissonLoss": (PoissonLoss, []),
     "SoftmaxCrossEntropy": (SoftmaxCrossEntropy, []),
     "CrossEntropy": (CrossEntropy, [Softmax]),
     "CrossEntropy, not fused": (CrossEntropy, [Softmax, Flatten]),
@@ -148,7 +156,7 @@ def test_the_program_agrees_with_the_formulas(
     assume(not any(name == "BatchNorm" for _, name in hidden) or 2 not in (batch_size, n % batch_size))
     rng = np.random.default_rng(seed)
     x = rng.integers(0, 256, (n, 5)).astype("uint8") if as_bytes else rng.normal(size=(n, 5)).astype(dtype)
-    t = rng.dirichlet(np.ones(3), n) if as_rows else rng.integers(0, 3, n)
+    t = rng.dirichlet(np.ones(3), n) if as_rows or make_loss().of_numbers else rng.integers(0, 3, n)
 
     def make(dtype):
         layers, size = [], 5
@@ -183,6 +191,37 @@ def test_one_output_agrees(loss, t):
     x = samples().x
     compare(lambda dtype: Network([Dense(4, 3), Tanh(), Dense(3, 1), Sigmoid()], loss(), dtype=dtype), Adam,
             Dataset(x, t), 5, 7, "float64")  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("loss", [
+    lambda: AbsoluteLoss(), lambda: HuberLoss(0.4), lambda: QuantileLoss(0.8), lambda: PoissonLoss(),
+], ids=lambda loss: str(loss()))  # fmt: skip
+@pytest.mark.parametrize("t", [np.arange(40) % 5, np.linspace(0, 3, 40), np.linspace(0, 3, 80).reshape(40, 2)])
+def test_losses_of_numbers_agree(loss, t, dtype):
+    x, k = samples().x, t.shape[1] if t.ndim == 2 else 1
+    compare(lambda dtype: Network([Dense(4, 3), Tanh(), Dense(3, k)], loss(), dtype=dtype),
+            lambda net: SGD(net, 0.02), Dataset(x, t), 5, 7, dtype)  # fmt: skip
+
+
+def test_numbers_of_losses_count_from_the_next_epoch():
+    nets = []
+    for compiled in (True, False):
+        net = Network([Dense(4, 1)], HuberLoss(), dtype="float64")
+        for _ in train(net, SGD(net), Dataset(samples().x, np.linspace(0, 9, 40)), 3, 8, compiled=compiled):
+            net.loss.delta /= 3
+        nets.append(net)
+    np.testing.assert_allclose(nets[0].params, nets[1].params, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("dtype", "most"), [("float32", 89), ("float64", 710)])
+def test_rates_beyond_the_dtype_are_not_taken_for_large_numbers(dtype, most):
+    net = minibp.compile(Network([Dense(1, 1, W=[[1]])], PoissonLoss(), dtype=dtype))
+    assert np.isfinite(net.predict(np.array([[87.0]]))).all()
+    with pytest.raises(DivergenceError, match="the outputs of sample 0 are NaN or infinite"):
+        net.predict(np.array([[float(most)]]))
+    with pytest.raises(DivergenceError, match="the loss of sample 0 of this data set is NaN or infinite"):
+        evaluate(net, Dataset([[float(most)]], [1]))
 
 
 @pytest.mark.parametrize("schedule", [schedules.Cosine(0.1, 30), schedules.Warmup(schedules.Step(0.1, 8, 0.5), 5)])
@@ -547,7 +586,8 @@ def test_every_layer_loss_and_optimizer_has_operations():
 
 
 ELEMENTARY = {
-    "exp": (np.exp, -87, 88), "expm1": (np.expm1, -87, 3), "log": (np.log, 1e-30, 9), "log1p": (np.log1p, 0, 1),
+    "exp": (np.exp, -87, 88), "exp_or_infinity": (np.exp, -87, 88),
+    "expm1": (np.expm1, -87, 3), "log": (np.log, 1e-30, 9), "log1p": (np.log1p, 0, 1),
     "tanh": (np.tanh, -9, 9), "sigmoid": (lambda x: 1 / (1 + np.exp(-x)), -80, 80),
 }  # fmt: skip
 

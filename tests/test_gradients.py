@@ -9,18 +9,22 @@ from strategies import normals
 
 import minibp
 from minibp import (
+    AbsoluteLoss,
     BatchNorm,
     BinaryCrossEntropy,
     CrossEntropy,
     Dense,
     Dropout,
     Flatten,
+    HuberLoss,
     Layer,
     LayerNorm,
     LeakyReLU,
     Loss,
     Network,
+    PoissonLoss,
     QuadraticLoss,
+    QuantileLoss,
     ReLU,
     Residual,
     Sequential,
@@ -37,7 +41,7 @@ pytestmark = pytest.mark.usefixtures("library")
 N, K = 6, 3
 X = normals((N, 2, 2))
 LABELS = np.array([0, 2, 1, 1, 0, 2])
-ENDS = [
+ENDS = [  # of networks for classes
     (QuadraticLoss,),
     (Softmax, QuadraticLoss),
     (Softmax, CrossEntropy),
@@ -45,6 +49,7 @@ ENDS = [
     (Sigmoid, BinaryCrossEntropy),
     (SigmoidCrossEntropy,),
 ]
+OF_NUMBERS = [AbsoluteLoss, HuberLoss, lambda: HuberLoss(0.1), lambda: QuantileLoss(0.8), PoissonLoss]
 ARGUMENTS = {
     Dense: lambda: (5, 5),
     BatchNorm: lambda: (5,),
@@ -89,8 +94,15 @@ def test_networks_that_end_in_any_loss_pass(end, dtype, targets):
     assert report.ok and len(of_parameters(report)) == 4, report
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("loss", OF_NUMBERS, ids=lambda loss: str(loss()))
+def test_networks_that_end_in_a_loss_of_numbers_pass(loss, dtype):
+    report = check_gradients(network(Tanh(), end=(loss,), dtype=dtype), X, np.abs(normals((N, K), 1)))
+    assert report.ok and len(of_parameters(report)) == 4, report
+
+
 def test_every_loss_is_the_end_of_a_network():
-    assert {end[-1] for end in ENDS} == set(public(Loss))
+    assert {end[-1] for end in ENDS} | {type(loss()) for loss in OF_NUMBERS} == set(public(Loss))
 
 
 @pytest.mark.parametrize("kind", public(Layer))

@@ -18,6 +18,7 @@ from minibp import (
     CrossEntropy,
     Dense,
     Dropout,
+    Exp,
     Flatten,
     Layer,
     LayerNorm,
@@ -45,6 +46,7 @@ FORMULAS = {
     "ELU": (ELU, lambda x: np.where(x > 0, x, np.exp(x) - 1)),
     "ELU(0.4)": (lambda: ELU(0.4), lambda x: np.where(x > 0, x, 0.4 * (np.exp(x) - 1))),
     "GELU": (GELU, lambda x: x / (1 + np.exp(-np.sqrt(8 / np.pi) * (x + 0.044715 * x**3)))),
+    "Exp": (Exp, np.exp),
     "Softplus": (Softplus, lambda x: np.log(1 + np.exp(x))),
     "Softmax": (Softmax, lambda x: np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)),
 }
@@ -57,6 +59,7 @@ LAYERS = {
     "LeakyReLU": lambda k: LeakyReLU(0.3),
     "ELU": lambda k: ELU(0.4),
     "GELU": lambda k: GELU(),
+    "Exp": lambda k: Exp(),
     "Softplus": lambda k: Softplus(),
     "Softmax": lambda k: Softmax(),
     "BatchNorm": BatchNorm,
@@ -145,6 +148,12 @@ def test_extreme_inputs_give_the_limit(kind, dtype, big):
         big = min(big, 1e100)  # the cube of x must be finite
     assert_close(layer.forward([[-big, 0, big]]), [y(big)], rtol=1e-6, atol=1e-37)
     assert_close(layer.backward([[1, 1, 1]]), [slope], rtol=1e-6, atol=1e-37)
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.parametrize(("dtype", "least", "most"), [("float32", 88, 89), ("float64", 709, 710)])
+def test_exp_is_infinite_only_beyond_the_dtype(dtype, least, most):
+    assert_close(Exp().astype(dtype).forward([[-1e30, least, most]]), [[0, np.exp(least), np.inf]], rtol=1e-5)
 
 
 def test_small_values_of_sigmoid_are_exact_to_rounding():

@@ -1,5 +1,7 @@
 """Losses: formulas and gradients, fused and separate softmax and sigmoid, and which targets are refused."""
 
+import re
+
 import numpy as np
 import pytest
 from arrays import assert_close, assert_equal
@@ -8,17 +10,21 @@ from hypothesis import strategies as st
 from strategies import batches, normals, seeds
 
 from minibp import (
+    AbsoluteLoss,
     BinaryCrossEntropy,
     CrossEntropy,
+    HuberLoss,
     Loss,
+    PoissonLoss,
     QuadraticLoss,
+    QuantileLoss,
     Sigmoid,
     SigmoidCrossEntropy,
     Softmax,
     SoftmaxCrossEntropy,
     check_gradients,
 )
-from minibp.errors import InputError, ShapeError, StateError, TargetError
+from minibp.errors import ArgumentError, InputError, ShapeError, StateError, TargetError
 
 pytestmark = pytest.mark.usefixtures("library")
 
@@ -31,8 +37,25 @@ def softmax(x):
     return np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True)
 
 
+def huber(r, delta):
+    return r**2 / 2 if abs(r) <= delta else delta * (abs(r) - delta / 2)
+
+
+def narrow_huber():
+    return HuberLoss(0.3)
+
+
+def high_quantile():
+    return QuantileLoss(0.9)
+
+
 FORMULAS = {  # the loss of one sample, by plain sums over its outputs
     QuadraticLoss: lambda x, t: sum((x - t) ** 2) / 2,
+    AbsoluteLoss: lambda x, t: sum(abs(x - t)),
+    HuberLoss: lambda x, t: sum(huber(r, 1) for r in x - t),
+    narrow_huber: lambda x, t: sum(huber(r, 0.3) for r in x - t),
+    high_quantile: lambda x, t: sum(max(0.9 * -r, 0.1 * r) for r in x - t),
+    PoissonLoss: lambda x, t: sum(np.exp(x) - t * x),
     CrossEntropy: lambda x, t: -sum(t * np.log(x)),
     SoftmaxCrossEntropy: lambda x, t: -sum(t * np.log(softmax(x))),
     BinaryCrossEntropy: lambda x, t: -sum(t * np.log(x) + (1 - t) * np.log(1 - x)),
@@ -40,29 +63,33 @@ FORMULAS = {  # the loss of one sample, by plain sums over its outputs
 }
 DISTRIBUTIONS = CrossEntropy, SoftmaxCrossEntropy  # whose targets are one of K classes, or probabilities of them
 BINARY = BinaryCrossEntropy, SigmoidCrossEntropy  # whose targets are K probabilities, each by itself
-ONE_OUTPUT = QuadraticLoss, *BINARY
+NUMBERS = AbsoluteLoss, HuberLoss, QuantileLoss, PoissonLoss  # whose targets are never labels
+LABELLED = QuadraticLoss, *DISTRIBUTIONS, *BINARY
 
 every_loss = pytest.mark.parametrize("kind", FORMULAS)
+a_loss_of_labels = pytest.mark.parametrize("kind", LABELLED)
 a_loss_of_classes = pytest.mark.parametrize("kind", DISTRIBUTIONS)
-a_loss_of_one_output = pytest.mark.parametrize("kind", ONE_OUTPUT)
+a_loss_of_one_output = pytest.mark.parametrize("kind", [QuadraticLoss, *BINARY])
+a_loss_of_numbers = pytest.mark.parametrize("kind", NUMBERS)
 
 
 def predictions(kind, n, k, seed):
     """Outputs that the loss is defined for."""
-    x = normals((n, k), seed)
-    return softmax(x) if kind is CrossEntropy else sigmoid(x) if kind is BinaryCrossEntropy else x
+    x, cls = normals((n, k), seed), type(kind())
+    return softmax(x) if cls is CrossEntropy else sigmoid(x) if cls is BinaryCrossEntropy else x
 
 
 def target_rows(kind, n, k, seed):
-    """Rows that are not labels: soft targets, or any numbers for the quadratic loss."""
-    t = normals((n, k), seed + 1)
-    return softmax(t) if kind in DISTRIBUTIONS else sigmoid(t) if kind in BINARY else t
+    """Rows that are not labels: soft targets, rates for a Poisson loss, or any numbers."""
+    t, cls = normals((n, k), seed + 1), type(kind())
+    t = np.exp(t) if cls is PoissonLoss else t
+    return softmax(t) if cls in DISTRIBUTIONS else sigmoid(t) if cls in BINARY else t
 
 
 @st.composite
 def problems(draw, kind):
     """Predictions and target rows."""
-    n, k, seed = draw(st.integers(1, 6)), draw(st.integers(2 if kind in DISTRIBUTIONS else 1, 6)), draw(seeds)
+    n, k, seed = draw(st.integers(1, 6)), draw(st.integers(kind().min_outputs, 6)), draw(seeds)
     return predictions(kind, n, k, seed), target_rows(kind, n, k, seed)
 
 
@@ -147,10 +174,113 @@ def test_small_binary_cross_entropies_keep_their_digits():
 
 @every_loss
 def test_loss_in_float32_is_computed_in_float32(kind):
-    loss = kind().astype("float32")
-    losses = loss.losses(predictions(kind, 4, 3, 0), [0, 1, 2, 0])
+    loss, x, t = kind().astype("float32"), predictions(kind, 4, 3, 0), target_rows(kind, 4, 3, 0)
+    losses = loss.losses(x, t)
     assert losses.dtype == loss.backward().dtype == np.float32
-    assert_close(losses, kind().losses(predictions(kind, 4, 3, 0), [0, 1, 2, 0]), rtol=1e-5)
+    assert_close(losses, kind().losses(x, t), rtol=1e-5)
+
+
+# --- numbers ---------------------------------------------------------------------------------------------------------
+
+
+@given(data=st.data())
+def test_half_the_absolute_loss_is_that_of_the_median(data):
+    x, t = data.draw(problems(AbsoluteLoss))
+    absolute, median = AbsoluteLoss(), QuantileLoss(0.5)
+    assert_close(median.losses(x, t), absolute.losses(x, t) / 2, rtol=1e-14)
+    assert_close(median.backward(), absolute.backward() / 2, rtol=1e-14)
+
+
+@given(data=st.data())
+def test_a_huber_loss_lies_between_the_quadratic_and_the_absolute_one(data):
+    x, t = data.draw(problems(HuberLoss))
+    assert_close(HuberLoss(1e3).losses(x, t), QuadraticLoss().losses(x, t), rtol=1e-12)
+    assert_close(HuberLoss(1e-9).losses(x, t) / 1e-9, AbsoluteLoss().losses(x, t), rtol=1e-6)
+
+
+@pytest.mark.parametrize("q", [0.1, 0.25, 0.9])
+def test_the_quantile_of_the_targets_has_the_smallest_quantile_loss(q):
+    t = normals(101)
+    loss, best = QuantileLoss(q), np.quantile(t, q)
+    mean = {x: float(loss.forward(np.full((101, 1), x), t)) for x in (best - 0.05, best, best + 0.05)}
+    assert min(mean, key=mean.get) == best
+
+
+def test_the_mean_of_the_counts_has_the_smallest_poisson_loss():
+    loss, t = PoissonLoss(), [0, 1, 7]
+    loss.forward(np.full((3, 1), np.log(8 / 3)), t)
+    assert abs(loss.backward().sum()) < 1e-15
+
+
+@pytest.mark.parametrize(("kind", "slope"), [(AbsoluteLoss, 1), (HuberLoss, 1), (narrow_huber, 0.3)])
+@pytest.mark.parametrize(("dtype", "big"), [("float32", 1e38), ("float64", 1e308)])
+def test_large_errors_have_a_finite_loss_and_a_bounded_gradient(kind, slope, dtype, big):
+    loss = kind().astype(dtype)
+    assert_close(loss.losses([[big], [-big], [0]], [0.0, 0.0, big]), [slope * big] * 3, rtol=1e-6)
+    assert_close(3 * loss.backward(), [[slope], [-slope], [-slope]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "big"), [("float32", 1e38), ("float64", 1e308)])
+def test_large_errors_weigh_by_their_side_in_a_quantile_loss(dtype, big):
+    loss = high_quantile().astype(dtype)
+    assert_close(loss.losses([[big], [-big]], [0.0, 0.0]), [0.1 * big, 0.9 * big], rtol=1e-6)
+    assert_close(2 * loss.backward(), [[0.1], [-0.9]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [AbsoluteLoss, HuberLoss, high_quantile])
+def test_a_right_output_has_no_loss_and_no_gradient(kind):
+    loss = kind()
+    assert_equal(loss.losses([[2.0, -3.0]], [[2, -3]]), [0])
+    assert_equal(loss.backward(), [[0, 0]])
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.parametrize(("dtype", "least", "most"), [("float32", 88, 89), ("float64", 709, 710)])
+def test_a_poisson_loss_is_finite_for_small_logits_and_infinite_for_rates_beyond_the_dtype(dtype, least, most):
+    loss = PoissonLoss().astype(dtype)
+    assert_close(loss.losses([[-1e30], [-1e30], [least]], [0, 3, 0]), [0, 3e30, np.exp(least)], rtol=1e-5)
+    assert_close(3 * loss.backward(), [[0], [-3], [np.exp(least)]], rtol=1e-5)
+    assert_equal(loss.losses([[most]], [5]), [np.inf])
+
+
+@a_loss_of_numbers
+@pytest.mark.parametrize("dtype", [list, "uint8", "int64", "uint64", "float16"])
+def test_with_one_output_integers_are_numbers(kind, dtype):
+    t = [3, 0, 200] if dtype is list else np.array([3, 0, 200], dtype)
+    for each in (t, np.reshape(t, (3, 1))):
+        assert_same(kind, predictions(kind, 3, 1, 0), each, [[3.0], [0.0], [200.0]])
+
+
+@a_loss_of_numbers
+@pytest.mark.parametrize("t", [[0, 1], [0.5, 1.5]])
+def test_numbers_for_one_output_are_refused_by_several(kind, t):
+    with pytest.raises(TargetError, match=r"received targets \(2,\) for 3 outputs, expected rows \(2, 3\)$"):
+        kind().forward(predictions(kind, 2, 3, 0), t)
+
+
+@a_loss_of_numbers
+def test_rows_of_another_length_are_refused_by_losses_of_numbers(kind):
+    with pytest.raises(TargetError, match=r"targets \(2, 2\) for 1 outputs, expected numbers \(2,\) or rows \(2, 1\)$"):
+        kind().forward(predictions(kind, 2, 1, 0), np.ones((2, 2)))
+
+
+@pytest.mark.parametrize(("x", "t"), [(np.ones((2, 1)), [1, -2]), (np.ones((2, 2)), [[1, 0], [3, -2.0]])])
+def test_a_poisson_loss_refuses_negative_counts(x, t):
+    message = r"PoissonLoss\(\): the target row of sample 1 holds -2\.0, expected counts or rates of at least 0"
+    with pytest.raises(TargetError, match=message):
+        PoissonLoss().forward(x, t)
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda: HuberLoss(0), "HuberLoss: delta must be above 0, received 0"),
+    (lambda: HuberLoss(-1), "HuberLoss: delta must be a finite number of at least 0, received -1"),
+    (lambda: QuantileLoss(0), r"QuantileLoss: quantile must lie in \(0, 1\), received 0"),
+    (lambda: QuantileLoss(1), r"QuantileLoss: quantile must lie in \(0, 1\), received 1"),
+    (lambda: QuantileLoss(np.nan), r"QuantileLoss: quantile must lie in \(0, 1\), received nan"),
+])  # fmt: skip
+def test_arguments_outside_their_range_are_refused(make, message):
+    with pytest.raises(ArgumentError, match=message):
+        make()
 
 
 # --- fused and separate --------------------------------------------------------------------------------------------
@@ -211,34 +341,34 @@ def assert_same(kind, x, t, rows):
     assert_equal(a.backward(), b.backward())
 
 
-@every_loss
+@a_loss_of_labels
 @given(n=st.integers(1, 6), k=st.integers(2, 6), seed=seeds)
 def test_labels_and_their_one_hot_rows_are_the_same(kind, n, k, seed):
     labels = np.random.default_rng(seed).integers(k, size=n)
     assert_same(kind, predictions(kind, n, k, seed), labels, np.eye(k)[labels])
 
 
-@every_loss
+@a_loss_of_labels
 @pytest.mark.parametrize("dtype", [list, "bool", "int8", "uint8", "int64", "uint64"])
 def test_labels_of_any_integer_type_are_accepted(kind, dtype):
     labels = [1, 0, 1] if dtype is list else np.array([1, 0, 1], dtype)
     assert_same(kind, predictions(kind, 3, 3, 0), labels, np.eye(3)[[1, 0, 1]])
 
 
-@every_loss
+@pytest.mark.parametrize("kind", [*LABELLED, *NUMBERS])
 @pytest.mark.parametrize("dtype", [list, "bool", "int64", "float32"])
 def test_rows_of_any_type_are_accepted(kind, dtype):
     rows = [[1, 0], [0, 1]] if dtype is list else np.array([[1, 0], [0, 1]], dtype)
     assert_same(kind, predictions(kind, 2, 2, 0), rows, np.eye(2))
 
 
-@a_loss_of_one_output
+@pytest.mark.parametrize("kind", [QuadraticLoss, *BINARY, *NUMBERS])
 @pytest.mark.parametrize("t", [[1, 0, 1], [True, False, True], [1.0, 0.0, 1.0], [[1], [0], [1]]])
 def test_with_one_output_labels_are_the_targets_themselves(kind, t):
     assert_same(kind, predictions(kind, 3, 1, 0), t, [[1.0], [0.0], [1.0]])
 
 
-@a_loss_of_one_output
+@pytest.mark.parametrize("kind", [QuadraticLoss, *BINARY, *NUMBERS])
 def test_with_one_output_floats_are_rows(kind):
     assert_same(kind, predictions(kind, 3, 1, 0), [0.2, 0.5, 0.9], [[0.2], [0.5], [0.9]])
 
@@ -250,7 +380,7 @@ def test_rows_that_sum_to_one_except_for_rounding_are_accepted(kind):
     assert np.isfinite(kind().forward(predictions(kind, 50, 10, 0), softmax(normals((50, 10))).astype("float16")))
 
 
-@every_loss
+@a_loss_of_labels
 def test_labels_and_rows_may_alternate(kind):
     loss, x = kind(), predictions(kind, 4, 3, 0)
     labels, rows = [2, 0, 1, 1], target_rows(kind, 4, 3, 0)
@@ -263,7 +393,7 @@ def test_labels_and_rows_may_alternate(kind):
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 
-@every_loss
+@a_loss_of_labels
 @pytest.mark.parametrize(
     ("t", "message"),
     [
@@ -340,7 +470,7 @@ def test_losses_of_classes_refuse_one_output(kind):
     ],
 )
 def test_outputs_that_do_not_fit_are_refused(kind, x, error, message):
-    with pytest.raises(error, match=rf"{kind.__name__}\(\):? {message}"):
+    with pytest.raises(error, match=rf"{re.escape(str(kind()))}:? {message}"):
         kind().forward(x, [0, 1])
 
 

@@ -23,11 +23,13 @@ from minibp import (
     CrossEntropy,
     Dense,
     Dropout,
+    Exp,
     Flatten,
     Layer,
     LayerNorm,
     LeakyReLU,
     Network,
+    PoissonLoss,
     QuadraticLoss,
     ReLU,
     Residual,
@@ -438,6 +440,8 @@ LOGITS = [Dense(2, 2), Tanh(), ReLU(), LeakyReLU(), ELU(), GELU(), Softplus(), B
         (CrossEntropy, [*LOGITS, Sigmoid()], r"takes probabilities that sum to 1, but .*: end .* in Softmax\(\)"),
         (BinaryCrossEntropy, LOGITS, r"takes independent probabilities, but .* gives numbers of any size"),
         (SoftmaxCrossEntropy, [Softmax(), Sigmoid()], r"it contains Softmax\(\); end the network in the Dense\(\)"),
+        (PoissonLoss, [Softmax(), Exp()], r"takes numbers of any size, but .*: it contains Exp\(\); end the network"),
+        (SoftmaxCrossEntropy, [Exp()], r"takes numbers of any size, but Exp\(\) gives positive numbers|but Dropout"),
         (SigmoidCrossEntropy, [Softmax(), Sigmoid()], r"it contains Sigmoid\(\); end the network in the Dense\(\)"),
     ],
 )
@@ -533,7 +537,7 @@ def test_a_kind_of_outputs_that_does_not_exist_is_refused(loss):
     class Declared(Times):
         gives = "probability"
 
-    message = r"unknown kind of outputs that Declared\(\) gives, 'probability': choose one of numbers, probabilities,"
+    message = r"unknown kind of outputs that Declared\(\) gives, 'probability': choose one of numbers, positive"
     with pytest.raises(ArgumentError, match=message):
         Network([Dense(4, 3), Declared(1)], loss())
 

@@ -20,8 +20,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # The modules and packages of minibp: each imports only from those before it.
 ORDER = [
     "errors", "backend", "base", "initializers", "layers", "normalization", "dropout", "containers", "losses",
-    "network", "schedules", "optimizer", "optimizers", "data", "stopping", "progress", "program", "threads",
-    "files", "metrics", "hints", "training", "debug", "__init__", "cli", "__main__",
+    "regression", "network", "schedules", "optimizer", "optimizers", "data", "stopping", "progress", "program",
+    "threads", "files", "metrics", "hints", "training", "debug", "__init__", "cli", "__main__",
 ]  # fmt: skip
 # The same for the modules of each package, whose __init__ comes last.
 INSIDE = {
@@ -43,12 +43,12 @@ SCRIPTS = {
 }  # fmt: skip
 
 PUBLIC = [
-    "ELU", "GELU", "SGD", "AdaGrad", "Adam", "AdamW", "BatchNorm", "BinaryCrossEntropy", "Checkpoint",
-    "CrossEntropy", "Dense",
-    "Dropout", "EarlyStopping", "Epoch", "Flatten", "Layer", "LayerNorm", "LeakyReLU", "Loss", "Network",
-    "Optimizer", "QuadraticLoss", "RMSProp", "ReLU", "Residual", "Sequential", "Sigmoid", "SigmoidCrossEntropy",
-    "Softmax", "SoftmaxCrossEntropy", "Softplus", "Standardize", "Tanh", "backend", "check_gradients", "compile",
-    "data", "evaluate", "initializers", "load", "metrics", "probe", "save", "schedules", "train",
+    "ELU", "GELU", "SGD", "AbsoluteLoss", "AdaGrad", "Adam", "AdamW", "BatchNorm", "BinaryCrossEntropy", "Checkpoint",
+    "CrossEntropy", "Dense", "Dropout", "EarlyStopping", "Epoch", "Exp", "Flatten", "HuberLoss", "Layer", "LayerNorm",
+    "LeakyReLU", "Loss", "Network", "Optimizer", "PoissonLoss", "QuadraticLoss", "QuantileLoss", "RMSProp", "ReLU",
+    "Residual", "Sequential", "Sigmoid", "SigmoidCrossEntropy", "Softmax", "SoftmaxCrossEntropy", "Softplus",
+    "Standardize", "Tanh", "backend", "check_gradients", "compile", "data", "evaluate", "initializers",
+    "load", "metrics", "probe", "save", "schedules", "train",
 ]  # fmt: skip
 
 def dotted(path):

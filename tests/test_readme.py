@@ -29,6 +29,9 @@ def test_examples_of_the_readme_run_as_written(example, tmp_path, monkeypatch, c
     assert "WRONG" not in capsys.readouterr().out  # what check_gradients prints
     if "link_by_link" in namespace:
         assert abs(namespace["link_by_link"] - namespace["at_once"]).max() < 1e-15
+    if "HuberLoss" in namespace:
+        p, t, metrics = namespace["p"], namespace["test"].t, namespace["metrics"]
+        assert ((p[:, 0] - t) ** 2).mean() == pytest.approx(metrics.mean_squared_error(p, t=t))
 
 
 @pytest.mark.parametrize("language", ["sh", "powershell", "python", "text"])

@@ -20,15 +20,19 @@ from safetensors.numpy import load_file, save_file
 import minibp
 from minibp import (
     SGD,
+    AbsoluteLoss,
     BatchNorm,
     BinaryCrossEntropy,
     Checkpoint,
     CrossEntropy,
     Dense,
+    HuberLoss,
     Layer,
     LeakyReLU,
     Network,
+    PoissonLoss,
     QuadraticLoss,
+    QuantileLoss,
     ReLU,
     Residual,
     Sequential,
@@ -100,15 +104,22 @@ def test_a_users_layer_of_layers_comes_back(path, rng):
 
 
 @pytest.mark.parametrize(("last", "loss"), [
-    ([], QuadraticLoss),
-    ([Softmax], CrossEntropy),
-    ([], SoftmaxCrossEntropy),
-    ([Sigmoid], BinaryCrossEntropy),
-    ([], SigmoidCrossEntropy),
-])  # fmt: skip
+    ([], lambda: QuadraticLoss()),
+    ([], lambda: AbsoluteLoss()),
+    ([], lambda: HuberLoss(0.3)),
+    ([], lambda: QuantileLoss(0.9)),
+    ([], lambda: PoissonLoss()),
+    ([Softmax], lambda: CrossEntropy()),
+    ([], lambda: SoftmaxCrossEntropy()),
+    ([Sigmoid], lambda: BinaryCrossEntropy()),
+    ([], lambda: SigmoidCrossEntropy()),
+], ids=lambda each: str(each()) if callable(each) else "")  # fmt: skip
 def test_the_loss_comes_back(tmp_path, last, loss):
-    save(Network([Dense(2, 2), *[layer() for layer in last]], loss()), tmp_path / "net")
-    assert type(load(tmp_path / "net").loss) is loss
+    net = Network([Dense(2, 2), *[layer() for layer in last]], loss())
+    save(net, tmp_path / "net")
+    loaded = load(tmp_path / "net")
+    assert type(loaded.loss) is type(net.loss) and loaded.loss.config() == net.loss.config()
+    assert loaded.fused_loss.config() == net.fused_loss.config()
 
 
 @on_every_library

@@ -11,6 +11,7 @@ from networks import samples
 
 from minibp import (
     SGD,
+    AbsoluteLoss,
     Adam,
     BatchNorm,
     BinaryCrossEntropy,
@@ -20,9 +21,12 @@ from minibp import (
     EarlyStopping,
     Epoch,
     Flatten,
+    HuberLoss,
     Layer,
     Network,
+    PoissonLoss,
     QuadraticLoss,
+    QuantileLoss,
     Sigmoid,
     SigmoidCrossEntropy,
     Softmax,
@@ -223,6 +227,15 @@ def test_targets_that_are_not_classes_have_no_accuracy(rng):
     net = linear()
     loss, accuracy = evaluate(net, Dataset(rng.normal(size=(5, 4)), rng.normal(size=(5, 3))))
     assert math.isfinite(loss) and math.isnan(accuracy)
+
+
+@pytest.mark.parametrize("t", [np.arange(5), np.arange(5) % 2, np.linspace(0, 1, 5), np.eye(5)[:, :1]])
+@pytest.mark.parametrize("loss", [AbsoluteLoss, HuberLoss, QuantileLoss, PoissonLoss])
+def test_numbers_have_no_accuracy_and_an_epoch_does_not_print_one(loss, t, rng):
+    net, dataset = Network([Dense(4, 1)], loss()), Dataset(rng.normal(size=(5, 4)), t)
+    (epoch,) = train(net, SGD(net, lr=0.01), dataset, 1, validation=dataset)
+    assert math.isnan(epoch.val_accuracy) and math.isfinite(epoch.val_loss)
+    assert re.fullmatch(r"epoch   1  loss -?\d\.\d{4}  val_loss -?\d\.\d{4}  \d+\.\d\d s", str(epoch))
 
 
 # --- early stopping ------------------------------------------------------------------------------------------------

@@ -133,6 +133,14 @@ def fraction(name: str, value: Any) -> float:
     return result
 
 
+def inner_fraction(name: str, value: Any) -> float:
+    """A number in (0, 1)."""
+    result = _as_float(name, value)
+    if not 0 < result < 1:
+        raise ArgumentError(f"{name} must lie in (0, 1), received {value!r}")
+    return result
+
+
 def boolean(name: str, value: Any) -> bool:
     """True or False."""
     if not isinstance(value, (bool, np.bool_)):

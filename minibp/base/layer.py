@@ -47,10 +47,10 @@ class Layer(Module):
     in_shape : tuple of int or None
         The shape of one sample of x; None for any shape.
     gives : str or None
-        The kind of values in a row of y: "numbers" of any size; "probabilities", each in [0, 1]; a "distribution",
-        probabilities that sum to 1; "its input", if the layer only passes it on; or "its input, changed", if it sets
-        some of the values, as dropout does. A loss refuses outputs that it would mistake for another kind. With None
-        it looks at the values of the first batch instead.
+        The kind of values in a row of y: "numbers" of any size; "positive numbers"; "probabilities", each in [0, 1]; a
+        "distribution", probabilities that sum to 1; "its input", if the layer only passes it on; or "its input,
+        changed", if it sets some of the values, as dropout does. A loss refuses outputs that it would mistake for
+        another kind. With None it looks at the values of the first batch instead.
     """
 
     in_shape: Shape | None = None

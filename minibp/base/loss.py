@@ -19,6 +19,7 @@ ROW_SUM = 1e-5  # tolerance for sums of probabilities: float32 rows pass, thirds
 PREDICTED_SUM = 0.05  # the same for predictions, which may be typed with two digits
 ROWS = {  # the words of `Layer.gives` and `Loss.takes`
     "numbers": "numbers of any size",
+    "positive numbers": "positive numbers",
     "probabilities": "independent probabilities",
     "distribution": "probabilities that sum to 1",
     "its input": "its own input",
@@ -50,6 +51,9 @@ class Loss(Module):
         The kinds of predictions it accepts, in the words of `Layer.gives`; empty for any.
     min_outputs : int
         The smallest number of outputs K for which it is defined.
+    of_numbers : bool
+        Whether targets are numbers to approximate, never classes: with one output (N,) of any type are the rows, labels
+        for several are refused, and there is no accuracy.
     x, t : arrays (N, K)
         The last predictions and target rows, for `gradient`. Do not change them before it.
     """
@@ -59,6 +63,7 @@ class Loss(Module):
     takes: tuple[str, ...] = ()
     advice = ""  # how to end a network for this loss
     min_outputs = 1
+    of_numbers = False
     unseen = False  # whether the last layer of the network is undeclared, so that the first batch is to be checked
 
     def forward(self, x: Array, t: Array) -> Any:
@@ -211,12 +216,11 @@ class Loss(Module):
         if t.ndim == 2 and t.shape[1] == k:
             self.check_rows(t)
             return t
-        if t.ndim != 1:
-            raise TargetError(
-                f"{self}: received targets {t.shape} for {k} outputs, expected labels ({n},) or rows ({n}, {k})"
-            )
-        if k == 1 and t.dtype.kind == "f":
-            t = t[:, None].copy()
+        if t.ndim != 1 or (self.of_numbers and k > 1):
+            short = f"labels ({n},) or " if not self.of_numbers else f"numbers ({n},) or " if k == 1 else ""
+            raise TargetError(f"{self}: received targets {t.shape} for {k} outputs, expected {short}rows ({n}, {k})")
+        if k == 1 and (self.of_numbers or t.dtype.kind == "f"):
+            t = t[:, None].astype(t.dtype if t.dtype.kind == "f" else float)  # a copy
             self.check_rows(t)
             return t
         return self.check_labels(t, k)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 import stat
 import warnings
@@ -24,18 +25,20 @@ DATASETS = ("digits", *FROM_FILES)
 
 
 def evaluation(net: Network, test: Dataset) -> str:
-    """The accuracy and the mean loss in one line, like the last line of a training."""
+    """The accuracy, if there is one, and the mean loss in one line, like the last line of a training."""
     loss, accuracy = evaluate(net, test)
-    return f"test accuracy {accuracy:.4f}  loss {loss:.4f}  samples {len(test)}"
+    start = "test" if math.isnan(accuracy) else f"test accuracy {accuracy:.4f} "
+    return f"{start} loss {loss:.4f}  samples {len(test)}"
 
 
 def predictions(net: Network, x: np.ndarray, outputs: bool = False) -> Iterator[str]:
     """Lines of CSV: the number of each sample, its class and the output for that class; or all outputs, if asked for.
 
     Classes have the names that were saved with the network, else numbers. The outputs are probabilities if the network
-    has them. With one output, the classes are 0 and 1, divided at 0.5.
+    has them. With one output, the classes are 0 and 1, divided at 0.5. A network whose loss is one of numbers has no
+    classes: all outputs are printed.
     """
-    rows = net.predict(x)
+    rows, outputs = net.predict(x), outputs or net.loss.of_numbers
     k = rows.shape[1]
     names = net.class_names or [str(label) for label in range(max(k, 2))]
     yield _line(["sample", *((names if k > 1 else ["0"]) if outputs else ("class", "output"))])

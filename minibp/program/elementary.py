@@ -126,6 +126,13 @@ def exp(x: Any) -> Any:
 
 
 @jit
+def exp_or_infinity(x: Any) -> Any:
+    """eˣ, infinite above `range_of_exp`: for results that must not look plausible if they overflow."""
+    _, high = range_of_exp(x)
+    return cast(math.inf, x) if x > high else exp(x)
+
+
+@jit
 def expm1(x: Any) -> Any:
     """eˣ - 1, exact also for small x."""
     s, p = _reduced(x)

@@ -134,6 +134,22 @@ def sigmoid_gradient(row: Any, run: Any) -> None:
         dx[i] = (one - y[i]) * y[i] * dy[i]
 
 
+def exp(row: Any, run: Any) -> None:
+    """y = exp(x)."""
+    n = run.n * row.size
+    x, y = vector(row.one, row.x, n), vector(row.one, row.y, n)
+    for i in range(n):
+        y[i] = elementary.exp_or_infinity(x[i])
+
+
+def exp_gradient(row: Any, run: Any) -> None:
+    """dx = dy y."""
+    n = run.n * row.size
+    y, dy, dx = vector(row.one, row.y, n), vector(row.one, row.dy, n), vector(row.one, row.dx, n)
+    for i in range(n):
+        dx[i] = dy[i] * y[i]
+
+
 def softplus(row: Any, run: Any) -> None:
     """y = log(1 + exp(x)), as max(x, 0) + log(1 + exp(-|x|))."""
     n, zero = run.n * row.size, cast(0, row.one)

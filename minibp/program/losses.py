@@ -1,4 +1,4 @@
-"""The operations of losses.py: `quadratic` writes the loss of each sample, `quadratic_gradient` dx.
+"""The operations of losses.py and regression.py: `quadratic` writes the loss of each sample, `quadratic_gradient` dx.
 
 x are predictions and t target rows, (n, size). What `losses` of the run points to are the losses of the whole run.
 """
@@ -31,6 +31,73 @@ def quadratic_gradient(row: Any, run: Any) -> None:
         dx[i] = y[i] * inv_n
 
 
+def absolute(row: Any, run: Any) -> None:
+    """ℓ = Σₖ |x - t|, and y = x - t."""
+    n, zero = run.n * row.size, cast(0, row.one)
+    x, t, y = vector(row.one, row.x, n), vector(row.one, row.t, n), vector(row.one, row.y, n)
+    each = vector(row.one, row.kept, n)
+    for i in range(n):
+        y[i] = x[i] - t[i]
+        each[i] = -y[i] if y[i] < zero else y[i]
+    sum_losses(row, run)
+
+
+def absolute_gradient(row: Any, run: Any) -> None:
+    """dx = 1/N where x > t, -1/N where x < t, 0 where they are equal."""
+    n, zero, inv_n = run.n * row.size, cast(0, row.one), cast(1 / run.n, row.one)
+    y, dx = vector(row.one, row.y, n), vector(row.one, row.dx, n)
+    for i in range(n):
+        dx[i] = inv_n if y[i] > zero else -inv_n if y[i] < zero else y[i]  # 0, or NaN
+
+
+def huber(row: Any, run: Any) -> None:
+    """ℓ = Σₖ y (r - ½ y), where y is r = x - t, limited to [-δ, δ]."""
+    n, delta, half = run.n * row.size, cast(row.number, row.one), cast(0.5, row.one)
+    x, t, y = vector(row.one, row.x, n), vector(row.one, row.t, n), vector(row.one, row.y, n)
+    each = vector(row.one, row.kept, n)
+    for i in range(n):
+        residual = x[i] - t[i]
+        y[i] = delta if residual > delta else -delta if residual < -delta else residual
+        each[i] = y[i] * (residual - half * y[i])
+    sum_losses(row, run)
+
+
+huber_gradient = quadratic_gradient
+
+
+def quantile(row: Any, run: Any) -> None:
+    """ℓ = Σₖ max(q (t - x), (1 - q) (x - t)), and y = x - t."""
+    n, zero = run.n * row.size, cast(0, row.one)
+    below, above = cast(row.number, row.one), cast(1 - row.number, row.one)
+    x, t, y = vector(row.one, row.x, n), vector(row.one, row.t, n), vector(row.one, row.y, n)
+    each = vector(row.one, row.kept, n)
+    for i in range(n):
+        y[i] = x[i] - t[i]
+        each[i] = (above if y[i] > zero else -below) * y[i]
+    sum_losses(row, run)
+
+
+def quantile_gradient(row: Any, run: Any) -> None:
+    """dx = (1 - q) / N where x > t, -q / N where x < t, 0 where they are equal."""
+    n, zero, inv_n = run.n * row.size, cast(0, row.one), cast(1 / run.n, row.one)
+    below, above = cast(row.number, row.one), cast(1 - row.number, row.one)
+    y, dx = vector(row.one, row.y, n), vector(row.one, row.dx, n)
+    for i in range(n):
+        slope = above if y[i] > zero else -below if y[i] < zero else y[i]  # 0, or NaN
+        dx[i] = slope * inv_n
+
+
+def poisson(row: Any, run: Any) -> None:
+    """ℓ = Σₖ [exp(xₖ) - tₖ xₖ], and y = exp(x)."""
+    n = run.n * row.size
+    x, t, y = vector(row.one, row.x, n), vector(row.one, row.t, n), vector(row.one, row.y, n)
+    each = vector(row.one, row.kept, n)
+    for i in range(n):
+        y[i] = elementary.exp_or_infinity(x[i])
+        each[i] = y[i] - t[i] * x[i]
+    sum_losses(row, run)
+
+
 def softmax_cross_entropy(row: Any, run: Any) -> None:
     """ℓ = log Σₖ exp(xₖ) - Σₖ tₖ xₖ, and y = softmax(x)."""
     n, k, zero = run.n, row.size, cast(0, row.one)
@@ -55,7 +122,7 @@ def softmax_cross_entropy(row: Any, run: Any) -> None:
 
 
 def softmax_cross_entropy_gradient(row: Any, run: Any) -> None:
-    """dx = (y - t) / N, with y = softmax(x) or σ(x)."""
+    """dx = (y - t) / N, with y = softmax(x), σ(x) or exp(x)."""
     n, inv_n = run.n * row.size, cast(1 / run.n, row.one)
     y, t, dx = vector(row.one, row.y, n), vector(row.one, row.t, n), vector(row.one, row.dx, n)
     for i in range(n):
@@ -63,11 +130,12 @@ def softmax_cross_entropy_gradient(row: Any, run: Any) -> None:
 
 
 sigmoid_cross_entropy_gradient = softmax_cross_entropy_gradient
+poisson_gradient = softmax_cross_entropy_gradient
 
 
 def cross_entropy(row: Any, run: Any) -> None:
     """ℓ = -Σₖ tₖ log xₖ."""
-    n, tiny = run.n * row.size, cast(row.number, row.one)
+    n, tiny = run.n * row.size, cast(row.eps, row.one)
     x, t, y = vector(row.one, row.x, n), vector(row.one, row.t, n), vector(row.one, row.y, n)
     each = vector(row.one, row.kept, n)
     for i in range(n):
@@ -99,7 +167,7 @@ def sigmoid_cross_entropy(row: Any, run: Any) -> None:
 
 def binary_cross_entropy(row: Any, run: Any) -> None:
     """ℓ = -Σₖ [tₖ log xₖ + (1 - tₖ) log(1 - xₖ)]."""
-    n, tiny, one = run.n * row.size, cast(row.number, row.one), row.one
+    n, tiny, one = run.n * row.size, cast(row.eps, row.one), row.one
     x, t, y = vector(one, row.x, n), vector(one, row.t, n), vector(one, row.y, n)
     each = vector(one, row.kept, n)
     for i in range(n):
@@ -111,7 +179,7 @@ def binary_cross_entropy(row: Any, run: Any) -> None:
 
 def binary_cross_entropy_gradient(row: Any, run: Any) -> None:
     """dx = ((1 - t) / (1 - x) - t / x) / N."""
-    n, tiny, one, inv_n = run.n * row.size, cast(row.number, row.one), row.one, cast(1 / run.n, row.one)
+    n, tiny, one, inv_n = run.n * row.size, cast(row.eps, row.one), row.one, cast(1 / run.n, row.one)
     x, t, y, dx = vector(one, row.x, n), vector(one, row.t, n), vector(one, row.y, n), vector(one, row.dx, n)
     for i in range(n):
         rest = tiny if one - x[i] < tiny else one - x[i]

@@ -15,12 +15,13 @@ import numpy as np
 from ..base import Layer, Shape
 from ..containers import Residual, Sequential
 from ..dropout import Dropout, key
-from ..layers import ELU, GELU, Dense, Flatten, LeakyReLU, ReLU, Sigmoid, Softmax, Softplus, Tanh
+from ..layers import ELU, GELU, Dense, Exp, Flatten, LeakyReLU, ReLU, Sigmoid, Softmax, Softplus, Tanh
 from ..losses import BinaryCrossEntropy, CrossEntropy, Loss, QuadraticLoss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from ..network import Network
 from ..normalization import BatchNorm, LayerNorm, Standardize
 from ..optimizer import FLUSH_BELOW, Optimizer
 from ..optimizers import SGD, AdaGrad, Adam, AdamW, RMSProp
+from ..regression import AbsoluteLoss, HuberLoss, PoissonLoss, QuantileLoss
 from .table import Table, UnknownError, Value, address
 
 # OpenBLAS multiplies by the transpose of a small matrix at half the speed. For a W of so many numbers it is faster to
@@ -142,6 +143,7 @@ LAYERS: dict[type[Layer], Rows] = {
     ELU: element_by_element("elu", number="alpha"),
     GELU: element_by_element("gelu", keeps=True),
     Sigmoid: element_by_element("sigmoid"),
+    Exp: element_by_element("exp"),
     Softplus: element_by_element("softplus"),
     Tanh: element_by_element("tanh"),
     Softmax: softmax,
@@ -152,12 +154,16 @@ LAYERS: dict[type[Layer], Rows] = {
     Sequential: sequential,
     Residual: residual,
 }
-LOSSES: dict[type[Loss], str] = {
-    QuadraticLoss: "quadratic",
-    CrossEntropy: "cross_entropy",
-    SoftmaxCrossEntropy: "softmax_cross_entropy",
-    BinaryCrossEntropy: "binary_cross_entropy",
-    SigmoidCrossEntropy: "sigmoid_cross_entropy",
+LOSSES: dict[type[Loss], tuple[str, str]] = {  # the operation, and the attribute that is its number, if it has one
+    QuadraticLoss: ("quadratic", ""),
+    AbsoluteLoss: ("absolute", ""),
+    HuberLoss: ("huber", "delta"),
+    QuantileLoss: ("quantile", "quantile"),
+    PoissonLoss: ("poisson", ""),
+    CrossEntropy: ("cross_entropy", ""),
+    SoftmaxCrossEntropy: ("softmax_cross_entropy", ""),
+    BinaryCrossEntropy: ("binary_cross_entropy", ""),
+    SigmoidCrossEntropy: ("sigmoid_cross_entropy", ""),
 }
 OPTIMIZERS: dict[type[Optimizer], dict[str, str]] = {  # the operation of the update, and which fields its numbers are
     SGD: {"operation": "sgd", "number": "momentum"},
@@ -232,8 +238,9 @@ def close(table: Table, loss: Loss, x: Value, labels: bool, backward: bool) -> N
     t, y = table.value(x.shape), table.value(x.shape)
     table.add("one_hot" if labels else "target_rows", y=t.y, size=x.size)
     places = {"x": x.y, "t": t.y, "y": y.y, "dx": x.dy, "kept": table.memory(table.batch_size, x.size)}
-    tiny = float(np.finfo(table.dtype).tiny)
-    table.add(rows_of(LOSSES, loss), backward, **places, size=x.size, number=tiny)
+    operation, number = rows_of(LOSSES, loss)
+    numbers = {"eps": float(np.finfo(table.dtype).tiny)} | ({"number": table.get(loss, number)} if number else {})
+    table.add(operation, backward, **places, size=x.size, **numbers)
 
 
 def optimizer_rows(table: Table, net: Network, optimizer: Optimizer) -> list[dict[str, Any]]:
