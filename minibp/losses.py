@@ -32,7 +32,8 @@ class SoftmaxCrossEntropy(Distribution):
     """Softmax and cross-entropy in one, ℓ = log Σₖ exp(xₖ) - Σₖ tₖ xₖ for logits x.
 
     Equals CrossEntropy of Softmax, but is exact for logits of any size. Rows of t sum to 1. The loss is infinite only
-    if a logit whose t is not 0 lies below the largest logit by more than the largest number of the dtype.
+    if a logit whose t is not 0 lies below the largest logit by more than the largest number of the dtype. With
+    ``label_smoothing=ε`` in [0, 1), t stands for (1 - ε) t + ε/K (Szegedy et al., 2016), also in evaluations.
     """
 
     activation = Softmax
@@ -61,7 +62,8 @@ class SoftmaxCrossEntropy(Distribution):
 class CrossEntropy(Distribution):
     """Cross-entropy, ℓ = -Σₖ tₖ log xₖ for class probabilities x.
 
-    Probabilities below the smallest normal number of the dtype count as that number, so that the loss is finite.
+    Probabilities below the smallest normal number of the dtype count as that number, so that the loss is finite. With
+    ``label_smoothing=ε`` in [0, 1), t stands for (1 - ε) t + ε/K (Szegedy et al., 2016), also in evaluations.
     """
 
     fuses = Softmax, SoftmaxCrossEntropy

@@ -135,7 +135,7 @@ class Network(Boundary, Stateful):
         output_activation: Layer | None = None
         fuses = vars(type(self.loss)).get("fuses")  # not that of a base class: a subclass may have another formula
         if fuses and type(last) is fuses[0]:
-            chain, fused_loss, output_activation = self.layers[:-1], fuses[1](), last
+            chain, fused_loss, output_activation = self.layers[:-1], fuses[1](**self.loss.config()), last
         elif self.loss.activation:
             output_activation = self.loss.activation()
         elif fuses and type(last.output_layer) is fuses[0]:

@@ -29,6 +29,7 @@ from minibp import (
     AdamW,
     BatchNorm,
     Checkpoint,
+    CrossEntropy,
     Dense,
     EarlyStopping,
     Residual,
@@ -484,6 +485,7 @@ def test_weights_that_diverged_never_replace_good_ones(path):
 
 @pytest.mark.parametrize(("build", "options", "differs"), [
     ({"hidden": 7}, {}, "network"),
+    ({"loss": lambda: CrossEntropy(label_smoothing=0.1)}, {}, "network"),
     ({"dtype": "float64"}, {}, "dtype"),
     ({"seed": 1}, {}, r"generator \(seed\)"),
     ({"seed": 1}, {}, r"weights at the start"),
@@ -502,6 +504,17 @@ def test_the_checkpoint_of_another_training_is_refused_and_left_alone(path, buil
     with pytest.raises(CheckpointError, match=rf"another training:(\n.*)*\n  {differs}\n    here .*\n    in the file "):
         Run(**build).go(path, **options)
     assert path.read_bytes() == before
+
+
+@on_every_library
+def test_a_training_with_label_smoothing_resumes_with_the_same_bits(path):
+    def build():
+        return Run(loss=lambda: CrossEntropy(label_smoothing=0.1))
+
+    build().interrupted(path, STEPS + 3)
+    resumed, whole = build().go(path), build().go()
+    assert_same(resumed, whole)
+    assert resumed.epochs[-1].loss == whole.epochs[-1].loss
 
 
 def test_only_what_differs_is_listed(path):

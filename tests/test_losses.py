@@ -49,6 +49,18 @@ def high_quantile():
     return QuantileLoss(0.9)
 
 
+def smoothed_cross_entropy():
+    return CrossEntropy(0.2)
+
+
+def smoothed_softmax_cross_entropy():
+    return SoftmaxCrossEntropy(label_smoothing=0.2)
+
+
+def smoothed(t):
+    return 0.8 * t + 0.2 / len(t)
+
+
 FORMULAS = {  # the loss of one sample, by plain sums over its outputs
     QuadraticLoss: lambda x, t: sum((x - t) ** 2) / 2,
     AbsoluteLoss: lambda x, t: sum(abs(x - t)),
@@ -57,7 +69,9 @@ FORMULAS = {  # the loss of one sample, by plain sums over its outputs
     high_quantile: lambda x, t: sum(max(0.9 * -r, 0.1 * r) for r in x - t),
     PoissonLoss: lambda x, t: sum(np.exp(x) - t * x),
     CrossEntropy: lambda x, t: -sum(t * np.log(x)),
+    smoothed_cross_entropy: lambda x, t: -sum(smoothed(t) * np.log(x)),
     SoftmaxCrossEntropy: lambda x, t: -sum(t * np.log(softmax(x))),
+    smoothed_softmax_cross_entropy: lambda x, t: -sum(smoothed(t) * np.log(softmax(x))),
     BinaryCrossEntropy: lambda x, t: -sum(t * np.log(x) + (1 - t) * np.log(1 - x)),
     SigmoidCrossEntropy: lambda x, t: -sum(t * np.log(sigmoid(x)) + (1 - t) * np.log(1 - sigmoid(x))),
 }
@@ -277,10 +291,41 @@ def test_a_poisson_loss_refuses_negative_counts(x, t):
     (lambda: QuantileLoss(0), r"QuantileLoss: quantile must lie in \(0, 1\), received 0"),
     (lambda: QuantileLoss(1), r"QuantileLoss: quantile must lie in \(0, 1\), received 1"),
     (lambda: QuantileLoss(np.nan), r"QuantileLoss: quantile must lie in \(0, 1\), received nan"),
+    (lambda: CrossEntropy(1), r"CrossEntropy: label_smoothing must lie in \[0, 1\), received 1"),
+    (lambda: SoftmaxCrossEntropy(-0.1), r"SoftmaxCrossEntropy: label_smoothing must lie in \[0, 1\), received -0\.1"),
 ])  # fmt: skip
 def test_arguments_outside_their_range_are_refused(make, message):
     with pytest.raises(ArgumentError, match=message):
         make()
+
+
+# --- label smoothing ---------------------------------------------------------------------------------------------
+
+
+@a_loss_of_classes
+@given(n=st.integers(1, 6), k=st.integers(2, 6), epsilon=st.floats(0, 0.99), seed=seeds)
+def test_label_smoothing_is_the_loss_of_smoothed_rows(kind, n, k, epsilon, seed):
+    x, t = predictions(kind, n, k, seed), np.random.default_rng(seed).integers(k, size=n)
+    ours, theirs = kind(epsilon), kind()
+    rows = (1 - epsilon) * np.eye(k)[t] + epsilon / k
+    for given_t in (t, np.eye(k)[t]):
+        assert_close(ours.losses(x, given_t), theirs.losses(x, rows), rtol=1e-12)
+        assert_close(ours.backward(), theirs.backward(), rtol=1e-9, atol=1e-15)
+
+
+@a_loss_of_classes
+def test_no_label_smoothing_changes_no_bit(kind):
+    x, t = predictions(kind, 4, 3, 0), [0, 1, 2, 2]
+    ours, theirs = kind(0.0), kind()
+    assert_equal(ours.losses(x, t), theirs.losses(x, t))
+    assert_equal(ours.backward(), theirs.backward())
+    assert str(ours) == f"{kind.__name__}()" and str(kind(0.1)) == f"{kind.__name__}(0.1)"
+
+
+@a_loss_of_classes
+def test_label_smoothing_cannot_be_changed_because_a_fused_loss_would_not_know(kind):
+    with pytest.raises(StateError, match=r"label_smoothing is 0\.1 and cannot be changed; create a new"):
+        kind(0.1).label_smoothing = 0.2
 
 
 # --- fused and separate --------------------------------------------------------------------------------------------

@@ -431,6 +431,25 @@ def test_a_subclass_of_cross_entropy_keeps_its_own_formula():
     assert float(half.forward(*batch())) == pytest.approx(float(whole.forward(*batch())) / 2, rel=1e-6)
 
 
+def test_label_smoothing_of_cross_entropy_is_that_of_the_fused_loss():
+    fused = Network([Dense(4, 3), Softmax()], CrossEntropy(0.2), dtype="float64")
+    apart = Network([Dense(4, 3), Softmax(), Flatten()], CrossEntropy(0.2), dtype="float64")
+    plain = Network([Dense(4, 3), Softmax()], CrossEntropy(), dtype="float64")
+    assert fused.fused_loss.label_smoothing == 0.2 and fused.fused_loss is not fused.loss
+    losses = [float(net.forward(*batch())) for net in (fused, apart, plain)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-12) and losses[0] != pytest.approx(losses[2], rel=1e-3)
+    fused.backward()
+    apart.backward()
+    assert_close(fused.grads, apart.grads, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("changed", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_label_smoothing_is_kept_by_copies_of_a_network(changed):
+    net = Network([Dense(4, 3), Softmax()], CrossEntropy(0.2))
+    assert float(changed(net).forward(*batch())) == float(net.forward(*batch()))
+    assert changed(net).fused_loss.label_smoothing == 0.2
+
+
 LOGITS = [Dense(2, 2), Tanh(), ReLU(), LeakyReLU(), ELU(), GELU(), Softplus(), BatchNorm(2), LayerNorm(2)]
 
 

@@ -82,6 +82,7 @@ LOSSES = {
     "PoissonLoss": lambda: minibp.PoissonLoss(),
     "CrossEntropy": lambda: CrossEntropy(),
     "SoftmaxCrossEntropy": lambda: minibp.SoftmaxCrossEntropy(),
+    "smoothed": lambda: minibp.SoftmaxCrossEntropy(0.1),
     "BinaryCrossEntropy": lambda: minibp.BinaryCrossEntropy(),
     "SigmoidCrossEntropy": lambda: minibp.SigmoidCrossEntropy(),
 }

@@ -110,7 +110,9 @@ def test_a_users_layer_of_layers_comes_back(path, rng):
     ([], lambda: QuantileLoss(0.9)),
     ([], lambda: PoissonLoss()),
     ([Softmax], lambda: CrossEntropy()),
+    ([Softmax], lambda: CrossEntropy(0.1)),
     ([], lambda: SoftmaxCrossEntropy()),
+    ([], lambda: SoftmaxCrossEntropy(0.1)),
     ([Sigmoid], lambda: BinaryCrossEntropy()),
     ([], lambda: SigmoidCrossEntropy()),
 ], ids=lambda each: str(each()) if callable(each) else "")  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..backend import to_host
 from ..errors import ArgumentError, InputError, ShapeError, StateError, TargetError, UnknownNameError
-from .arguments import describe_sample
+from .arguments import Fixed, describe_sample, fraction
 from .layer import Layer, kind_of_rows
 from .module import Module, check_returned, ignore_underflow
 from .validation import check_array, check_finite
@@ -44,7 +44,8 @@ class Loss(Module):
     Attributes
     ----------
     fuses : (layer class, loss class) or None
-        The layer that this loss can be fused with, and the fused loss that replaces both at the end of a network.
+        The layer that this loss can be fused with, and the fused loss that replaces both at the end of a network. It is
+        created with the same ``config()``.
     activation : layer class or None
         The layer that a fused loss contains. `Network.predict` applies it to the logits.
     takes : tuple of str
@@ -124,7 +125,7 @@ class Loss(Module):
             self.bind(x.shape)
         attributes = self.__dict__  # saves two calls of __setattr__
         attributes["x"] = x
-        rows = attributes["t"] = t if t.ndim == 2 else self.one_hot(t)
+        rows = attributes["t"] = self.as_rows(t)
         if weights is not None:
             inv_n = (weights.values / weights.total)[:, None]
             attributes.update(inv_n=inv_n, _shape=None)  # the next call binds 1/N again
@@ -132,6 +133,10 @@ class Loss(Module):
         if new:
             check_returned(self, "formula", losses, x.shape[:1], "the loss of each sample")
         return losses
+
+    def as_rows(self, t: Array) -> Array:
+        """Target rows (N, K), for rows or labels t."""
+        return t if t.ndim == 2 else self.one_hot(t)
 
     def one_hot(self, t: Array) -> Array:
         """Target rows (N, K) for labels t (N,): 1 in column t, else 0. With one output, the labels themselves."""
@@ -248,9 +253,36 @@ class Loss(Module):
 
 
 class Distribution(Loss):
-    """Base of the losses whose target rows are probabilities of K classes."""
+    """Base of the losses whose target rows are probabilities of K classes.
+
+    Parameters
+    ----------
+    label_smoothing : float, default 0
+        ε in [0, 1). The loss is that for the target rows (1 - ε) t + ε/K, which keep logits from growing without end
+        (Szegedy et al., 2016, section 7). It is part of the loss, so evaluations have it, too.
+    """
 
     min_outputs = 2  # the softmax of one output is always 1
+    label_smoothing: Any = Fixed(fraction)  # a network gives it to the fused loss
+
+    def __init__(self, label_smoothing: float = 0.0):
+        super().__init__()
+        self.label_smoothing = label_smoothing
+
+    def config(self) -> dict[str, Any]:
+        return {"label_smoothing": self.label_smoothing} if self.label_smoothing else {}
+
+    def workspaces(self, shape: Shape) -> dict[str, Any]:
+        return super().workspaces(shape) | ({"smoothed": shape} if self.label_smoothing else {})
+
+    def as_rows(self, t: Array) -> Array:
+        """Target rows (N, K), smoothed."""
+        rows = super().as_rows(t)
+        if not self.label_smoothing:
+            return rows
+        smoothed = self.xp.multiply(rows, 1 - self.label_smoothing, out=self.smoothed)
+        smoothed += self.label_smoothing / smoothed.shape[1]
+        return smoothed
 
     def check_rows(self, t: np.ndarray) -> None:
         bad = (t < 0).any(axis=1)

@@ -100,6 +100,7 @@ def poisson(row: Any, run: Any) -> None:
 
 def softmax_cross_entropy(row: Any, run: Any) -> None:
     """ℓ = log Σₖ exp(xₖ) - Σₖ tₖ xₖ, and y = softmax(x)."""
+    smooth(row, run)
     n, k, zero = run.n, row.size, cast(0, row.one)
     x, t, y = matrix(row.one, row.x, n, k), matrix(row.one, row.t, n, k), matrix(row.one, row.y, n, k)
     losses, score, first = vector(row.one, run.losses, run.first + n), vector(row.one, row.kept, n), run.first
@@ -135,6 +136,7 @@ poisson_gradient = softmax_cross_entropy_gradient
 
 def cross_entropy(row: Any, run: Any) -> None:
     """ℓ = -Σₖ tₖ log xₖ."""
+    smooth(row, run)
     n, tiny = run.n * row.size, cast(row.eps, row.one)
     x, t, y = vector(row.one, row.x, n), vector(row.one, row.t, n), vector(row.one, row.y, n)
     each = vector(row.one, row.kept, n)
@@ -184,6 +186,16 @@ def binary_cross_entropy_gradient(row: Any, run: Any) -> None:
     for i in range(n):
         rest = tiny if one - x[i] < tiny else one - x[i]
         dx[i] = ((one - t[i]) / rest - t[i] / y[i]) * inv_n
+
+
+@jit
+def smooth(row: Any, run: Any) -> None:
+    """Write (1 - ε) t + ε/K over t, if there is label smoothing."""
+    if row.number > 0:
+        n, kept, added = run.n * row.size, cast(1 - row.number, row.one), cast(row.number / row.size, row.one)
+        t = vector(row.one, row.t, n)
+        for i in range(n):
+            t[i] = t[i] * kept + added
 
 
 @jit

@@ -160,8 +160,8 @@ LOSSES: dict[type[Loss], tuple[str, str]] = {  # the operation, and the attribut
     HuberLoss: ("huber", "delta"),
     QuantileLoss: ("quantile", "quantile"),
     PoissonLoss: ("poisson", ""),
-    CrossEntropy: ("cross_entropy", ""),
-    SoftmaxCrossEntropy: ("softmax_cross_entropy", ""),
+    CrossEntropy: ("cross_entropy", "label_smoothing"),
+    SoftmaxCrossEntropy: ("softmax_cross_entropy", "label_smoothing"),
     BinaryCrossEntropy: ("binary_cross_entropy", ""),
     SigmoidCrossEntropy: ("sigmoid_cross_entropy", ""),
 }
