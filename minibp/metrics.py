@@ -192,7 +192,7 @@ def _numbers(outputs: Any, t: Any) -> tuple[np.ndarray, np.ndarray]:
     return outputs.astype(float), t.astype(float)
 
 
-def mean_squared_error(outputs: Any, *, t: Any) -> float:
+def mean_squared_error(outputs: Any, *, t: Any, weights: Any = None) -> float:
     """The mean of (x - t)² over all outputs of all samples.
 
     It is not `QuadraticLoss`, which is half the sum over the outputs of a sample.
@@ -203,6 +203,8 @@ def mean_squared_error(outputs: Any, *, t: Any) -> float:
         The outputs of a network, x.
     t : array (N, K) or (N,)
         The targets.
+    weights : array (N,), optional
+        How much each sample counts.
 
     Raises
     ------
@@ -210,12 +212,14 @@ def mean_squared_error(outputs: Any, *, t: Any) -> float:
         If the two do not have the same shape; a column (N, 1) is the same as (N,).
     InputError, TargetError
         If they are not numbers, or one is NaN or infinite.
+    ArgumentError
+        If weights are not N finite numbers of at least 0, or all are 0.
     """
     outputs, t = _numbers(outputs, t)
-    return float(np.square(outputs - t).mean())
+    return _mean(np.square(outputs - t).mean(axis=1), weights)
 
 
-def mean_absolute_error(outputs: Any, *, t: Any) -> float:
+def mean_absolute_error(outputs: Any, *, t: Any, weights: Any = None) -> float:
     """The mean of |x - t| over all outputs of all samples.
 
     Parameters
@@ -224,6 +228,8 @@ def mean_absolute_error(outputs: Any, *, t: Any) -> float:
         The outputs of a network, x.
     t : array (N, K) or (N,)
         The targets.
+    weights : array (N,), optional
+        How much each sample counts.
 
     Raises
     ------
@@ -231,12 +237,14 @@ def mean_absolute_error(outputs: Any, *, t: Any) -> float:
         If the two do not have the same shape; a column (N, 1) is the same as (N,).
     InputError, TargetError
         If they are not numbers, or one is NaN or infinite.
+    ArgumentError
+        If weights are not N finite numbers of at least 0, or all are 0.
     """
     outputs, t = _numbers(outputs, t)
-    return float(abs(outputs - t).mean())
+    return _mean(abs(outputs - t).mean(axis=1), weights)
 
 
-def r2_score(outputs: Any, *, t: Any) -> float:
+def r2_score(outputs: Any, *, t: Any, weights: Any = None) -> float:
     """The coefficient of determination, R² = 1 - Σₙ (x - t)² / Σₙ (t - mean of t)², the mean over the K outputs.
 
     1 is perfect, and 0 is what the mean of the targets gets. For an output whose targets are all the same, R² counts as
@@ -248,18 +256,24 @@ def r2_score(outputs: Any, *, t: Any) -> float:
         The outputs of a network, x.
     t : array (N, K) or (N,)
         The targets.
+    weights : array (N,), optional
+        How much each sample counts.
 
     Raises
     ------
     ShapeError
         If the two do not have the same shape; a column (N, 1) is the same as (N,).
     InputError, TargetError
-        If they are not numbers, one is NaN or infinite, or there is only one sample, whose target is its own mean.
+        If they are not numbers, one is NaN or infinite, or only one sample counts, whose target is the mean.
+    ArgumentError
+        If weights are not N finite numbers of at least 0, or all are 0.
     """
     outputs, t = _numbers(outputs, t)
+    w = np.ones(len(t)) if weights is None else relative_weights(check_sample_weights("weights", weights, len(t)))
+    outputs, t, w = outputs[w > 0], t[w > 0], w[w > 0]
     if len(t) < 2:
-        raise TargetError("r2_score received 1 sample, expected at least 2: it compares with their mean")
-    off, spread = (np.square(t - guess).sum(axis=0) for guess in (outputs, t.mean(axis=0)))
+        raise TargetError("r2_score received 1 sample that counts, expected at least 2: it compares with their mean")
+    off, spread = (w @ np.square(t - guess) for guess in (outputs, np.average(t, axis=0, weights=w)))
     same = (t == t[0]).all(axis=0)  # their mean may be rounded
     scores = np.where(same, off == 0, 1 - off / np.where(same, 1, spread))
     return float(scores.mean())

@@ -175,6 +175,14 @@ def test_metrics_of_numbers_are_the_mean_over_the_outputs(metric):
 
 
 @every_metric_of_numbers
+def test_a_weight_of_0_removes_a_sample_from_a_metric_of_numbers(metric):
+    x, t = np.random.default_rng(0).normal(size=(2, 30, 3))
+    counts = np.arange(30) % 3
+    repeated = metric(np.repeat(x, counts, axis=0), t=np.repeat(t, counts, axis=0))
+    assert metric(x, t=t, weights=counts) == pytest.approx(repeated, rel=1e-12)
+
+
+@every_metric_of_numbers
 def test_right_numbers_are_perfect_and_bytes_do_not_overflow(metric):
     t = np.array([0, 255], "uint8")
     assert metric(t, t=t) == (metric is r2_score)
@@ -204,8 +212,9 @@ def test_numbers_that_do_not_fit_together_are_refused(metric, outputs, t, error,
 
 
 def test_r2_of_one_sample_is_refused():
-    with pytest.raises(TargetError, match="received 1 sample, expected at least 2"):
-        r2_score([1.0], t=[2.0])
+    for x, t, weights in (([1], [2], None), ([1, 2], [2, 4], [0, 3])):
+        with pytest.raises(TargetError, match="received 1 sample that counts, expected at least 2"):
+            r2_score(x, t=t, weights=weights)
 
 
 # --- agreement with scikit-learn -----------------------------------------------------------------------------------
@@ -227,9 +236,12 @@ def test_metrics_agree_with_scikit_learn(n, k, seed):
 def test_metrics_of_numbers_agree_with_scikit_learn(n, k, seed):
     theirs = pytest.importorskip("sklearn.metrics")
     x, t = np.random.default_rng(seed).normal(size=(2, n + 1, k))
-    t[:, 0] = 3  # constant
+    t[:, 0] = 0  # constant, and so exactly their mean
+    w = np.random.default_rng(seed).random(n + 1) + 0.01
     for metric in OF_NUMBERS:
-        assert metric(x, t=t) == pytest.approx(getattr(theirs, metric.__name__)(t, x))
+        their = getattr(theirs, metric.__name__)
+        assert metric(x, t=t) == pytest.approx(their(t, x))
+        assert metric(x, t=t, weights=w) == pytest.approx(their(t, x, sample_weight=w))
 
 
 # --- what is refused -----------------------------------------------------------------------------------------------

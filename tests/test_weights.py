@@ -11,6 +11,7 @@ from strategies import seeds
 
 from minibp import (
     SGD,
+    AbsoluteLoss,
     Adam,
     BinaryCrossEntropy,
     Checkpoint,
@@ -18,8 +19,11 @@ from minibp import (
     Dense,
     Dropout,
     Flatten,
+    HuberLoss,
     Network,
+    PoissonLoss,
     QuadraticLoss,
+    QuantileLoss,
     Sigmoid,
     SigmoidCrossEntropy,
     Softmax,
@@ -34,8 +38,14 @@ from minibp.errors import ArgumentError, CheckpointError, TargetError
 
 LOSSES = {
     "QuadraticLoss": (QuadraticLoss, []),
+    "AbsoluteLoss": (AbsoluteLoss, []),
+    "HuberLoss": (lambda: HuberLoss(0.4), []),
+    "QuantileLoss": (lambda: QuantileLoss(0.8), []),
+    "PoissonLoss": (PoissonLoss, []),
     "SoftmaxCrossEntropy": (SoftmaxCrossEntropy, []),
+    "SoftmaxCrossEntropy, smoothed": (lambda: SoftmaxCrossEntropy(0.1), []),
     "CrossEntropy": (CrossEntropy, [Softmax]),
+    "CrossEntropy, smoothed": (lambda: CrossEntropy(0.1), [Softmax]),
     "CrossEntropy, not fused": (CrossEntropy, [Softmax, Flatten]),
     "SigmoidCrossEntropy": (SigmoidCrossEntropy, []),
     "BinaryCrossEntropy": (BinaryCrossEntropy, [Sigmoid]),
@@ -50,6 +60,11 @@ def network(loss, seed=0):
     return Network([Dense(4, 5), Tanh(), Dense(5, 3), *(each() for each in ending)], make(), dtype="float64", seed=seed)
 
 
+def fitting(loss, dataset):
+    """The data set with targets that the loss takes: rows, if it is one of numbers."""
+    return Dataset(dataset.x, np.eye(3)[dataset.t]) if LOSSES[loss][0]().of_numbers else dataset
+
+
 def repeated(dataset, counts):
     return Dataset(np.repeat(dataset.x, counts, axis=0), np.repeat(dataset.t, counts, axis=0))
 
@@ -62,7 +77,7 @@ def needs_numba(compiled):
 @every_loss
 @given(counts=st.lists(st.integers(0, 3), min_size=1, max_size=8).filter(any), seed=seeds)
 def test_a_weight_counts_as_so_many_samples(loss, counts, seed):
-    dataset = samples(len(counts), seed % 1000)
+    dataset = fitting(loss, samples(len(counts), seed % 1000))
     ours, theirs = network(loss), network(loss)
     weighted = ours.forward(dataset.x, dataset.t, weights=counts)
     plain = theirs.forward(*repeated(dataset, counts))
@@ -77,7 +92,7 @@ def test_a_weight_counts_as_so_many_samples(loss, counts, seed):
 @both_ways
 def test_training_in_full_batches_counts_them_so(loss, compiled):
     needs_numba(compiled)
-    dataset, counts = samples(20), np.arange(20) % 3
+    dataset, counts = fitting(loss, samples(20)), np.arange(20) % 3
     losses = []
     for data in (Dataset(*dataset, weights=counts), repeated(dataset, counts)):
         net = network(loss)
