@@ -157,6 +157,8 @@ def test_the_program_agrees_with_the_formulas(
     # Of two values a normalization gives 1 and -1: a step as high as 2, which rounding may take in either direction.
     assume(not any(name == "LayerNorm" and k == 2 for k, name in hidden))
     assume(not any(name == "BatchNorm" for _, name in hidden) or 2 not in (batch_size, n % batch_size))
+    # After one unit it gives the signs of its weights, whose gradient is only rounding.
+    assume(not any(k == 1 and name == "BatchNorm" for (k, _), (_, name) in pairwise(hidden)))
     rng = np.random.default_rng(seed)
     x = rng.integers(0, 256, (n, 5)).astype("uint8") if as_bytes else rng.normal(size=(n, 5)).astype(dtype)
     t = rng.dirichlet(np.ones(3), n) if as_rows or make_loss().of_numbers else rng.integers(0, 3, n)
