@@ -54,6 +54,7 @@ ARGUMENTS = {
     Dense: lambda: (5, 5),
     BatchNorm: lambda: (5,),
     LayerNorm: lambda: (5,),
+    Standardize: lambda: (np.linspace(-1, 1, 5), np.linspace(0.5, 2, 5)),
     Dropout: lambda: (0.4,),
     Sequential: lambda: (Dense(5, 5), Tanh()),
     Residual: lambda: (Dense(5, 5), Tanh()),
