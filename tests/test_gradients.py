@@ -32,6 +32,7 @@ from minibp import (
     SigmoidCrossEntropy,
     Softmax,
     SoftmaxCrossEntropy,
+    Standardize,
     Tanh,
     check_gradients,
 )

@@ -133,7 +133,7 @@ def test_a_change_of_a_layer_is_seen_by_the_next_prediction():
     before = net.predict(x)
     net.layers[4].slope = 0.9  # LeakyReLU(0.2)
     assert (net.predict(x) != before).any()
-    net.layers[3].slope = 0.2
+    net.layers[4].slope = 0.2
     assert_equal(net.predict(x), before)
 
 
