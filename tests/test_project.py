@@ -21,7 +21,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ORDER = [
     "errors", "backend", "base", "initializers", "layers", "normalization", "dropout", "containers", "losses",
     "regression", "network", "schedules", "optimizer", "optimizers", "data", "stopping", "progress", "program",
-    "threads", "files", "metrics", "hints", "training", "debug", "__init__", "cli", "__main__",
+    "threads", "files", "metrics", "hints", "training", "sklearn", "debug", "__init__", "cli", "__main__",
 ]  # fmt: skip
 # The same for the modules of each package, whose __init__ comes last.
 INSIDE = {
@@ -33,6 +33,7 @@ INSIDE = {
     "debug": ["diagnosis", "finite_differences", "watching", "alone", "gradients", "probing"],
     "program": ["table", "rows", "views", "elementary", "products", "layers", "normalization", "batches", "losses",
                 "optimizers", "interpreter", "program", "choice"],
+    "sklearn": ["updates", "building", "descent", "lbfgs", "base", "estimators"],
     "cli": ["output", "program", "doctor", "commands", "command_line"],
 }  # fmt: skip
 # The same for the scripts, which import minibp.
@@ -208,4 +209,5 @@ def test_the_wheel_holds_minibp_and_nothing_else(wheel):
 def test_extras_are_these():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
-    assert set(setup["options.extras_require"]) == {"test", "docs", "plot", "bench", "fast", "cuda12", "cuda13"}
+    extras = {"test", "docs", "plot", "bench", "fast", "sklearn", "cuda12", "cuda13"}
+    assert set(setup["options.extras_require"]) == extras

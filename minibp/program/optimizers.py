@@ -16,7 +16,13 @@ from .views import cast, jit, matrix, sums, vector
 @jit
 def factors(row: Any, run: Any) -> tuple[Any, Any, Any]:
     """The factor of clipping, λ and the rate."""
-    return cast(run.scale, row.one), cast(row.decay, row.one), cast(run.rate, row.one)
+    return cast(run.scale, row.one), cast(penalty(row, run), row.one), cast(run.rate, row.one)
+
+
+@jit
+def penalty(row: Any, run: Any) -> Any:
+    """λ; with `per_sample`, λ / N for the N samples of this batch."""
+    return row.decay / run.n if row.per_sample else row.decay
 
 
 @jit
@@ -75,7 +81,7 @@ def rmsprop(row: Any, run: Any) -> None:
 
 def adam(row: Any, run: Any) -> None:
     """m ← β₁ m + g,  v ← β₂ v + g²,  w ← w - a m / (√v + e)."""
-    adam_step(row, run, row.decay, 0.0)
+    adam_step(row, run, penalty(row, run), 0.0)
 
 
 def adamw(row: Any, run: Any) -> None:
@@ -85,11 +91,15 @@ def adamw(row: Any, run: Any) -> None:
 
 @jit
 def adam_step(row: Any, run: Any, decay: Any, decoupled: Any) -> None:
-    """The step of both, where λ is part of the gradient (`decay`) or not (`decoupled`)."""
+    """The step of both, where λ is part of the gradient (`decay`) or not (`decoupled`).
+
+    With `raw_eps`, ε is added to the root of the average before that is corrected for its start at zero.
+    """
     n, one, t = row.size, row.one, float(run.step + 1)
     w, dw, m, v = vector(one, row.w, n), vector(one, row.dw, n), vector(one, row.m, n), vector(one, row.v, n)
     r = math.sqrt((1 - row.beta2) / (1 - row.beta2**t))
-    a, e = cast(run.rate * (1 - row.number) / (1 - row.number**t) / r, one), cast(row.eps / r, one)
+    a = cast(run.rate * (1 - row.number) / (1 - row.number**t) / r, one)
+    e = cast(row.eps / (math.sqrt(1 - row.beta2) if row.raw_eps else r), one)
     beta1, beta2, scale, decay = cast(row.number, one), cast(row.beta2, one), cast(run.scale, one), cast(decay, one)
     kept = cast(1 - run.rate * decoupled, one)
     for i in range(n):

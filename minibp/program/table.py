@@ -28,7 +28,7 @@ VERSION = "version_" + hashlib.sha256(b"".join(path.read_bytes() for path in FIL
 # formula keeps for its gradient.
 ADDRESSES = ["operation", "x", "y", "dx", "dy", "t", "w", "b", "dw", "db", "m", "v", "mean", "var", "xhat", "std"]
 ADDRESSES += ["kept"]
-COUNTS = ["size_in", "size", "trains", "needs_dx", "training", "step", "key_1", "key_2"]
+COUNTS = ["size_in", "size", "trains", "needs_dx", "training", "step", "key_1", "key_2", "per_sample", "raw_eps"]
 NUMBERS = ["number", "beta2", "eps", "decay"]  # `number` is the one of most operations: a slope, a momentum, ...
 
 # What the operations of a run share: the data, the results, the batch that is at work, and the BLAS.
