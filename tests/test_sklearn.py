@@ -23,7 +23,8 @@ from minibp.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*reached and the optimization"),
     pytest.mark.filterwarnings("ignore:lbfgs did not converge"),
-    pytest.mark.filterwarnings("ignore:lbfgs failed to converge"),
+    pytest.mark.filterwarnings("ignore:scipy.optimize. The `disp`"),  # of the oldest scikit-learn
+    pytest.mark.filterwarnings("ignore:lbfgs failed to converge"),  # scikit-learn's words
 ]
 both = pytest.mark.parametrize("ours", [MLPClassifier, MLPRegressor])
 weighted = pytest.mark.xfail(
@@ -34,8 +35,8 @@ UPDATES = {
     "plain": {"solver": "sgd", "momentum": 0.0, "learning_rate_init": 0.1},
     "momentum": {"solver": "sgd", "momentum": 0.9, "nesterovs_momentum": False, "learning_rate_init": 0.01},
     "nesterov": {"solver": "sgd", "momentum": 0.9, "learning_rate_init": 0.01},
-    "invscaling": {"solver": "sgd", "learning_rate": "invscaling", "power_t": 0.3, "learning_rate_init": 0.1},
-    "adaptive": {"solver": "sgd", "learning_rate": "adaptive", "tol": 0.1, "n_iter_no_change": 2},
+    "invscaling": {"solver": "sgd", "learning_rate": "invscaling", "power_t": 0.3, "learning_rate_init": 0.02},
+    "adaptive": {"solver": "sgd", "learning_rate": "adaptive", "tol": 0.1, "n_iter_no_change": 3},
     "adam": {"solver": "adam", "learning_rate_init": 0.01},
     "large epsilon": {"solver": "adam", "epsilon": 0.1, "beta_1": 0.8, "beta_2": 0.99},
 }
@@ -106,17 +107,24 @@ def test_twenty_epochs_give_the_weights_of_scikit_learn(kind, activation, update
     assert_same_weights(ours, theirs)
     assert ours.n_iter_ == theirs.n_iter_ == 20
     assert ours.t_ == theirs.t_
-    np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-3)
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_losses_are_those_of_scikit_learn(kind, solver):
+    ours, theirs, *_ = pair(kind, solver=solver, batch_size=32, max_iter=20, tol=0)
+    np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-5)
+    assert ours.loss_ == ours.loss_curve_[-1] and ours.best_loss_ == min(ours.loss_curve_)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "multilabel"])  # their second partial_fit refuses it
 def test_twenty_epochs_from_copied_weights_in_the_given_order_give_those_of_scikit_learn(kind):
     X, y, ours = problem(kind)
-    parameters = {"shuffle": False, "max_iter": 1, "random_state": 0, "batch_size": 50, "alpha": 0.01}
+    parameters = {"shuffle": False, "random_state": 0, "batch_size": 50, "alpha": 0.01}
     one, other = ours(**parameters), THEIRS[ours](**parameters)
     classes = {"classes": np.unique(y)} if ours is MLPClassifier else {}
-    one.partial_fit(X[:5], y[:5], **classes)
-    other.partial_fit(X[:5], y[:5], **classes)
+    one.partial_fit(X, y, **classes)
+    other.partial_fit(X, y, **classes)
     rng = np.random.default_rng(1)
     for estimator in (one, other):  # of both nothing but the copied weights goes on
         estimator._optimizer = None
@@ -150,6 +158,8 @@ def test_training_stops_in_the_epoch_in_which_scikit_learn_stops(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_early_stopping_holds_out_the_samples_of_scikit_learn_and_keeps_the_best_weights(kind):
+    if kind == "multiclass" and sklearn.__version__ < "1.7":
+        pytest.skip("scikit-learn 1.6 cannot score names of classes here")
     ours, theirs, *_ = pair(kind, early_stopping=True, validation_fraction=0.2, max_iter=80, learning_rate_init=0.01)
     np.testing.assert_allclose(ours.validation_scores_, theirs.validation_scores_, rtol=1e-6)
     assert ours.best_validation_score_ == pytest.approx(theirs.best_validation_score_)
@@ -160,7 +170,7 @@ def test_early_stopping_holds_out_the_samples_of_scikit_learn_and_keeps_the_best
 
 @pytest.mark.parametrize("kind", KINDS[:-1])  # for several numbers their loss does not fit their gradient
 def test_lbfgs_reaches_the_loss_of_scikit_learn(kind):
-    ours, theirs, *_ = pair(kind, solver="lbfgs", alpha=1.0, max_iter=2000, tol=1e-6, activation="tanh")
+    ours, theirs, *_ = pair(kind, solver="lbfgs", alpha=1.0, max_iter=1000, activation="tanh")
     assert ours.loss_ == pytest.approx(theirs.loss_, abs=1e-4)
 
 
@@ -299,9 +309,9 @@ def test_dropout_acts_in_training_alone():
 
 def test_layers_of_your_own_make_the_network():
     X, y, ours = problem("multiclass")
-    model = ours(layers=lambda n_in, n_out: [Dense(n_in, 9), ReLU(), Dense(9, n_out)], max_iter=50).fit(X, y)
+    model = ours(layers=lambda n_in, n_out: [Dense(n_in, 9), ReLU(), Dense(9, n_out)], learning_rate_init=0.1).fit(X, y)
     assert [W.shape for W in model.coefs_] == [(6, 9), (9, 3)] and model.n_layers_ == 3
-    assert model.score(X, y) > 0.5
+    assert model.score(X, y) > 0.8
 
 
 @weighted
