@@ -33,7 +33,7 @@ INSIDE = {
     "debug": ["diagnosis", "finite_differences", "watching", "alone", "gradients", "probing"],
     "program": ["table", "rows", "views", "elementary", "products", "layers", "normalization", "batches", "losses",
                 "optimizers", "interpreter", "program", "choice"],
-    "sklearn": ["updates", "building", "descent", "lbfgs", "base", "estimators"],
+    "sklearn": ["sparse", "updates", "building", "descent", "lbfgs", "base", "estimators"],
     "cli": ["output", "program", "doctor", "commands", "command_line"],
 }  # fmt: skip
 # The same for the scripts, which import minibp.

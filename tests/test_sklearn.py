@@ -1,6 +1,7 @@
 """MLPClassifier and MLPRegressor: they train as scikit-learn's do, and refuse what those refuse."""
 
 import inspect
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -117,7 +118,7 @@ def test_losses_are_those_of_scikit_learn(kind, solver):
     assert ours.loss_ == ours.loss_curve_[-1] and ours.best_loss_ == min(ours.loss_curve_)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "multilabel"])  # their second partial_fit refuses it
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "multilabel"])  # which their partial_fit refuses
 def test_twenty_epochs_from_copied_weights_in_the_given_order_give_those_of_scikit_learn(kind):
     X, y, ours = problem(kind)
     parameters = {"shuffle": False, "random_state": 0, "batch_size": 50, "alpha": 0.01}
@@ -227,6 +228,18 @@ def test_sparse_inputs_give_what_dense_ones_give(kind, container):
     one, other = (ours(max_iter=5, random_state=0).fit(x, y) for x in (X, container(X)))
     assert_equal_weights(one, other)
     np.testing.assert_array_equal(one.predict(X), other.predict(container(X)))
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_sparse_matrix_never_becomes_dense_as_a_whole(solver):
+    X = sparse.random_array((20000, 5000), density=1e-4, random_state=0, format="csr")
+    y = np.arange(20000) % 2
+    model = MLPClassifier((2,), solver=solver, max_iter=1, random_state=0)
+    tracemalloc.start()
+    model.fit(X, y, X_val=X, y_val=y).predict(X)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20000 * 5000 * 8 / 2
 
 
 def test_bytes_are_not_scaled():

@@ -53,12 +53,13 @@ class Batches:
         block = BLOCK if xp is np else BYTES_ON_DEVICE // both
         self.block = min(n, max(self.batch_size, block // self.batch_size * self.batch_size))
         fits = self.x.nbytes + self.block * both <= free_memory(xp) / 2
-        self.gather_on = xp if fits else np  # the library that gathers
+        is_array = isinstance(self.x, np.ndarray)  # else it gives arrays, of the rows that are taken from it
+        self.gather_on = xp if fits and is_array else np  # the library that gathers
         self.read_block = max(1, READ_BLOCK // raw // self.batch_size) * self.batch_size  # samples to read at a time
         self.shuffle_window = max(2, SHUFFLE_WINDOW // (self.read_block * raw))  # blocks whose samples are mixed
         fits = n <= self.shuffle_window * self.read_block
         self.mapped = isinstance(self.x, np.memmap) and self.gather_on is np and not fits
-        self.x = self.gather_on.asarray(self.x)
+        self.x = self.gather_on.asarray(self.x) if is_array else self.x
         shape = (self.block, *self.x.shape[1:])
         self.raw, self.scaled = self.gather_on.empty(shape, self.x.dtype), xp.empty(shape, net.dtype)
         self.scale = xp.asarray(1 / 255, net.dtype) if self.x.dtype == np.uint8 else None

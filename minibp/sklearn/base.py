@@ -15,13 +15,14 @@ from ..backend import to_host
 from ..base import float_dtype
 from ..data import Dataset
 from ..layers import Dense
+from ..network import Network
 from ..progress import Epoch
 from .building import build_network
 from .descent import begin, descend
-from .lbfgs import minimize_loss
+from .lbfgs import BLOCK, minimize_loss
+from .sparse import SparseDataset, is_sparse
 
 FLOATS = (np.float64, np.float32)
-ROWS = 4096  # of a sparse matrix, made dense at a time
 
 
 def has_epochs(model: Any) -> bool:
@@ -40,8 +41,16 @@ class Samples(NamedTuple):
 
     def dataset(self) -> Dataset:
         """The data set of these samples."""
-        x = self.x.toarray() if hasattr(self.x, "toarray") else np.asarray(self.x)
-        return Dataset(x, self.t) if self.weights is None else Dataset(x, self.t, self.weights)
+        rest = [self.t] if self.weights is None else [self.t, self.weights]
+        return SparseDataset(self.x, *rest) if is_sparse(self.x) else Dataset(np.asarray(self.x), *rest)
+
+    def outputs(self, net: Network) -> np.ndarray:
+        """The outputs of a network (N, K)."""
+        if not is_sparse(self.x):
+            return net.predict(np.asarray(self.x))
+        step = max(1, BLOCK // self.x.shape[1])  # rows to make dense at a time
+        parts = (self.x[start : start + step].toarray() for start in range(0, self.x.shape[0], step))
+        return np.concatenate([net.predict(part) for part in parts])
 
 
 class Validation(NamedTuple):
@@ -53,11 +62,11 @@ class Validation(NamedTuple):
 
     def score(self, epoch: Epoch) -> float:
         """The accuracy or R² after this epoch."""
-        assert self.samples is not None and self.data is not None
+        assert self.samples is not None
         _, t, weights = self.samples
         if is_classifier(self.model) and t.ndim == 1 and weights is None and len(self.model.classes_) > 1:
             return float(epoch.val_accuracy or 0.0)
-        return float(self.model._score_outputs(self.model.network_.predict(self.data.x), t, weights))
+        return float(self.model._score_outputs(self.samples.outputs(self.model.network_), t, weights))
 
 
 def checked_weights(sample_weight: Any, n: int) -> np.ndarray | None:
@@ -146,7 +155,7 @@ class BaseMLP(BaseEstimator):
         self.network_ = build_network(self, x.shape[1], self.n_outputs_, dtype, self._random_state)
         self.n_layers_ = len(self.network_.weights) + 1
         self.n_iter_ = self.t_ = 0
-        self._split_state = None
+        self._split_state: Any = None
         if self.solver != "lbfgs":
             begin(self, self._random_state)
 
@@ -192,10 +201,10 @@ class BaseMLP(BaseEstimator):
     def _outputs(self, X: Any) -> np.ndarray:
         """The outputs of the network (N, K)."""
         x = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
-        if not hasattr(x, "toarray"):
-            return self.network_.predict(np.asarray(x))
-        starts = range(0, x.shape[0], ROWS)
-        return np.concatenate([self.network_.predict(x[start : start + ROWS].toarray()) for start in starts])
+        return Samples(x, np.empty(0), None).outputs(self.network_)
+
+    def __getstate__(self):
+        return super().__getstate__() | {"_compiled": None}  # another machine may not have numba
 
     # ---- the parameters of the network
 

@@ -63,7 +63,9 @@ def descend(model: Any, data: Dataset, validation: Any, incremental: bool) -> No
     model._optimizer = optimizer
     set_rate(optimizer, rate_of(model))
     n, epochs = len(data), 1 if incremental else model.max_iter
-    batch_size, compiled = batch_size_of(model, n), not why_not(net, optimizer)
+    batch_size = batch_size_of(model, n)
+    if vars(model).get("_compiled") is None:  # the first call, or it was unpickled; partial_fit has many
+        model._compiled = not why_not(net, optimizer)
     outputs = model.n_outputs_ if model.out_activation_ == "identity" else 1  # scikit-learn's mean is over them, too
     model.n_iter_, stopped = 0, False
     if validation.data is not None and model.validation_scores_ is None:
@@ -71,7 +73,7 @@ def descend(model: Any, data: Dataset, validation: Any, incremental: bool) -> No
     rng, net.rng = net.rng, model._order
     try:
         start = squares(net)
-        for epoch in train(net, optimizer, data, epochs, batch_size, validation.data, compiled=compiled):
+        for epoch in train(net, optimizer, data, epochs, batch_size, validation.data, compiled=model._compiled):
             end, steps = squares(net), -(-n // batch_size)
             # The mean of ½ α Σ w² / N over the steps, of whose sums of squares the first and the one after the last
             # are known.
@@ -83,7 +85,7 @@ def descend(model: Any, data: Dataset, validation: Any, incremental: bool) -> No
             model.loss_curve_.append(model.loss_)
             say(model, f"Iteration {model.n_iter_}, loss = {model.loss_:.8f}")
             if validation.data is not None:
-                model.validation_loss_curve_.append(epoch.val_loss / outputs)
+                model.validation_loss_curve_.append((epoch.val_loss or 0.0) / outputs)
                 model.validation_scores_.append(validation.score(epoch))
                 say(model, f"Validation score: {model.validation_scores_[-1]:f}")
             note(model)
@@ -137,7 +139,7 @@ def stops(model: Any) -> bool:
 def begin(model: Any, random_state: np.random.RandomState) -> None:
     """Set what a training counts to its start."""
     model._order = Order(random_state, model.shuffle)
-    model._optimizer = model._best = None
+    model._optimizer = model._best = model._compiled = None
     model._no_improvement_count = model._reductions = 0
     model.loss_curve_, model.validation_loss_curve_, model.validation_scores_ = [], [], None
     if model.early_stopping:

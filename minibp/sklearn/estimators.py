@@ -74,7 +74,7 @@ best_validation_score_, t_, n_layers_, n_outputs_, out_activation_, n_features_i
         validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10, max_fun=15000,
         dropout=0.0, class_weight=None, backend="numpy", dtype="auto", layers=None,
     ):  # fmt: skip
-        vars(self).update(given(locals()))
+        self.__dict__.update(given(locals()))
 
     def _read_targets(self, y: Any, fresh: bool) -> np.ndarray:
         if hasattr(y, "toarray"):
@@ -228,7 +228,7 @@ n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_
         early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10,
         max_fun=15000, dropout=0.0, backend="numpy", dtype="auto", layers=None,
     ):  # fmt: skip
-        vars(self).update(given(locals()))
+        self.__dict__.update(given(locals()))
 
     def _read_targets(self, y: Any, fresh: bool) -> np.ndarray:
         if y.ndim == 2 and y.shape[1] == 1:

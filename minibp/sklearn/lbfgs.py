@@ -15,7 +15,7 @@ from ..data import Batches, Dataset
 from ..network import Network
 from .descent import NOT_FINITE, say, squares
 
-BLOCK = 4096  # samples at a time, which bounds the memory
+BLOCK = 1 << 22  # numbers of X at a time, which bounds the memory
 
 
 def loss_and_gradient(net: Network, batches: Batches, weights: np.ndarray | None) -> tuple[float, np.ndarray]:
@@ -39,7 +39,7 @@ def minimize_loss(model: Any, data: Dataset, weights: np.ndarray | None) -> None
     net, n = model.network_, len(data)
     if model.dropout:
         raise ValueError("dropout changes the loss from call to call, which lbfgs cannot minimize: use adam or sgd")
-    batches = Batches(net, data, min(BLOCK, n))
+    batches = Batches(net, data, min(max(1, BLOCK // data.x.shape[1]), n))
     decay = model.alpha / (n if weights is None else weights.sum())
     steps = 0
 
