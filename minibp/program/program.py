@@ -50,7 +50,8 @@ class Runner:
         """Run the table for the samples of this order, one batch for each rate."""
         start = time.perf_counter()
         if x.dtype != self.source or not (x.flags.c_contiguous and x.flags.aligned):
-            x, t, w = x[order].astype(self.source, order="C"), _part(t, order), _part(w, order)
+            x = x[order].astype(self.source, order="C", copy=False)
+            t, w = _part(t, order), _part(w, order)
             order = np.arange(len(order))
         order = np.ascontiguousarray(order, "int64")
         places = address(x), 0 if t is None else address(t), 0 if w is None else address(w)

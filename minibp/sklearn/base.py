@@ -100,8 +100,8 @@ class BaseMLP(BaseEstimator):
         sample_weight : array (N,), optional
             The weight of each sample in the loss.
         X_val, y_val, sample_weight_val : optional
-            A validation set, scored after each epoch. With early_stopping=True it takes the place of the part of X
-            that would be set aside.
+            A validation set, scored after each epoch; the solver lbfgs, which has none, does not use it. With
+            early_stopping=True it takes the place of the part of X that would be set aside.
 
         Returns
         -------

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..base import Layer, Loss
 from ..dropout import Dropout
+from ..errors import ArgumentError
 from ..layers import Dense, ReLU, Sigmoid, Tanh
 from ..losses import QuadraticLoss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from ..network import Network
@@ -69,6 +70,8 @@ def build_network(model: Any, n_in: int, n_out: int, dtype: Any, random_state: n
                 layers += [activation()] if activation is not None else []
                 layers += [Dropout(model.dropout)] if model.dropout else []
             layers.append(dense(a, b, model.activation, random_state))
+    if model.out_activation_ not in LOSSES:
+        raise ArgumentError(f"loss={model.loss!r} is not available")
     return Network(layers, LOSSES[model.out_activation_](), model.backend, dtype, seed)
 
 

@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+from scipy.special import xlogy
 from sklearn.exceptions import ConvergenceWarning
 
 from ..backend import to_host, to_library
@@ -54,6 +55,13 @@ def squares(net: Network) -> float:
     return float(weights @ weights)
 
 
+def constant(model: Any, data: Dataset) -> float:
+    """Σ (t log t - t), the mean over the samples: scikit-learn adds it to a Poisson loss. It depends on no weight."""
+    if model.out_activation_ != "exp":
+        return 0.0
+    return float(np.average((xlogy(data.t, data.t) - data.t).sum(axis=1), weights=getattr(data, "weights", None)))
+
+
 def descend(model: Any, data: Dataset, validation: Any, incremental: bool) -> None:
     """Train the network of an estimator; with `incremental` for one epoch.
 
@@ -70,6 +78,11 @@ def descend(model: Any, data: Dataset, validation: Any, incremental: bool) -> No
     model.n_iter_, stopped = 0, False
     if validation.data is not None and model.validation_scores_ is None:
         model.validation_scores_ = []
+    if model.early_stopping and model.best_validation_score_ is None:
+        model.best_validation_score_ = -np.inf
+    elif not model.early_stopping and model.best_loss_ is None:
+        model.best_loss_ = np.inf
+    constants = [constant(model, each) if each is not None else 0.0 for each in (data, validation.data)]
     rng, net.rng = net.rng, model._order
     try:
         start = squares(net)
@@ -81,11 +94,11 @@ def descend(model: Any, data: Dataset, validation: Any, incremental: bool) -> No
             start = end
             model.n_iter_ += 1
             model.t_ += n
-            model.loss_ = epoch.loss / outputs + penalty
+            model.loss_ = epoch.loss / outputs + penalty + constants[0]
             model.loss_curve_.append(model.loss_)
             say(model, f"Iteration {model.n_iter_}, loss = {model.loss_:.8f}")
             if validation.data is not None:
-                model.validation_loss_curve_.append((epoch.val_loss or 0.0) / outputs)
+                model.validation_loss_curve_.append((epoch.val_loss or 0.0) / outputs + constants[1])
                 model.validation_scores_.append(validation.score(epoch))
                 say(model, f"Validation score: {model.validation_scores_[-1]:f}")
             note(model)
@@ -142,7 +155,4 @@ def begin(model: Any, random_state: np.random.RandomState) -> None:
     model._optimizer = model._best = model._compiled = None
     model._no_improvement_count = model._reductions = 0
     model.loss_curve_, model.validation_loss_curve_, model.validation_scores_ = [], [], None
-    if model.early_stopping:
-        model.best_loss_, model.best_validation_score_ = None, -np.inf
-    else:
-        model.best_loss_, model.best_validation_score_ = np.inf, None
+    model.best_loss_ = model.best_validation_score_ = None

@@ -13,7 +13,7 @@ from ..backend import to_host
 from ..base import run_backward
 from ..data import Batches, Dataset
 from ..network import Network
-from .descent import NOT_FINITE, say, squares
+from .descent import NOT_FINITE, constant, say, squares
 
 BLOCK = 1 << 22  # numbers of X at a time, which bounds the memory
 
@@ -41,13 +41,13 @@ def minimize_loss(model: Any, data: Dataset, weights: np.ndarray | None) -> None
         raise ValueError("dropout changes the loss from call to call, which lbfgs cannot minimize: use adam or sgd")
     batches = Batches(net, data, min(max(1, BLOCK // data.x.shape[1]), n))
     decay = model.alpha / (n if weights is None else weights.sum())
-    steps = 0
+    steps, lifted = 0, constant(model, data)
 
     def value(params: np.ndarray) -> tuple[float, np.ndarray]:
         net.params[...] = net.xp.asarray(params, net.dtype)
         loss, gradient = loss_and_gradient(net, batches, weights)
         gradient[: net.weight_count] += decay * params[: net.weight_count]
-        return loss + 0.5 * decay * squares(net), gradient
+        return loss + 0.5 * decay * squares(net) + lifted, gradient
 
     def tell(intermediate_result: Any) -> None:
         nonlocal steps
