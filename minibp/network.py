@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
@@ -12,7 +11,7 @@ from weakref import WeakSet, ref
 
 import numpy as np
 
-from .backend import resolve, to_host
+from .backend import resolve, resolve_or_numpy, to_host
 from .base import (
     Array,
     Boundary,
@@ -42,7 +41,7 @@ from .base import (
     trained_ranges,
     vector_property,
 )
-from .errors import ArgumentError, BackendError, DivergenceError, MinibpWarning, StateError
+from .errors import ArgumentError, DivergenceError, StateError
 
 BUILD = "build a new one: Network(copy.deepcopy(net.layers), loss)"
 MOVE = 'net.to(backend, dtype) moves the network, e.g. net.to("numpy", "float64")'
@@ -234,11 +233,7 @@ class Network(Boundary, Stateful):
         return copy.deepcopy(self)  # layers that two networks shared would be views of the vectors of one
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        try:
-            xp = resolve(state.pop("backend_name"))
-        except BackendError as error:  # it was on a GPU, and its arrays are in the state as those of the host
-            warnings.warn(f"this network computes on NumPy from now on: {error}", MinibpWarning, stacklevel=2)
-            xp = np
+        xp = resolve_or_numpy(state.pop("backend_name"))
         self.__dict__.update(state)
         self._fuse()
         self._flatten(xp, float_dtype(self.dtype))

@@ -16,7 +16,6 @@ from sklearn.preprocessing import StandardScaler, minmax_scale  # noqa: E402
 from sklearn.utils.estimator_checks import check_estimator  # noqa: E402
 
 from minibp import Dense, Network, ReLU  # noqa: E402
-from minibp.data import Dataset  # noqa: E402
 from minibp.errors import BackendError, TrainingWarning  # noqa: E402
 from minibp.sklearn import MLPClassifier, MLPRegressor, building  # noqa: E402
 
@@ -27,9 +26,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:lbfgs failed to converge"),  # scikit-learn's words
 ]
 both = pytest.mark.parametrize("ours", [MLPClassifier, MLPRegressor])
-weighted = pytest.mark.xfail(
-    "weights" not in inspect.signature(Dataset).parameters, reason="Dataset takes no weights yet", strict=True
-)
 poisson = pytest.mark.xfail("exp" not in building.LOSSES, reason="there is no PoissonLoss yet", strict=True)
 THEIRS = {MLPClassifier: neural_network.MLPClassifier, MLPRegressor: neural_network.MLPRegressor}
 UPDATES = {
@@ -90,7 +86,6 @@ def test_all_parameters_of_scikit_learn_have_the_same_names_defaults_and_order(o
 
 
 @both
-@weighted
 @pytest.mark.filterwarnings("ignore")
 def test_the_checks_of_scikit_learn_pass(ours):
     check_estimator(ours())
@@ -347,7 +342,6 @@ def test_layers_of_your_own_make_the_network():
     assert model.score(X, y) > 0.8
 
 
-@weighted
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_weights_of_two_double_samples_and_of_zero_remove_them(kind, solver):
@@ -371,7 +365,6 @@ def test_lbfgs_takes_weights(kind):
     assert_same_weights(one, other, 1e-6)
 
 
-@weighted
 @pytest.mark.skipif(sklearn.__version__ < "1.7", reason="its MLP has no sample weights before 1.7")
 @pytest.mark.parametrize("kind", KINDS)
 def test_sample_weights_are_those_of_scikit_learn(kind):
@@ -382,7 +375,6 @@ def test_sample_weights_are_those_of_scikit_learn(kind):
     assert_same_weights(one, other)
 
 
-@weighted
 def test_class_weights_balance_rare_classes():
     X, y = datasets.make_classification(600, weights=[0.95], random_state=0)
     plain, balanced = (MLPClassifier(class_weight=w, random_state=0).fit(X, y) for w in (None, "balanced"))

@@ -2,7 +2,7 @@
 
 from .arrays import free_memory, gather, to_host, to_library
 from .blas import blas_libraries, blas_threads, describe_blas, limited_blas, loaded_blas, one_blas_thread
-from .libraries import INSTALL, NAMES, Backend, available, resolve, short_message
+from .libraries import INSTALL, NAMES, Backend, available, resolve, resolve_or_numpy, short_message
 
 __all__ = [
     "INSTALL",
@@ -18,6 +18,7 @@ __all__ = [
     "loaded_blas",
     "one_blas_thread",
     "resolve",
+    "resolve_or_numpy",
     "short_message",
     "to_host",
     "to_library",

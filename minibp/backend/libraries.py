@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import BackendError, UnknownNameError
+from ..errors import BackendError, MinibpWarning, UnknownNameError
 
 NAMES = ("numpy", "cupy", "auto")
 INSTALL = 'pip install "cupy-cuda12x[ctk]" (CUDA 12) or "cupy-cuda13x[ctk]" (CUDA 13)'
@@ -94,6 +95,15 @@ def resolve(name: str) -> Any:
     if name == "auto":
         return np
     raise BackendError(f'backend "cupy" {found}, or use backend="numpy"')
+
+
+def resolve_or_numpy(name: str) -> Any:
+    """The array library of this name; NumPy, with a warning, if it does not work here, as after a move from a GPU."""
+    try:
+        return resolve(name)
+    except BackendError as error:
+        warnings.warn(f"what was on a GPU computes on NumPy from now on: {error}", MinibpWarning, stacklevel=3)
+        return np
 
 
 def _cupy() -> tuple[Any, Backend]:

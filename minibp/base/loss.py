@@ -57,6 +57,8 @@ class Loss(Module):
         for several are refused, and there is no accuracy.
     x, t : arrays (N, K)
         The last predictions and target rows, for `gradient`. Do not change them before it.
+    total : float
+        N, or the sum of the weights of the last batch.
     """
 
     fuses: tuple[type[Layer], type[Loss]] | None = None
@@ -128,7 +130,7 @@ class Loss(Module):
         rows = attributes["t"] = self.as_rows(t)
         if weights is not None:
             inv_n = (weights.values / weights.total)[:, None]
-            attributes.update(inv_n=inv_n, _shape=None)  # the next call binds 1/N again
+            attributes.update(inv_n=inv_n, total=weights.total, _shape=None)  # the next call binds 1/N again
         losses = self.formula(x, rows)
         if new:
             check_returned(self, "formula", losses, x.shape[:1], "the loss of each sample")
@@ -164,7 +166,7 @@ class Loss(Module):
 
     def create_workspaces(self, shape: Shape) -> dict[str, Array]:
         inv_n = self.xp.asarray(1 / shape[0], self.dtype)  # 1/N, the weight of a sample in the mean
-        return super().create_workspaces(shape) | {"inv_n": inv_n}
+        return super().create_workspaces(shape) | {"inv_n": inv_n, "total": shape[0]}
 
     def check_outputs(self, k: int, who: str = "") -> None:
         """Raise a ShapeError if this loss is not defined for k outputs."""

@@ -71,7 +71,7 @@ def weights(row: Any, run: Any) -> None:
         y[i] = w[sample] if 0 <= sample < run.samples else cast(math.nan, row.one)
         total += y[i]
         losses[run.first + i] = 0
-    run.skip = total == 0
+    run.skip, run.total = total == 0, total
 
 
 def weigh_losses(row: Any, run: Any) -> None:

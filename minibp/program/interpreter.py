@@ -56,7 +56,7 @@ def run_table(
     run.order, run.losses, run.outputs = order.ctypes.data, losses.ctypes.data, outputs.ctypes.data
     for _ in range(rates.size):
         run.n = min(batch_size, order.size - run.first)
-        run.rate, run.scale, run.skip = rates[made], 1.0, 0
+        run.rate, run.scale, run.total, run.skip = rates[made], 1.0, run.n, 0
         for i in range(table.size):
             call(table[i], run)
             if run.skip:

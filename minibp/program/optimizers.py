@@ -21,8 +21,8 @@ def factors(row: Any, run: Any) -> tuple[Any, Any, Any]:
 
 @jit
 def penalty(row: Any, run: Any) -> Any:
-    """λ; with `per_sample`, λ / N for the N samples of this batch."""
-    return row.decay / run.n if row.per_sample else row.decay
+    """λ; with `per_sample`, λ over the number of samples of this batch, or the sum of their weights."""
+    return row.decay / run.total if row.per_sample else row.decay
 
 
 @jit

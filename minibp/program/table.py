@@ -35,7 +35,7 @@ NUMBERS = ["number", "beta2", "eps", "decay"]  # `number` is the one of most ope
 RUN = np.dtype(
     [(name, "int64") for name in ("inputs", "targets", "weights", "order", "samples", "losses", "outputs")]
     + [(name, "int64") for name in ("first", "n", "step", "skip", "gemm", "wide", VERSION)]
-    + [(name, "float64") for name in ("rate", "scale")]
+    + [(name, "float64") for name in ("rate", "scale", "total")]
 )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..base import Layer, Loss
+from ..data import Dataset
 from ..dropout import Dropout
 from ..errors import ArgumentError
 from ..layers import Dense, ReLU, Sigmoid, Tanh
@@ -75,17 +76,18 @@ def build_network(model: Any, n_in: int, n_out: int, dtype: Any, random_state: n
     return Network(layers, LOSSES[model.out_activation_](), model.backend, dtype, seed)
 
 
-def optimizer_of(model: Any) -> PerSampleSGD | PerSampleAdam:
-    """The optimizer for the parameters of an estimator: the one of its last call, with its moments, if that fits."""
+def optimizer_of(model: Any, data: Dataset) -> PerSampleSGD | PerSampleAdam:
+    """The optimizer for the parameters of an estimator: with the moments of its last call, if those fit."""
     net, old = model.network_, vars(model).get("_optimizer")
+    alpha = model.alpha if data.weights is None else model.alpha / data.weights.max()  # `train` takes relative weights
     new: PerSampleSGD | PerSampleAdam
     if model.solver == "adam":
-        numbers = {"beta1": model.beta_1, "beta2": model.beta_2, "eps": model.epsilon, "weight_decay": model.alpha}
+        numbers = {"beta1": model.beta_1, "beta2": model.beta_2, "eps": model.epsilon, "weight_decay": alpha}
         new = PerSampleAdam(net, model.learning_rate_init, **numbers)
     else:
         momentum = min(model.momentum, BELOW_ONE)
         nesterov = bool(model.nesterovs_momentum and momentum)
-        new = PerSampleSGD(net, model.learning_rate_init, momentum, nesterov, weight_decay=model.alpha)
+        new = PerSampleSGD(net, model.learning_rate_init, momentum, nesterov, weight_decay=alpha)
     if type(old) is type(new) and old.net is net and len(old.moments) == len(new.moments):
         new.moments, new.steps, new.schedule = old.moments, old.steps, old.schedule
     return new

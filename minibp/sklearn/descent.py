@@ -59,7 +59,7 @@ def constant(model: Any, data: Dataset) -> float:
     """Σ (t log t - t), the mean over the samples: scikit-learn adds it to a Poisson loss. It depends on no weight."""
     if model.out_activation_ != "exp":
         return 0.0
-    return float(np.average((xlogy(data.t, data.t) - data.t).sum(axis=1), weights=getattr(data, "weights", None)))
+    return float(np.average((xlogy(data.t, data.t) - data.t).sum(axis=1), weights=data.weights))
 
 
 def descend(model: Any, data: Dataset, validation: Any, incremental: bool) -> None:
@@ -67,11 +67,11 @@ def descend(model: Any, data: Dataset, validation: Any, incremental: bool) -> No
 
     `validation` has the data set (or None) and a function that scores the network.
     """
-    net, optimizer = model.network_, optimizer_of(model)
+    net, optimizer = model.network_, optimizer_of(model, data)
     model._optimizer = optimizer
     set_rate(optimizer, rate_of(model))
     n, epochs = len(data), 1 if incremental else model.max_iter
-    batch_size = batch_size_of(model, n)
+    batch_size, total = batch_size_of(model, n), n if data.weights is None else data.weights.sum()
     if vars(model).get("_compiled") is None:  # the first call, or it was unpickled; partial_fit has many
         model._compiled = not why_not(net, optimizer)
     outputs = model.n_outputs_ if model.out_activation_ == "identity" else 1  # scikit-learn's mean is over them, too
@@ -90,7 +90,7 @@ def descend(model: Any, data: Dataset, validation: Any, incremental: bool) -> No
             end, steps = squares(net), -(-n // batch_size)
             # The mean of ½ α Σ w² / N over the steps, of whose sums of squares the first and the one after the last
             # are known.
-            penalty = 0.5 * model.alpha * (steps * start + (end - start) * (steps - 1) / 2) / n
+            penalty = 0.5 * model.alpha * (steps * start + (end - start) * (steps - 1) / 2) / total
             start = end
             model.n_iter_ += 1
             model.t_ += n

@@ -1,9 +1,10 @@
 """The updates of scikit-learn's MLP, where they differ from those of minibp's SGD and Adam.
 
 The penalty: scikit-learn adds ½ α Σ w² / N to the mean loss of a batch of N samples, so that the decay λ = α / N of the
-last batch, which may be shorter, is larger. The velocity of its SGD contains the rate, v ← μ v - lr g, which is -lr m
-for minibp's m as long as lr stays the same; `set_rate` rescales m when it changes. Its Adam adds ε before the bias
-correction, which is the form at the end of section 2 of Kingma & Ba, 2015.
+last batch, which may be shorter, is larger. If samples have weights, N is the sum of theirs. The velocity of its SGD
+contains the rate, v ← μ v - lr g, which is -lr m for minibp's m as long as lr stays the same; `set_rate` rescales m
+when it changes. Its Adam adds ε before the bias correction, which is the form at the end of section 2 of Kingma & Ba,
+2015.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class PerSample(Optimizer):
 
     def decay(self, w: Array, g: Array, delta: Array, changed: Array) -> Array:
         """The gradient with weight decay, g + (α / N) w, in `changed`."""
-        self.xp.multiply(w, self.weight_decay / len(self.net.fused_loss.x), out=delta)
+        self.xp.multiply(w, self.weight_decay / self.net.fused_loss.total, out=delta)
         return self.xp.add(g, delta, out=changed)
 
 
