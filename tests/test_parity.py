@@ -296,6 +296,17 @@ def test_a_network_moves_with_its_optimizer_and_frees_the_memory_of_the_device(x
     assert held() is None  # and its memory on the device is free
 
 
+def test_a_network_of_a_gpu_is_unpickled_where_there_is_none(xp, monkeypatch):
+    net = Network([Dense(6, 5)], minibp.QuadraticLoss(), backend="cupy")
+    written, x = pickle.dumps(net), np.ones((2, 6))
+    outputs = net.predict(x)
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.warns(minibp.errors.MinibpWarning, match=r"computes on NumPy.*CuPy is not installed"):
+        twin = pickle.loads(written)
+    assert twin.backend == "numpy"
+    assert_close(twin.predict(x), outputs, rtol=1e-6)
+
+
 def test_optimizers_are_pickled_as_host_arrays(xp):
     net = Network([Dense(6, 5)], minibp.QuadraticLoss(), backend="cupy")
     optimizer = Adam(net)

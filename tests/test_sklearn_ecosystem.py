@@ -22,6 +22,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from minibp import load, save
 from minibp.errors import MinibpWarning
 from minibp.sklearn import MLPClassifier, MLPRegressor
 
@@ -133,6 +134,19 @@ def test_names_of_columns_are_remembered_and_checked():
     assert model.feature_names_in_.tolist() == ["a", "b"]
     with pytest.raises(ValueError, match="feature names"):
         model.predict(table.rename(columns={"a": "c"}))
+
+
+def test_the_network_has_the_names_of_classes_and_columns_and_is_saved_with_them(tmp_path):
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame({"a": [0.0, 1.0] * 10, "b": [1.0, 0.0] * 10})
+    save(small(max_iter=2).fit(table, ["no", "yes"] * 10).network_, tmp_path / "net.safetensors")
+    net = load(tmp_path / "net.safetensors")
+    assert net.class_names == ["no", "yes"] and net.column_names == ["a", "b"]
+
+
+@pytest.mark.parametrize("y", [[""] * 5 + ["x"] * 5, ["only"] * 10, np.eye(2, dtype=int)[[0, 1] * 5]], ids=str)
+def test_classes_without_names_to_tell_apart_give_none(y):
+    assert small(max_iter=2).fit(np.eye(10), y).network_.class_names is None
 
 
 @both

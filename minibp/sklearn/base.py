@@ -17,7 +17,7 @@ from ..data import Dataset
 from ..layers import Dense
 from ..network import Network
 from ..progress import Epoch
-from .building import build_network
+from .building import build_network, name
 from .descent import begin, descend
 from .lbfgs import BLOCK, minimize_loss
 from .sparse import SparseDataset, is_sparse
@@ -153,6 +153,7 @@ class BaseMLP(BaseEstimator):
         self._random_state = check_random_state(self.random_state)
         dtype = x.dtype if isinstance(self.dtype, str) and self.dtype == "auto" else float_dtype(self.dtype)
         self.network_ = build_network(self, x.shape[1], self.n_outputs_, dtype, self._random_state)
+        name(self)
         self.n_layers_ = len(self.network_.weights) + 1
         self.n_iter_ = self.t_ = 0
         self._split_state: Any = None

@@ -76,6 +76,19 @@ def build_network(model: Any, n_in: int, n_out: int, dtype: Any, random_state: n
     return Network(layers, LOSSES[model.out_activation_](), model.backend, dtype, seed)
 
 
+def name(model: Any) -> None:
+    """Give the network of an estimator the names of classes and columns, if they can be told apart."""
+    one_of_them = hasattr(model, "classes_") and len(model.classes_) == max(model.n_outputs_, 2) and not model._several
+    found = {
+        "class_names": model.classes_ if one_of_them else [],
+        "column_names": getattr(model, "feature_names_in_", []),
+    }
+    for attribute, names in found.items():
+        names = [str(each) for each in names]
+        if names and all(names) and len(set(names)) == len(names):
+            setattr(model.network_, attribute, names)
+
+
 def optimizer_of(model: Any, data: Dataset) -> PerSampleSGD | PerSampleAdam:
     """The optimizer for the parameters of an estimator: with the moments of its last call, if those fit."""
     net, old = model.network_, vars(model).get("_optimizer")
