@@ -1,6 +1,8 @@
 """MLPClassifier and MLPRegressor: they train as scikit-learn's do, and refuse what those refuse."""
 
 import inspect
+import itertools
+import sys
 import warnings
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 
 sklearn = pytest.importorskip("sklearn", minversion="1.6")
 
+import standin  # noqa: E402
 from scipy import sparse  # noqa: E402
 from sklearn import datasets, neural_network  # noqa: E402
 from sklearn.base import clone  # noqa: E402
@@ -15,9 +18,10 @@ from sklearn.exceptions import DataConversionWarning, NotFittedError  # noqa: E4
 from sklearn.preprocessing import StandardScaler, minmax_scale  # noqa: E402
 from sklearn.utils.estimator_checks import check_estimator  # noqa: E402
 
+import minibp  # noqa: E402
 from minibp import Dense, Network, ReLU  # noqa: E402
 from minibp.errors import BackendError, TrainingWarning  # noqa: E402
-from minibp.sklearn import MLPClassifier, MLPRegressor, building  # noqa: E402
+from minibp.sklearn import MLPClassifier, MLPRegressor, building, descent  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*reached and the optimization"),
@@ -545,6 +549,42 @@ def test_features_that_are_not_scaled_warn():
     X, y, ours = problem("binary")
     with pytest.warns(TrainingWarning, match="scale each feature"):
         ours(max_iter=1).fit(StandardScaler().fit_transform(X) * 1000, y)
+
+
+def test_ctrl_c_ends_the_training_and_leaves_a_model(monkeypatch):
+    def interrupted(*args, **kwargs):
+        yield from itertools.islice(minibp.train(*args, **kwargs), 3)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(descent, "train", interrupted)
+    X, y, ours = problem("multiclass")
+    with pytest.warns(UserWarning, match="interrupted by user"):
+        model = ours().fit(X, y)
+    assert model.n_iter_ == 3 and model.predict(X).shape == y.shape
+
+
+def test_a_rate_that_falls_to_nothing_keeps_the_weights_finite():
+    ours, theirs, *_ = pair("regression", solver="sgd", learning_rate="invscaling", power_t=60, max_iter=5)
+    assert_same_weights(ours, theirs)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_network_on_a_device_learns_the_same(solver, kind, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", standin)
+    X, y, ours = problem(kind)
+    options = {"solver": solver, "max_iter": 5, "random_state": 0, "early_stopping": solver != "lbfgs"}
+    weights = np.arange(len(X)) % 3
+    one, other = (ours(backend=name, **options).fit(X, y, sample_weight=weights) for name in ("numpy", "cupy"))
+    assert other.network_.backend == "cupy"
+    assert_same_weights(one, other)
+    np.testing.assert_allclose(one.predict(X) == y, other.predict(X) == y)
+
+
+def test_labels_of_several_a_sample_may_be_sparse():
+    X, y, ours = problem("multilabel")
+    one, other = (ours(max_iter=3, random_state=0).fit(X, t) for t in (y, sparse.csr_array(y)))
+    assert_equal_weights(one, other)
 
 
 def test_verbose_prints_a_line_an_epoch(capsys):

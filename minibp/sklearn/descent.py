@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
 from typing import Any
@@ -20,6 +21,7 @@ from .building import Order, optimizer_of
 from .updates import set_rate
 
 SMALLEST_RATE = 1e-6  # at which learning_rate="adaptive" stops
+STILL = 1e-12  # of the first rate: nothing is learned below. A velocity over a rate of 0 would not be finite
 NOT_FINITE = "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
 
 
@@ -43,7 +45,7 @@ def rate_of(model: Any) -> float:
     """The learning rate after so many samples (invscaling) and so many reductions (adaptive)."""
     rate = float(model.learning_rate_init)
     if model.solver == "sgd" and model.learning_rate == "invscaling" and model.t_:
-        return float(rate / (model.t_ + 1) ** model.power_t)
+        return rate * max(math.exp(-model.power_t * math.log1p(model.t_)), STILL)
     if model.solver == "sgd" and model.learning_rate == "adaptive":
         return rate / 5.0**model._reductions
     return rate
