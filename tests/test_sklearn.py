@@ -21,7 +21,7 @@ from sklearn.utils.estimator_checks import check_estimator  # noqa: E402
 import minibp  # noqa: E402
 from minibp import Dense, Network, ReLU  # noqa: E402
 from minibp.errors import BackendError, TrainingWarning  # noqa: E402
-from minibp.sklearn import MLPClassifier, MLPRegressor, building, descent  # noqa: E402
+from minibp.sklearn import MLPClassifier, MLPRegressor, descent  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*reached and the optimization"),
@@ -30,7 +30,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:lbfgs failed to converge"),  # scikit-learn's words
 ]
 both = pytest.mark.parametrize("ours", [MLPClassifier, MLPRegressor])
-poisson = pytest.mark.xfail("exp" not in building.LOSSES, reason="there is no PoissonLoss yet", strict=True)
 THEIRS = {MLPClassifier: neural_network.MLPClassifier, MLPRegressor: neural_network.MLPRegressor}
 UPDATES = {
     "plain": {"solver": "sgd", "momentum": 0.0, "learning_rate_init": 0.1},
@@ -180,7 +179,6 @@ def test_lbfgs_makes_the_first_steps_of_scikit_learn():
     assert ours.n_iter_ == theirs.n_iter_
 
 
-@poisson
 @pytest.mark.skipif(sklearn.__version__ < "1.7", reason="its MLP has no loss to choose before 1.7")
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 @pytest.mark.parametrize("outputs", [1, 2])

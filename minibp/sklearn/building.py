@@ -11,15 +11,15 @@ import numpy as np
 from ..base import Layer, Loss
 from ..data import Dataset
 from ..dropout import Dropout
-from ..errors import ArgumentError
 from ..layers import Dense, ReLU, Sigmoid, Tanh
 from ..losses import QuadraticLoss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from ..network import Network
+from ..regression import PoissonLoss
 from .updates import PerSampleAdam, PerSampleSGD
 
 ACTIVATIONS: dict[str, type[Layer] | None] = {"identity": None, "logistic": Sigmoid, "tanh": Tanh, "relu": ReLU}
 LOSSES: dict[str, type[Loss]] = {  # by the name that scikit-learn gives to the activation of the outputs
-    "softmax": SoftmaxCrossEntropy, "logistic": SigmoidCrossEntropy, "identity": QuadraticLoss
+    "softmax": SoftmaxCrossEntropy, "logistic": SigmoidCrossEntropy, "identity": QuadraticLoss, "exp": PoissonLoss
 }  # fmt: skip
 BELOW_ONE = math.nextafter(1, 0)  # scikit-learn's momentum may be 1, that of an SGD may not
 
@@ -71,8 +71,6 @@ def build_network(model: Any, n_in: int, n_out: int, dtype: Any, random_state: n
                 layers += [activation()] if activation is not None else []
                 layers += [Dropout(model.dropout)] if model.dropout else []
             layers.append(dense(a, b, model.activation, random_state))
-    if model.out_activation_ not in LOSSES:
-        raise ArgumentError(f"loss={model.loss!r} is not available")
     return Network(layers, LOSSES[model.out_activation_](), model.backend, dtype, seed)
 
 
