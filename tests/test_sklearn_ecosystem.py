@@ -155,11 +155,23 @@ def test_a_pickle_predicts_the_same_and_goes_on_the_same(ours, solver, moons):
     X, y = moons
     model = ours(solver=solver, max_iter=4, random_state=0, warm_start=True, early_stopping=True).fit(X, y)
     copied = pickle.loads(pickle.dumps(model))
-    np.testing.assert_allclose(copied.predict(X), model.predict(X), rtol=1e-12)
+    np.testing.assert_array_equal(copied.predict(X), model.predict(X))
     for each in (model, copied):
         each.fit(X, y)
     for W, V in zip(model.coefs_, copied.coefs_, strict=True):
         np.testing.assert_array_equal(W, V)
+
+
+@pytest.mark.parametrize("numba", [None, "numba"])
+def test_a_pickle_predicts_and_trains_where_there_is_no_numba(moons, numba, replace_numba):
+    X, y = moons
+    model = small(max_iter=3, warm_start=True).fit(X, y)
+    copied = pickle.loads(pickle.dumps(model))
+    if numba is None:
+        replace_numba(None)
+    np.testing.assert_allclose(copied.predict_proba(X), model.predict_proba(X), rtol=1e-12)
+    copied.fit(X, y)
+    assert copied.network_.compiled == (numba is not None and model.network_.compiled)
 
 
 def test_joblib_writes_and_reads_it(moons, tmp_path):

@@ -14,8 +14,10 @@ from sklearn.utils.validation import validate_data
 from ..backend import to_host
 from ..base import float_dtype
 from ..data import Dataset
+from ..errors import ArgumentError
 from ..layers import Dense
 from ..network import Network
+from ..program import compile as compile_network
 from ..progress import Epoch
 from .building import build_network, name
 from .descent import begin, descend
@@ -202,10 +204,13 @@ class BaseMLP(BaseEstimator):
     def _outputs(self, X: Any) -> np.ndarray:
         """The outputs of the network (N, K)."""
         x = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
-        return Samples(x, np.empty(0), None).outputs(self.network_)
-
-    def __getstate__(self):
-        return super().__getstate__() | {"_compiled": None}  # another machine may not have numba
+        if vars(self).get("_compiled") and self.network_.program is None:  # it was unpickled, or moved
+            try:
+                compile_network(self.network_)
+            except ArgumentError:  # there is no numba here
+                self._compiled = False
+        outputs = Samples(x, np.empty(0), None).outputs(self.network_)
+        return outputs.astype(np.result_type(x.dtype, outputs.dtype), copy=False)
 
     # ---- the parameters of the network
 

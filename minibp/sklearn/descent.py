@@ -74,7 +74,7 @@ def descend(model: Any, data: Dataset, validation: Any, incremental: bool) -> No
     set_rate(optimizer, rate_of(model))
     n, epochs = len(data), 1 if incremental else model.max_iter
     batch_size, total = batch_size_of(model, n), n if data.weights is None else data.weights.sum()
-    if vars(model).get("_compiled") is None:  # the first call, or it was unpickled; partial_fit has many
+    if model._compiled is None or (model._compiled and net.program is None):  # the first call, or after unpickling
         model._compiled = not why_not(net, optimizer)
     outputs = model.n_outputs_ if model.out_activation_ == "identity" else 1  # scikit-learn's mean is over them, too
     model.n_iter_, stopped = 0, False
