@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -346,9 +347,8 @@ def test_whole_trainings_are_compared_on_digits_and_a_table(capsys, tmp_path):
     assert "| median                 | digits | table |" in printed
     assert "Losses of the last epoch agree" in printed
     results = json.loads(file.read_text())["results"]
-    assert {net: list(peers) for net, peers in results.items()} == {
-        "digits": ["minibp", "minibp-core"], "table": ["minibp", "minibp-core"]
-    }  # fmt: skip
+    peers = ["minibp", "minibp-core"] if find_spec("numba") else ["minibp-core"]  # the first is with every extra
+    assert {net: list(found) for net, found in results.items()} == {"digits": peers, "table": peers}
 
 
 def test_a_training_that_ends_elsewhere_is_not_compared(capsys, monkeypatch):
