@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from functools import cached_property
 from importlib.util import find_spec
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ class Minibp(Peer):
         for W, b in task.start:
             layers += [minibp.Dense(len(W), len(b), W=W, b=b), activation()]
         layers[-1] = minibp.Softmax()
-        self.minibp = newest(minibp)
+        self.minibp = minibp
         self.network = minibp.Network(layers, minibp.CrossEntropy(), backend="cupy" if device == "cuda" else "numpy")
         if self.net.optimizer == "adam":
             self.optimizer: minibp.Optimizer = minibp.Adam(self.network, lr=self.net.rate)
@@ -75,17 +74,3 @@ class Minibp(Peer):
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         return self.predictor.predict(x)
-
-
-# TODO(issue 17): delete this function, its call in __init__ and the import of SimpleNamespace.
-def newest(minibp: Any) -> Any:
-    """minibp with `train(compiled=)` and `compile`. Older versions run their loops from the first step on."""
-    if hasattr(minibp, "compile"):
-        return minibp
-
-    def train(net: Any, optimizer: Any, *arguments: Any, compiled: bool | None) -> Iterator[Any]:
-        if compiled:
-            optimizer.compile_at, optimizer.pieces = 0, None
-        return minibp.train(net, optimizer, *arguments)
-
-    return SimpleNamespace(data=minibp.data, train=train, compile=lambda net: net)
