@@ -21,7 +21,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ORDER = [
     "errors", "backend", "base", "initializers", "layers", "normalization", "dropout", "containers", "losses",
     "regression", "network", "schedules", "optimizer", "optimizers", "data", "stopping", "progress", "program",
-    "threads", "files", "metrics", "hints", "training", "sklearn", "debug", "__init__", "cli", "__main__",
+    "threads", "files", "metrics", "hints", "training", "sklearn", "debug", "export", "__init__", "cli", "__main__",
 ]  # fmt: skip
 # The same for the modules of each package, whose __init__ comes last.
 INSIDE = {
@@ -34,6 +34,7 @@ INSIDE = {
     "program": ["table", "rows", "views", "elementary", "products", "layers", "normalization", "batches", "losses",
                 "optimizers", "interpreter", "program", "choice"],
     "sklearn": ["sparse", "updates", "building", "descent", "lbfgs", "base", "estimators"],
+    "export": ["layers"],
     "cli": ["output", "program", "doctor", "commands", "command_line"],
 }  # fmt: skip
 # The same for the scripts, which import minibp.
