@@ -1,9 +1,10 @@
-"""The READMEs: their examples run, and both languages have the same code and figures."""
+"""The READMEs: their examples run. They and other pages have the same code and figures in both languages."""
 
 import re
 from pathlib import Path
 
 import pytest
+from pages import blocks, read, run, without_words
 
 from minibp import Dense, Network, QuadraticLoss, Sigmoid
 from minibp.errors import ShapeError
@@ -12,20 +13,19 @@ ROOT = Path(__file__).parent.parent
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 
 
-def blocks(readme, language):
-    return re.findall(rf"```{language}\n(.*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)
+PAGES = [ENGLISH, ROOT / "docs" / "scikit-learn.md"]  # each has a twin in Chinese
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
-def without_words(code):
-    """Code without its comments and docstrings: what must be the same in every language."""
-    return re.sub(r'\s*#.*|"""[^"]*"""', "", code)
+def in_chinese(page):
+    return page.with_suffix(".zh-CN.md")
 
 
 @pytest.mark.parametrize("example", blocks(ENGLISH, "python"))
 def test_examples_of_the_readme_run_as_written(example, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    namespace = {}
-    exec(compile(example, "README.md", "exec"), namespace)
+    namespace = run(example, ENGLISH)
     assert "WRONG" not in capsys.readouterr().out  # what check_gradients prints
     if "link_by_link" in namespace:
         assert abs(namespace["link_by_link"] - namespace["at_once"]).max() < 1e-15
@@ -34,17 +34,25 @@ def test_examples_of_the_readme_run_as_written(example, tmp_path, monkeypatch, c
         assert ((p[:, 0] - t) ** 2).mean() == pytest.approx(metrics.mean_squared_error(p, t=t))
 
 
-@pytest.mark.parametrize("language", ["sh", "powershell", "python", "text"])
-def test_both_readmes_show_the_same_code(language):
-    english, chinese = blocks(ENGLISH, language), blocks(CHINESE, language)
+@every_page
+def test_both_languages_show_the_same_code(page):
+    english, chinese = ([without_words(block) for block in blocks(each)] for each in (page, in_chinese(page)))
     assert english
-    assert [without_words(block) for block in english] == [without_words(block) for block in chinese]
+    assert english == chinese
 
 
-def test_both_readmes_have_the_same_headings_and_figures():
-    english, chinese = (readme.read_text(encoding="utf-8") for readme in (ENGLISH, CHINESE))
+@every_page
+def test_both_languages_have_the_same_headings_and_figures(page):
+    english, chinese = read(page), read(in_chinese(page))
     for pattern in (r"(?m)^#+", r"\d+\.\d+"):
         assert re.findall(pattern, english) == re.findall(pattern, chinese)
+
+
+@every_page
+def test_links_lead_to_files(page):
+    for each in (page, in_chinese(page)):
+        links = re.findall(r"\]\((?!http)([^)#]+)", read(each))
+        assert [link for link in links if not (each.parent / link).exists()] == []
 
 
 def test_the_layer_in_the_readme_is_the_layer_in_the_source():
