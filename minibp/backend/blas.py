@@ -59,14 +59,17 @@ class OneThread:
             if not self.inside:
                 found = [(library, library.num_threads) for library in blas_libraries()]
                 self.before = [(library, threads) for library, threads in found if threads and threads > 1]
+            _set([(library, 1) for library, _ in (self._per_thread() if self.inside else self.before)])
             self.inside += 1
-            _set([(library, 1) for library, _ in self.before])
 
     def __exit__(self, *_: object) -> None:
         with self.lock:
             self.inside -= 1
-            own = [each for each in self.before if getattr(each[0], "threading_layer", "") == "openmp"]
-            _set(own if self.inside else self.before)  # with OpenMP, each thread of the program has its own number
+            _set(self._per_thread() if self.inside else self.before)
+
+    def _per_thread(self) -> list[tuple[Any, int]]:
+        """Those with OpenMP, where each thread of the program has its own number."""
+        return [each for each in self.before if getattr(each[0], "threading_layer", "") == "openmp"]
 
 
 one_blas_thread = OneThread()

@@ -222,5 +222,7 @@ def layers_in(name: str, value: Any) -> dict[str, Module]:
     """The layers in a value of an attribute, by name: a layer, or those in lists, tuples and dicts."""
     if isinstance(value, Module):
         return {name: value}
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else ()
+    if not isinstance(value, (list, tuple, dict)):
+        return {}
+    items = value.items() if isinstance(value, dict) else enumerate(value)
     return {key: each for inner, item in items for key, each in layers_in(f"{name}.{inner}", item).items()}

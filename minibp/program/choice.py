@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ..backend import short_message
 from ..base import instance
 from ..errors import ArgumentError
 from ..network import Network
 from ..optimizer import Optimizer
-from .rows import inference_table, step_table
+from .rows import check_known
 from .table import UnknownError
 
 # What a step saves at least: the calls of Python, and for each parameter the passes over memory (docs/performance.md).
@@ -63,11 +61,8 @@ def choose(net: Network, optimizer: Optimizer | None, steps: int, compiled: bool
 
 def why_not(net: Network, optimizer: Optimizer | None = None) -> str:
     """Why this network, or its training by this optimizer, has no compiled form; empty if it has one."""
-    shape = next((layer.in_shape for layer in net.layers if layer.in_shape), (1,))
     try:
-        inference_table(net, np.uint8, shape, True, 1)
-        if optimizer is not None:
-            step_table(net, optimizer, np.uint8, shape, True, True, 1)
+        check_known(net, optimizer)
     except UnknownError as error:
         return str(error)
     try:

@@ -184,6 +184,20 @@ def rows_of(known: dict[Any, Any], part: Any) -> Any:
     return known[type(part)]
 
 
+def check_known(net: Network, optimizer: Optimizer | None) -> None:
+    """Raise an UnknownError if some part of a network, or its optimizer, has no rows."""
+    if type(net) is not Network:
+        raise UnknownError(f"{type(net).__name__} is a class of its own")
+    if net.backend != "numpy":
+        raise UnknownError("the network is on a device")
+    for layer in (*net.chain, net.output_activation):
+        for module in layer.modules() if layer is not None else ():
+            rows_of(LAYERS, module)
+    rows_of(LOSSES, net.fused_loss)
+    if optimizer is not None:
+        rows_of(OPTIMIZERS, optimizer)
+
+
 def step_table(
     net: Network, optimizer: Optimizer, source: Any, shape: Shape, labels: bool, weighted: bool, batch_size: int
 ) -> Table:
@@ -223,10 +237,6 @@ def inference_table(net: Network, source: Any, shape: Shape, labels: bool | None
 
 def gathered(table: Table, net: Network, source: Any, shape: Shape) -> Value:
     """The inputs of a batch."""
-    if type(net) is not Network:
-        raise UnknownError(f"{type(net).__name__} is a class of its own")
-    if net.backend != "numpy":
-        raise UnknownError("the network is on a device")
     value = Value(table.memory(table.batch_size, *shape), 0, shape)
     operation = "gather_bytes" if source == np.uint8 else f"gather_{source}"
     table.add(operation, y=value.y, size=value.size, number=1 / 255)

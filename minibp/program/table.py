@@ -7,6 +7,7 @@ layer, a loss or an optimizer has is said in `rows.py`. Nothing here needs numba
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -59,7 +60,7 @@ class Value(NamedTuple):
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
 
 def address(array: Array) -> int:
@@ -99,7 +100,7 @@ class Table:
 
     def memory(self, *shape: int) -> int:
         """The address of new memory, which begins at a border of a cache line."""
-        size = int(np.prod(shape)) * self.dtype.itemsize
+        size = math.prod(shape) * self.dtype.itemsize
         array = np.zeros(size + 64, "uint8")
         self.arrays.append(array)
         return -(-address(array) // 64) * 64
