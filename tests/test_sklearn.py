@@ -179,6 +179,13 @@ def test_lbfgs_makes_the_first_steps_of_scikit_learn():
     assert ours.n_iter_ == theirs.n_iter_
 
 
+def test_the_loss_of_lbfgs_is_that_of_the_other_solvers_also_for_several_numbers():
+    X, y, _ = problem("several numbers")
+    model = MLPRegressor(solver="lbfgs", max_iter=5, alpha=0.5).fit(X, y)
+    penalty = 0.5 * 0.5 / len(X) * sum((W**2).sum() for W in model.coefs_)
+    assert model.loss_ == pytest.approx(0.5 * ((model.predict(X) - y) ** 2).mean() + penalty)
+
+
 @pytest.mark.skipif(sklearn.__version__ < "1.7", reason="its MLP has no loss to choose before 1.7")
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 @pytest.mark.parametrize("outputs", [1, 2])
@@ -342,6 +349,15 @@ def test_layers_of_your_own_make_the_network():
     model = ours(layers=lambda n_in, n_out: [Dense(n_in, 9), ReLU(), Dense(9, n_out)], learning_rate_init=0.1).fit(X, y)
     assert [W.shape for W in model.coefs_] == [(6, 9), (9, 3)] and model.n_layers_ == 3
     assert model.score(X, y) > 0.8
+
+
+def test_weights_can_be_assigned_all_together_and_not_one_by_one():
+    X, y, _ = problem("multiclass")
+    model = MLPClassifier(max_iter=1).fit(X, y)
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        model.coefs_[0] = 0 * model.coefs_[0]
+    model.coefs_ = [0 * W for W in model.coefs_]
+    assert not any(W.any() for W in model.network_.weights)
 
 
 @pytest.mark.parametrize("kind", KINDS)

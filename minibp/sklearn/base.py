@@ -218,9 +218,12 @@ class BaseMLP(BaseEstimator):
         return [module for module in self.network_.modules() if isinstance(module, Dense)]
 
     @property
-    def coefs_(self) -> list[np.ndarray]:
-        """The weights (I, O) of each Dense layer. On NumPy they are those of the network, not copies."""
-        return [to_host(layer.W) for layer in self._dense()]
+    def coefs_(self) -> tuple[np.ndarray, ...]:
+        """The weights (I, O) of each Dense layer. On NumPy they are those of the network, not copies.
+
+        A tuple, because what is assigned to an element of a list would not reach the network.
+        """
+        return tuple(to_host(layer.W) for layer in self._dense())
 
     @coefs_.setter
     def coefs_(self, values: Any) -> None:
@@ -228,9 +231,9 @@ class BaseMLP(BaseEstimator):
             layer.W = W
 
     @property
-    def intercepts_(self) -> list[np.ndarray]:
+    def intercepts_(self) -> tuple[np.ndarray, ...]:
         """The biases (O,) of each Dense layer."""
-        return [to_host(layer.b) for layer in self._dense()]
+        return tuple(to_host(layer.b) for layer in self._dense())
 
     @intercepts_.setter
     def intercepts_(self, values: Any) -> None:

@@ -16,6 +16,7 @@ from ..data import Dataset
 from ..errors import DivergenceError
 from ..network import Network
 from ..program.choice import why_not
+from ..threads import Threads
 from ..training import train
 from .building import Order, optimizer_of
 from .updates import set_rate
@@ -64,6 +65,11 @@ def constant(model: Any, data: Dataset) -> float:
     return float(np.average((xlogy(data.t, data.t) - data.t).sum(axis=1), weights=data.weights))
 
 
+def outputs_averaged(model: Any) -> int:
+    """By what the loss is divided where scikit-learn reports the mean over the outputs, and minibp their sum."""
+    return model.n_outputs_ if model.out_activation_ == "identity" else 1
+
+
 def descend(model: Any, data: Dataset, validation: Any, incremental: bool) -> None:
     """Train the network of an estimator; with `incremental` for one epoch.
 
@@ -76,7 +82,7 @@ def descend(model: Any, data: Dataset, validation: Any, incremental: bool) -> No
     batch_size, total = batch_size_of(model, n), n if data.weights is None else data.weights.sum()
     if model._compiled is None or (model._compiled and net.program is None):  # the first call, or after unpickling
         model._compiled = not why_not(net, optimizer)
-    outputs = model.n_outputs_ if model.out_activation_ == "identity" else 1  # scikit-learn's mean is over them, too
+    outputs = outputs_averaged(model)
     model.n_iter_, stopped = 0, False
     if validation.data is not None and model.validation_scores_ is None:
         model.validation_scores_ = []
@@ -87,26 +93,27 @@ def descend(model: Any, data: Dataset, validation: Any, incremental: bool) -> No
     constants = [constant(model, each) if each is not None else 0.0 for each in (data, validation.data)]
     rng, net.rng = net.rng, model._order
     try:
-        start = squares(net)
-        for epoch in train(net, optimizer, data, epochs, batch_size, validation.data, compiled=model._compiled):
-            end, steps = squares(net), -(-n // batch_size)
-            # The mean of ½ α Σ w² / N over the steps, of whose sums of squares the first and the one after the last
-            # are known.
-            penalty = 0.5 * model.alpha * (steps * start + (end - start) * (steps - 1) / 2) / total
-            start = end
-            model.n_iter_ += 1
-            model.t_ += n
-            model.loss_ = epoch.loss / outputs + penalty + constants[0]
-            model.loss_curve_.append(model.loss_)
-            say(model, f"Iteration {model.n_iter_}, loss = {model.loss_:.8f}")
-            if validation.data is not None:
-                model.validation_loss_curve_.append((epoch.val_loss or 0.0) / outputs + constants[1])
-                model.validation_scores_.append(validation.score(epoch))
-                say(model, f"Validation score: {model.validation_scores_[-1]:f}")
-            note(model)
-            if model._no_improvement_count > model.n_iter_no_change and (stopped := stops(model)):
-                break
-            set_rate(optimizer, rate_of(model))
+        with Threads(net, batch_size).limit:  # once, and not for each epoch: that would take a tenth of a small one
+            start = squares(net)
+            for epoch in train(net, optimizer, data, epochs, batch_size, validation.data, compiled=model._compiled):
+                end, steps = squares(net), -(-n // batch_size)
+                # The mean of ½ α Σ w² / N over the steps, of whose sums of squares the first and the one after the last
+                # are known.
+                penalty = 0.5 * model.alpha * (steps * start + (end - start) * (steps - 1) / 2) / total
+                start = end
+                model.n_iter_ += 1
+                model.t_ += n
+                model.loss_ = epoch.loss / outputs + penalty + constants[0]
+                model.loss_curve_.append(model.loss_)
+                say(model, f"Iteration {model.n_iter_}, loss = {model.loss_:.8f}")
+                if validation.data is not None:
+                    model.validation_loss_curve_.append((epoch.val_loss or 0.0) / outputs + constants[1])
+                    model.validation_scores_.append(validation.score(epoch))
+                    say(model, f"Validation score: {model.validation_scores_[-1]:f}")
+                note(model)
+                if model._no_improvement_count > model.n_iter_no_change and (stopped := stops(model)):
+                    break
+                set_rate(optimizer, rate_of(model))
         if not (stopped or incremental):
             what = f"Stochastic Optimizer: Maximum iterations ({model.max_iter}) reached and the optimization"
             warnings.warn(f"{what} hasn't converged yet.", ConvergenceWarning, stacklevel=4)

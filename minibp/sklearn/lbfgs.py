@@ -13,7 +13,7 @@ from ..backend import to_host
 from ..base import run_backward
 from ..data import Batches, Dataset
 from ..network import Network
-from .descent import NOT_FINITE, constant, say, squares
+from .descent import NOT_FINITE, constant, outputs_averaged, say, squares
 
 BLOCK = 1 << 22  # numbers of X at a time, which bounds the memory
 
@@ -61,7 +61,8 @@ def minimize_loss(model: Any, data: Dataset, weights: np.ndarray | None) -> None
     if not np.isfinite(found.x).all() or not np.isfinite(found.fun):
         raise ValueError(f"{NOT_FINITE} preprocessed.")
     net.params[...] = net.xp.asarray(found.x, net.dtype)
-    model.n_iter_, model.loss_ = min(int(found.nit), model.max_iter), float(found.fun)
+    model.n_iter_, penalty = min(int(found.nit), model.max_iter), 0.5 * decay * squares(net)
+    model.loss_ = (float(found.fun) - penalty) / outputs_averaged(model) + penalty
     if found.status != 0:
         what = f"lbfgs did not converge ({found.message}) after {found.nit} iterations"
         warnings.warn(f"{what}; increase max_iter, or scale the data", ConvergenceWarning, stacklevel=4)
