@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import minibp
-from benchmarks import endtoend, gpu, inference, launches, nets, startup, train_step
+from benchmarks import endtoend, estimators, gpu, inference, launches, nets, startup, train_step
 from benchmarks.machine import others
 from benchmarks.peers import PEERS, ROOT, build, label, revision
 from benchmarks.peers.arrays import Naive
@@ -393,3 +393,9 @@ def test_the_gpu_benchmark_runs_on_the_cpu_but_for_the_device(capsys):
 def test_launches_grow_with_the_layers(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)  # put back afterwards
     assert 10 < launches.count("a") < launches.count("g")
+
+
+def test_a_score_may_be_below_that_of_scikit_learn_by_one_standard_error():
+    theirs = [0.8, 0.9, 1.0]  # 0.9 ± 0.058
+    assert not estimators.below({"scikit-learn": theirs, "formulas": [0.85, 0.85, 0.85]})
+    assert estimators.below({"scikit-learn": theirs, "formulas": [0.9, 0.9, 0.9], "compiled": [0.84, 0.84, 0.84]})
