@@ -72,26 +72,8 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
     """
     import json
 
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     path = os.fsdecode(path)
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would block
-            raise ValueError("it is a folder, a pipe or a device")
-        with open(path, "rb") as file:
-            head = _header(file)
-            if (length := int.from_bytes(head[:8], "little")) > LONGEST:
-                raise ValueError(f"its header would take {length:,} bytes, and minibp's up to {LONGEST:,}")
-            text = (json.loads(head[8:]).get("__metadata__") or {}).get(KEY)
-            file.seek(0)
-            # Into memory, not as a map: whoever writes into the file meanwhile would end this process. Files of others
-            # may hold types that NumPy lacks.
-            arrays = load(file.read()) if text else {}
-    except FileNotFoundError:
-        raise FileNotFoundError(f"no such file: {path}") from None
-    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-        raise FileFormatError(f"{path} is not a readable safetensors file: {printable(error)}") from None
+    text, arrays = _load(path, of_others=False)
     if text is None:
         raise FileFormatError(f"{path} was not written by minibp: it has arrays, but no description by minibp")
     try:
@@ -111,6 +93,44 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
     if held != kind:
         raise OtherFileError(f"{path} holds {ascii(held)[:40]}, expected {kind!r}")
     return contents, arrays
+
+
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Read a safetensors file that any program may have written: the arrays by name. It has no checksum.
+
+    A FileNotFoundError, a FileFormatError or an OSError as of `read`.
+    """
+    return _load(os.fsdecode(path), of_others=True)[1]
+
+
+def _load(path: str, of_others: bool) -> tuple[str | None, dict[str, np.ndarray]]:
+    """minibp's description in a safetensors file, if it has one, and the arrays by name.
+
+    Those of a file without a description only if files of others are wanted.
+    """
+    import json
+
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would block
+            raise ValueError("it is a folder, a pipe or a device")
+        with open(path, "rb") as file:
+            head = _header(file)
+            if (length := int.from_bytes(head[:8], "little")) > LONGEST:
+                raise ValueError(f"its header would take {length:,} bytes, and minibp's up to {LONGEST:,}")
+            text = (json.loads(head[8:]).get("__metadata__") or {}).get(KEY)
+            file.seek(0)
+            # Into memory, not as a map: whoever writes into the file meanwhile would end this process.
+            return text, load(file.read()) if text or of_others else {}
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no such file: {path}") from None
+    except KeyError as kind:
+        what = f"{path} holds numbers of the type {printable(kind)}, which NumPy lacks"
+        raise FileFormatError(f"{what}; save them as float32") from None
+    except (SafetensorError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise FileFormatError(f"{path} is not a readable safetensors file: {printable(error)}") from None
 
 
 def split(states: dict[str, dict[str, Any]]) -> tuple[dict[str, dict[str, Any]], dict[str, np.ndarray]]:
