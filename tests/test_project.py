@@ -34,7 +34,7 @@ INSIDE = {
     "program": ["table", "rows", "views", "elementary", "products", "layers", "normalization", "batches", "losses",
                 "optimizers", "interpreter", "program", "choice"],
     "sklearn": ["sparse", "updates", "building", "descent", "lbfgs", "base", "estimators"],
-    "export": ["layers"],
+    "export": ["layers", "torch_source", "torch"],
     "cli": ["output", "program", "doctor", "commands", "command_line"],
 }  # fmt: skip
 # The same for the scripts, which import minibp.
