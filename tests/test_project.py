@@ -21,7 +21,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ORDER = [
     "errors", "backend", "base", "initializers", "layers", "normalization", "dropout", "containers", "losses",
     "regression", "network", "schedules", "optimizer", "optimizers", "data", "stopping", "progress", "program",
-    "threads", "files", "metrics", "hints", "training", "sklearn", "debug", "export", "__init__", "cli", "__main__",
+    "threads", "files", "metrics", "hints", "training", "sklearn", "debug", "__init__", "export", "cli", "__main__",
 ]  # fmt: skip
 # The same for the modules of each package, whose __init__ comes last.
 INSIDE = {
@@ -34,7 +34,8 @@ INSIDE = {
     "program": ["table", "rows", "views", "elementary", "products", "layers", "normalization", "batches", "losses",
                 "optimizers", "interpreter", "program", "choice"],
     "sklearn": ["sparse", "updates", "building", "descent", "lbfgs", "base", "estimators"],
-    "export": ["layers", "torch_source", "torch"],
+    "export": ["layers", "torch_source", "torch", "texts", "calibration", "findings", "history", "figures", "sections",
+               "report"],
     "cli": ["output", "program", "doctor", "commands", "command_line"],
 }  # fmt: skip
 # The same for the scripts, which import minibp.
@@ -144,7 +145,7 @@ def test_importing_minibp_does_not_import_packages_that_few_need():
     loaded = set(done.stdout.split())
     assert "numpy" in loaded
     ours = {"tqdm", "platformdirs", "requests", "safetensors"}
-    assert not loaded & (ours | {"matplotlib", "cupy", "sklearn", "scipy", "numba"})
+    assert not loaded & (ours | {"matplotlib", "jinja2", "cupy", "sklearn", "scipy", "numba"})
 
 
 # --- the source ----------------------------------------------------------------------------------------------------
@@ -202,7 +203,7 @@ def test_the_wheel_holds_minibp_and_nothing_else(wheel):
     assert {name.split("/")[0] for name in names} == {"minibp", info}
     modules = [path.relative_to(ROOT).as_posix() for path in MODULES]
     assert {name for name in names if name.startswith("minibp/")} == {
-        *modules, "minibp/py.typed", "minibp/data/digits.npz"
+        *modules, "minibp/py.typed", "minibp/data/digits.npz", "minibp/export/report.html"
     }  # fmt: skip
     assert f"{info}/licenses/LICENSE" in names
 
@@ -210,5 +211,5 @@ def test_the_wheel_holds_minibp_and_nothing_else(wheel):
 def test_extras_are_these():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
-    extras = {"test", "docs", "plot", "bench", "fast", "sklearn", "cuda12", "cuda13"}
+    extras = {"test", "docs", "plot", "bench", "fast", "sklearn", "report", "cuda12", "cuda13"}
     assert set(setup["options.extras_require"]) == extras

@@ -30,7 +30,7 @@ from .loss import Binary, Distribution, Loss, Weights
 from .module import Module
 from .shapes import brackets, infer_shapes, layer_list, refuse_unusable
 from .state import Stateful, by_part, generator_state, nested, refuse_other_names, undeclared_attributes
-from .summary import short_name, summary_html, summary_text
+from .summary import short_name, summary_html, summary_rows, summary_text
 from .twins import Twins
 from .validation import (
     INPUTS,
@@ -108,6 +108,7 @@ __all__ = [
     "run_backward",
     "short_name",
     "summary_html",
+    "summary_rows",
     "summary_text",
     "trained_ranges",
     "undeclared_attributes",

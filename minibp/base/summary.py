@@ -16,7 +16,7 @@ def short_name(module: Any) -> str:
 
 def summary_text(net: Any) -> str:
     """The layers of a network, their output shapes and parameter counts, and the memory of all parameters."""
-    rows = [HEAD, *_rows(net)]
+    rows = [HEAD, *summary_rows(net)]
     a, b, c, d = (max(len(row[column]) for row in rows) for column in range(4))
     b = max(b, len(str(net.loss)))
     lines = [f"{i:>{a}}  {name:<{b}}  {output:<{c}}  {count:>{d}}  {note}" for i, name, output, count, note in rows]
@@ -29,7 +29,7 @@ def summary_html(net: Any) -> str:
     """The same table in HTML, for notebooks."""
     from html import escape  # not above: few need it, and it is slow to import
 
-    rows = _rows(net)
+    rows = summary_rows(net)
     columns = 5 if any(row[4] for row in rows) else 4  # the last is for frozen layers
 
     def line(cells: tuple[str, ...], tag: str = "td") -> str:
@@ -43,7 +43,8 @@ def summary_html(net: Any) -> str:
     return "\n".join(["<table>", caption, *(f"{each}</tr>" for each in body), "</table>"])
 
 
-def _rows(net: Any) -> list[tuple[str, str, str, str, str]]:
+def summary_rows(net: Any) -> list[tuple[str, str, str, str, str]]:
+    """A row for each layer: its number, name, output shape, parameter count, and "frozen" if it is."""
     rows = []
     for i, (layer, shape) in enumerate(zip(net.layers, net.shapes, strict=True)):
         output = "(N, ...)" if shape is None else f"(N, {', '.join(map(str, shape))})"

@@ -1,5 +1,7 @@
 """Out of minibp and back: ONNX, PyTorch, a report to look at, a page to draw on."""
 
+from .history import read_history
+from .report import import_tools, write_report
 from .torch import from_torch, to_torch
 
-__all__ = ["from_torch", "to_torch"]
+__all__ = ["from_torch", "import_tools", "read_history", "to_torch", "write_report"]
