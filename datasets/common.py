@@ -38,14 +38,15 @@ def prepare(dataset: str, loader: Callable[..., Splits], options: argparse.Names
 def refuse_early(options: argparse.Namespace) -> None:
     """Refuse wrong options before a download or a training begins."""
     in_place = options.log and os.path.exists(options.log) and not os.path.isdir(options.log)  # perhaps a pipe
-    for file in (options.save, options.checkpoint, None if in_place else options.log):
+    for file in (options.save, options.checkpoint, options.report, None if in_place else options.log):
         if file:
             new_file(file)
-    files = [options.save, options.log, options.plot, options.checkpoint]
+    files = [options.save, options.log, options.plot, options.report, options.checkpoint]
     files += [f"{options.checkpoint}.previous"] if options.checkpoint else []
     places = [os.path.realpath(file) for file in files if file]
     if len(set(places)) < len(places):
-        raise ArgumentError("two of --save, --log, --plot and --checkpoint name the same file; give each its own")
+        names = "--save, --log, --plot, --report and --checkpoint"
+        raise ArgumentError(f"two of {names} name the same file; give each its own")
     if options.plot:
         new_picture(options.plot)
     if options.seed < 0:
@@ -113,6 +114,19 @@ def plan(model: models.Model) -> str:
         f"{model.optimizer.__name__}, learning rate {model.lr:g}{decay}, batches of {model.batch_size}, "
         f"{model.epochs} epochs{published}\n"
     )
+
+
+def facts(dataset: str, start: Start, options: argparse.Namespace) -> dict[str, object]:
+    """The training recipe for a report."""
+    model = start.model
+    return {
+        "data set": f"{dataset} ({len(start.splits.train):,} + {len(start.splits.test):,})",
+        "model": options.model,
+        "optimizer": str(start.optimizer).replace("(net, ", "("),
+        "batch size": model.batch_size,
+        "epochs": model.epochs,
+        "seed": options.seed,
+    }
 
 
 def result(accuracy: float | None, loss: float | None, epochs: int, seconds: float) -> str:

@@ -29,7 +29,7 @@ RATES = (0.3, 1.0, 3.0, 10.0, 30.0)
 HELD_OUT = 1 / 6  # of the training set, to choose the rate: 10,000 images of MNIST, as in Nielsen (2015)
 SIZES = {"digits": ([30], 30)}  # hidden units and epochs
 OTHER_SIZES = ([100], 10)
-UNUSED = ("model", "optimizer", "lr", "weight_decay", "save", "log", "checkpoint")  # options without effect here
+UNUSED = ("model", "optimizer", "lr", "weight_decay", "save", "log", "report", "checkpoint")  # without effect
 
 
 class Setting(NamedTuple):

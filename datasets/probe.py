@@ -32,7 +32,7 @@ from .compare import Setting, build
 
 PROBED = 1000  # number of samples, the first ones of the training set
 RATES = {"quadratic": 3.0, "softmax": 0.5, "bce": 0.5}  # Nielsen (2015), chapters 1 and 3
-UNUSED = ("optimizer", "weight_decay", "save", "log", "checkpoint")  # options without effect if there is no --model
+UNUSED = ("optimizer", "weight_decay", "save", "log", "report", "checkpoint")  # without effect if there is no --model
 
 
 class Point(NamedTuple):
@@ -149,7 +149,7 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
         refuse_unused(options, UNUSED, f"--probe without --model, which sets the networks and plain SGD itself; {cure}")
     else:
         cure = "leave one of the two out"
-        refuse_unused(options, ("log",), f"--probe, which has no results for each epoch; {cure}")
+        refuse_unused(options, ("log", "report"), f"--probe, which has no results for each epoch; {cure}")
         refuse_unused(options, ("checkpoint",), f"--probe, which cannot continue a training; {cure}")
     refuse_early(options)
     draw = plotter("draw_probes") if options.plot else None

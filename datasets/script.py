@@ -13,13 +13,22 @@ import models
 from minibp import Checkpoint, Epoch, backend, save, train
 from minibp.backend import limited_blas
 from minibp.base import at_least_one
-from minibp.cli import PICTURES, epoch_bar, exit_status, nonempty, parse_options, saved_at_interrupt, warnings_as_lines
+from minibp.cli import (
+    PICTURES,
+    epoch_bar,
+    exit_status,
+    import_report,
+    nonempty,
+    parse_options,
+    saved_at_interrupt,
+    warnings_as_lines,
+)
 from minibp.data import Splits
 from minibp.errors import ArgumentError, MinibpWarning
 from minibp.optimizers import OPTIMIZERS
 
 from . import compare, probe
-from .common import head, plotter, prepare, refuse_early, result
+from .common import facts, head, plotter, prepare, refuse_early, result
 from .log import Log
 
 
@@ -55,6 +64,8 @@ def parser(dataset: str, model: str) -> argparse.ArgumentParser:
     p.add_argument("--log", type=nonempty, metavar="FILE", help="write a row for each epoch to this CSV file")
     curves = f"plot the results to this file ({', '.join(PICTURES)})"
     p.add_argument("--plot", type=nonempty, metavar="FILE", help=curves)
+    page = "write a page about the trained network to this HTML file: curves, mistakes, confidence"
+    p.add_argument("--report", type=nonempty, metavar="FILE", help=page)
     p.add_argument(
         "--compare-losses",
         action="store_true",
@@ -105,6 +116,7 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
     """Load the data, build the network, train it, and report."""
     refuse_early(options)
     draw = plotter("draw_history") if options.plot else None
+    write_report = import_report() if options.report else None
     start = prepare(dataset, loader, options)
     splits, model, net, optimizer = start
     checkpoint = Checkpoint(options.checkpoint, options.checkpoint_every or 1) if options.checkpoint else None
@@ -137,6 +149,8 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
         save(net, options.save)
     if draw:
         draw(history, dataset, options.plot)
+    if write_report:
+        write_report(net, options.report, splits.test, history, title=dataset, facts=facts(dataset, start, options))
 
 
 def encodable(path: str) -> str:

@@ -1,4 +1,4 @@
-"""The command line: python -m minibp doctor, evaluate, predict"""
+"""The command line: python -m minibp doctor, evaluate, predict, report"""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import argparse
 from collections.abc import Sequence
 
 from ..backend import NAMES
+from ..base import printable
 from ..errors import ArgumentError
+from ..export import LANGUAGES, read_history
 from ..files import load
 from ..network import Network
 from .commands import DATASETS, evaluation, images, predictions, testing
 from .doctor import report
-from .program import exit_status, nonempty, parse_options
+from .program import exit_status, import_report, nonempty, parse_options
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,7 +29,10 @@ def parser() -> argparse.ArgumentParser:
     about = "the class of each image, as a saved network predicts it"
     predict = commands.add_parser("predict", help=about, description=f"Print {about}: CSV, sample,class,output.")
     predict.set_defaults(run=run_predict)
-    for command in (evaluate, predict):
+    about = "a page about a saved network: its curves, its mistakes, how far its confidence can be trusted"
+    page = commands.add_parser("report", help=about, description=f"Write {about}: one HTML file.")
+    page.set_defaults(run=run_report)
+    for command in (evaluate, predict, page):
         command.add_argument("file", metavar="FILE", help="a network saved by `save` or by --save of a script")
         command.add_argument("--dataset", choices=DATASETS, help="use its test set")
         command.add_argument("--data", type=nonempty, metavar="DIR", help="folder with the files of the data set")
@@ -37,6 +42,9 @@ def parser() -> argparse.ArgumentParser:
     about = "an IDX file, gzipped or not, or .npy, instead of a data set"
     predict.add_argument("--images", type=nonempty, metavar="FILE", help=about)
     predict.add_argument("--outputs", action="store_true", help="all outputs of each image instead of its class")
+    page.add_argument("--out", type=nonempty, default="report.html", metavar="FILE", help="default report.html")
+    page.add_argument("--history", type=nonempty, metavar="FILE", help="the --log of the training, for the curves")
+    page.add_argument("--language", choices=LANGUAGES, default="en", help="English or Chinese; default en")
     return top
 
 
@@ -53,6 +61,19 @@ def run_predict(options: argparse.Namespace) -> None:
     x = images(options.images) if from_file else testing(options.dataset, options.data, options.seed).x
     for line in predictions(net, x, options.outputs):
         print(line)
+
+
+def run_report(options: argparse.Namespace) -> None:
+    """Write the page, and print its name."""
+    write_report = import_report()
+    net = network(options)
+    history = None if options.history is None else read_history(options.history)
+    test = testing(options.dataset, options.data, options.seed)
+    facts = {"file": options.file, "data set": options.dataset}
+    if options.seed is not None:
+        facts["seed"] = options.seed
+    write_report(net, options.out, test, history, title=options.dataset, facts=facts, language=options.language)
+    print(printable(options.out))
 
 
 def network(options: argparse.Namespace) -> Network:

@@ -116,6 +116,15 @@ def import_plotting(module: str) -> Any:
         raise MissingExtraError("matplotlib", "plot", "--plot") from None
 
 
+def import_report() -> Callable[..., None]:
+    """The function that writes a report. A MissingExtraError, before a training, if what it needs is missing."""
+    from ..export import import_tools, write_report  # here, for a fast start
+
+    os.environ.pop("MPLBACKEND", None)  # as above
+    import_tools()
+    return write_report
+
+
 def save_picture(figure: Any, path: str) -> None:
     """Save a figure of matplotlib, as `save` does a network: at `path` there is always a complete file."""
     content = io.BytesIO()

@@ -2,6 +2,7 @@
 
 from .history import read_history
 from .report import import_tools, write_report
+from .texts import LANGUAGES
 from .torch import from_torch, to_torch
 
-__all__ = ["from_torch", "import_tools", "read_history", "to_torch", "write_report"]
+__all__ = ["LANGUAGES", "from_torch", "import_tools", "read_history", "to_torch", "write_report"]

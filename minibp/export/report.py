@@ -8,7 +8,7 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -82,7 +82,7 @@ def write_report(
     percent = sections.percent(language)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters |= {"number": sections.number, "percent": percent}
-    page = environment.from_string(files(__package__).joinpath("report.html").read_text(encoding="utf-8")).render(
+    page = environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8")).render(
         text=text,
         title=text["title"] if title is None else title,
         facts=[(label(name, language), value) for name, value in _facts(net, test, history, facts or {})],
