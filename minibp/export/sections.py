@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,16 +20,22 @@ MOST_CLASSES = 20  # of a confusion matrix that fits on a page
 MOST_PICTURES = 24  # of mistakes
 MOST_ROWS = 20  # of tables that name the worst first
 MOST_COLUMNS = 12  # inputs of a sample in a table
-MOST_UNITS = 60  # of the first layer
+MOST_UNITS = 64  # of the first layer
 MOST_FIGURES = 4  # outputs with a figure each; more share one
 
 Section = dict[str, Any]
 Text = dict[str, str]
+Lines = list[list[tuple[str, str, str]]]
 
 
 def number(value: float | None) -> str:
     """A number with four digits, or a dash if there is none."""
     return "–" if value is None or math.isnan(value) else f"{value:.4g}"
+
+
+def width(name: str) -> int:
+    """About how wide a name is, in digits: a Chinese character takes two."""
+    return sum(1 + (unicodedata.east_asian_width(char) in "WF") for char in name)
 
 
 def percent(language: str) -> Callable[..., str]:
@@ -51,15 +58,10 @@ def learning(history: Sequence[Epoch], loss: float, text: Text) -> Section:
     best = [history[int(np.nanargmin(losses))].number if validated else None]
     best += [history[int(np.nanargmax(accuracies))].number] if classified else []
     same = [epoch.number for epoch in history if epoch.val_loss and math.isclose(epoch.val_loss, loss, rel_tol=1e-4)]
-    keys = [[("blue", text["training"])], []]
-    for each in keys if validated else ():
-        each.append(("orange", text["validation"]))
-    svgs = figures.draw_curves(history, best, text)
     titles = (text["loss"], text["validation_accuracy"])
-    sentences = [text["curves_best"]] if validated else []
-    if validated:
-        sentences.append(text["curves_match"].format(same[-1]) if same else text["curves_other"])
-    return {"figures": list(zip(titles, svgs, keys, strict=False)), "rows": history, "best": best, "notes": sentences}
+    found = {"figures": list(zip(titles, figures.draw_curves(history, best, text), strict=False)), "rows": history}
+    found |= {"validated": validated, "classified": classified, "best": [*best, None][:2]}
+    return found | {"match": text["curves_match"].format(same[-1]) if same else text["curves_other"]}
 
 
 def confusion(answers: Answers) -> Section:
@@ -69,6 +71,7 @@ def confusion(answers: Answers) -> Section:
     rows = [list(zip(*both, strict=True)) for both in zip(matrix.tolist(), shares.tolist(), strict=True)]
     return {
         "names": answers.names,
+        "long": max(map(width, answers.names)) > 4,
         "rows": list(zip(answers.names, rows, strict=True)) if k <= MOST_CLASSES else None,
         "classes": answers.per_class(),
         "pairs": [(answers.names[i], answers.names[j], n) for i, j, n in answers.confusions()[:MOST_ROWS]],
@@ -80,14 +83,16 @@ def mistakes(net: Network, test: Dataset, answers: Answers, text: Text, percent:
     all_wrong, names = answers.mistakes, answers.names
     shown = all_wrong[: MOST_PICTURES if picture_shape(test.x) else MOST_ROWS].tolist()
     output: Callable[[float], str] = percent if answers.probable else number
-    head = [text["true"], "", text["answer"], ""]
-    cells = [
-        [names[answers.true[n]], output(answers.of_true[n]), names[answers.predicted[n]], output(answers.confidence[n])]
+    value = text["probability" if answers.probable else "output"]
+    lines: Lines = [
+        [
+            (text["true"], names[answers.true[n]], output(answers.of_true[n])),
+            (text["answer"], names[answers.predicted[n]], output(answers.confidence[n])),
+        ]
         for n in shown
     ]
-    alts = [text["picture"].format(n, row[0], row[2]) for n, row in zip(shown, cells, strict=True)]
     counts = {"count": len(all_wrong), "shown": len(shown), "total": len(test)}
-    return counts | samples(net, test.x, shown, head, cells, alts, text)
+    return counts | samples(net, test.x, shown, [text["true"], value, text["answer"], value], lines, text)
 
 
 def worst(net: Network, test: Dataset, errors: Errors, text: Text) -> Section:
@@ -97,34 +102,30 @@ def worst(net: Network, test: Dataset, errors: Errors, text: Text) -> Section:
     shown = order[: MOST_PICTURES if picture_shape(test.x) else MOST_ROWS].tolist()
     head = [text["target"], text["prediction"], text["residual"]] if single else [text["rms_error"]]
     columns = [errors.t[:, 0], errors.outputs[:, 0], errors.residuals[:, 0]] if single else [sizes]
-    cells = [[number(column[n]) for column in columns] for n in shown]
-    alts = [text["sample_number"].format(n) for n in shown]
-    return samples(net, test.x, shown, head, cells, alts, text)
+    lines: Lines = [
+        [(name, "", number(column[n])) for name, column in zip(head, columns, strict=True)] for n in shown
+    ]
+    return samples(net, test.x, shown, head, lines, text)
 
 
-def samples(
-    net: Network,
-    x: np.ndarray,
-    shown: list[int],
-    head: list[str],
-    cells: list[list[str]],
-    alts: list[str],
-    text: Text,
-) -> Section:
-    """Samples with what is to be said of each: as pictures, if they are, else as a table with their inputs."""
+def samples(net: Network, x: np.ndarray, shown: list[int], head: list[str], lines: Lines, text: Text) -> Section:
+    """Samples with the lines about each: as pictures, if they are, else as a table with their inputs.
+
+    A line is a label, a class or "", and a value. `head` names the columns of the table: those classes and values.
+    """
     shape = picture_shape(x)
     if shape and shown:
         pictures = [x[n].reshape(shape) for n in shown]
         low, high = (0, 255) if x.dtype == np.uint8 else (min(map(np.min, pictures)), max(map(np.max, pictures)))
         images = [figures.png(each, float(low), float(high)) for each in pictures]
-        return {"cards": list(zip(images, alts, shown, cells, strict=True)), "head": head}
-    inputs = [x[n].ravel() for n in shown]
+        return {"cards": list(zip(images, shown, lines, strict=True))}
     size = math.prod(x.shape[1:])
     names = (net.column_names or [f"x{i}" for i in range(size)])[:MOST_COLUMNS]
-    rows = [
-        [str(n), *row, *map(number, values[:MOST_COLUMNS].tolist())]
-        for n, row, values in zip(shown, cells, inputs, strict=True)
-    ]
+    rows = []
+    for n, own in zip(shown, lines, strict=True):
+        cells = [(cell, cell is name) for _, name, value in own for cell in (name, value) if cell]
+        values = [(number(value), False) for value in x[n].ravel()[:MOST_COLUMNS].tolist()]
+        rows.append([(str(n), False), *cells, *values])
     note = text["some_columns"].format(MOST_COLUMNS, size) if size > MOST_COLUMNS else ""
     return {"table": rows, "head": [text["sample"], *head, *names], "note": note}
 

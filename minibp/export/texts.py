@@ -32,7 +32,7 @@ TEXTS = {
     "title": ("A trained network", "训练好的神经网络"),
     "kind": ("minibp report", "minibp 训练报告"),
     "accuracy": ("accuracy", "准确率"),
-    "wrong": ("{} of {} wrong", "{1} 个样本中错 {0} 个"),
+    "wrong": ("{:,} of {:,} wrong", "{1:,} 个样本中错 {0:,} 个"),
     "loss": ("mean loss", "平均损失"),
     "ece": ("calibration error", "校准误差"),
     "error": ("mean absolute error", "平均绝对误差"),
@@ -62,7 +62,10 @@ TEXTS = {
         "训练损失是一轮之内的平均值，期间权重一直在变；验证在每轮结束后进行，所用样本不参与训练。"
         "如果训练损失继续下降而验证损失开始上升，说明网络已经开始死记训练样本，也就是过拟合。",
     ),
-    "curves_best": ("The dotted line marks the best epoch.", "虚线标出最好的一轮。"),
+    "curves_best": (
+        "The dotted line marks the best epoch, and so do bold numbers in the table. ",
+        "虚线标出最好的一轮，表中以粗体表示。",
+    ),
     "curves_match": (
         "The network of this report has the validation loss of epoch {}.",
         "本报告中的网络，其损失与第 {} 轮的验证损失一致。",
@@ -79,13 +82,13 @@ TEXTS = {
     ),
     "epoch": ("epoch", "轮"),
     "best": ("best: epoch {}", "最好：第 {} 轮"),
-    "best_mark": ("best", "最好"),
     "training": ("training", "训练"),
     "validation": ("validation", "验证"),
     "training_loss": ("training loss", "训练损失"),
     "validation_loss": ("validation loss", "验证损失"),
     "validation_accuracy": ("validation accuracy", "验证准确率"),
     "seconds": ("seconds", "秒"),
+    "probability": ("probability", "概率"),
     "epoch_table": ("All {} epochs in numbers", "全部 {} 轮的数值"),
     # confusion
     "confusion": ("What is taken for what", "混淆矩阵"),
@@ -123,7 +126,6 @@ TEXTS = {
     "no_mistakes": ("All {} samples are answered right.", "全部 {} 个样本都答对了。"),
     "sample": ("sample", "样本"),
     "sample_number": ("sample {}", "样本 {}"),
-    "picture": ("sample {}: true {}, answer {}", "样本 {}：真实 {}，回答 {}"),
     "some_columns": ("The first {} of {} inputs are shown.", "只显示 {1} 个输入中的前 {0} 个。"),
     # calibration
     "calibration": ("How far its confidence can be trusted", "置信度有多可信"),
@@ -168,10 +170,11 @@ TEXTS = {
     # numbers
     "residuals": ("How far the numbers are off", "数值偏差有多大"),
     "residuals_how": (
-        "Left: each dot is a sample, and on the diagonal the prediction is right. Right: the residuals, prediction "
-        "minus target. They should be narrow, centred on 0, and without a trend along the diagonal.",
-        "左图：每个点是一个样本，落在对角线上就是预测准确。右图：残差，即预测值减目标值。"
-        "残差应当集中在 0 附近、分布狭窄，而且沿对角线没有趋势。",
+        "In the first picture each dot is a sample, and on the diagonal the prediction is right. The second counts the "
+        "residuals, prediction minus target. They should be small, centred on 0, and of the same size everywhere along "
+        "the diagonal.",
+        "第一幅图中，每个点是一个样本，落在对角线上就是预测准确。第二幅图是残差（预测值减目标值）的分布。"
+        "残差应当小，以 0 为中心，而且沿对角线各处大小相当。",
     ),
     "residuals_some": ("{} of {} dots are drawn.", "图中画出 {1} 个点中的 {0} 个。"),
     "residuals_pooled": ("The dots of all {} outputs are in one picture.", "{} 个输出的点画在同一张图中。"),
