@@ -203,7 +203,7 @@ def test_the_wheel_holds_minibp_and_nothing_else(wheel):
     assert {name.split("/")[0] for name in names} == {"minibp", info}
     modules = [path.relative_to(ROOT).as_posix() for path in MODULES]
     assert {name for name in names if name.startswith("minibp/")} == {
-        *modules, "minibp/py.typed", "minibp/data/digits.npz", "minibp/export/report.html"
+        *modules, "minibp/py.typed", "minibp/data/digits.npz", "minibp/export/report.html", "minibp/export/report.css"
     }  # fmt: skip
     assert f"{info}/licenses/LICENSE" in names
 

@@ -25,6 +25,7 @@ from .findings import Errors
 INK, MUTED, LINE, BLUE, ORANGE = "#010101", "#020202", "#030303", "#040404", "#050505"
 VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line", BLUE: "blue", ORANGE: "orange"}
 STYLE: Any = {
+    "svg.hashsalt": "minibp",  # the same figure has the same ids
     "svg.fonttype": "none",  # text stays text, in the fonts of the browser
     "text.parse_math": False,  # else $ would begin a formula
     "font.family": "DejaVu Sans",  # comes with matplotlib; its letters are wide, so those of a browser fit
@@ -83,9 +84,9 @@ def inline(svg: str, name: str, label: str) -> Markup:
             for colour, variable in VARIABLES.items():
                 style = style.replace(colour, f"var(--{variable})")
             attributes["style"] = style
-    for unused in ("metadata", "defs"):  # the latter holds a style, which would be one of the whole page
-        if (found := root.find(unused)) is not None and found.find("style" if unused == "defs" else ".") is not None:
-            root.remove(found)
+    for child in list(root):
+        if child.tag == "metadata" or child.find("style") is not None:  # a style would be one of the whole page
+            root.remove(child)
     root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": label}
     return Markup(ElementTree.tostring(root, encoding="unicode"))  # ElementTree has escaped all text
 

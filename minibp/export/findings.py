@@ -15,7 +15,7 @@ from ..network import Network
 from .layers import layers_at_inference
 
 PROBABLE = ("probabilities", "distribution")  # the kinds of outputs that say how sure an answer is
-QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)  # of the residuals
 
 
 class Answers(NamedTuple):
@@ -115,10 +115,6 @@ class Errors(NamedTuple):
             r2 = r2_score(x, t=t) if len(t) > 1 else math.nan
             found.append((name, mean_squared_error(x, t=t), mean_absolute_error(x, t=t), r2))
         return found
-
-    def quantiles(self) -> list[tuple[float, list[float]]]:
-        """For some shares, the residual below which that share of the samples lies, for each output."""
-        return [(share, np.quantile(self.residuals, share, axis=0).tolist()) for share in QUANTILES]
 
 
 def find_errors(net: Network, test: Dataset) -> Errors:

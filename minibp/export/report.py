@@ -82,7 +82,8 @@ def write_report(
     percent = sections.percent(language)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters |= {"number": sections.number, "percent": percent}
-    page = environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8")).render(
+    page = environment.from_string(_beside("report.html")).render(
+        style=_beside("report.css"),
         text=text,
         title=text["title"] if title is None else title,
         facts=[(label(name, language), value) for name, value in _facts(net, test, history, facts or {})],
@@ -105,6 +106,11 @@ def import_tools() -> tuple[Any, Any]:
     except ImportError as error:
         package = (error.name or "matplotlib").partition(".")[0]
         raise MissingExtraError(package, "report", "a report") from None
+
+
+def _beside(name: str) -> str:
+    """The text of a file in the folder of this one."""
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def _checked(history: Any) -> list[Epoch]:

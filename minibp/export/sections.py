@@ -14,7 +14,7 @@ from ..network import Network
 from ..progress import Epoch
 from . import figures
 from .calibration import BINS, expected_calibration_error, reliability
-from .findings import Answers, Errors, first_weights, picture_shape
+from .findings import QUANTILES, Answers, Errors, first_weights, picture_shape
 
 MOST_CLASSES = 20  # of a confusion matrix that fits on a page
 MOST_PICTURES = 24  # of mistakes
@@ -57,11 +57,21 @@ def learning(history: Sequence[Epoch], loss: float, text: Text) -> Section:
     validated, classified = not np.isnan(losses).all(), not np.isnan(accuracies).all()
     best = [history[int(np.nanargmin(losses))].number if validated else None]
     best += [history[int(np.nanargmax(accuracies))].number] if classified else []
-    same = [epoch.number for epoch in history if epoch.val_loss and math.isclose(epoch.val_loss, loss, rel_tol=1e-4)]
+    same = [epoch.number for epoch in history if _same(epoch.val_loss, loss)]
     titles = (text["loss"], text["validation_accuracy"])
-    found = {"figures": list(zip(titles, figures.draw_curves(history, best, text), strict=False)), "rows": history}
-    found |= {"validated": validated, "classified": classified, "best": [*best, None][:2]}
-    return found | {"match": text["curves_match"].format(same[-1]) if same else text["curves_other"]}
+    return {
+        "figures": list(zip(titles, figures.draw_curves(history, best, text), strict=False)),
+        "rows": history,
+        "best": [*best, None][:2],
+        "validated": validated,
+        "classified": classified,
+        "match": text["curves_match"].format(same[-1]) if same else text["curves_other"],
+    }
+
+
+def _same(loss: float | None, other: float) -> bool:
+    """Whether two losses are the same but for rounding, as of a training that was compiled."""
+    return loss is not None and math.isclose(loss, other, rel_tol=1e-4)
 
 
 def confusion(answers: Answers) -> Section:
@@ -161,19 +171,18 @@ def residuals(errors: Errors, text: Text) -> Section:
     """Figures of predictions and residuals, one pair for each output if there are few, and the errors in numbers."""
     k = len(errors.names)
     groups = [[i] for i in range(k)] if k <= MOST_FIGURES else [list(range(k))]
-    pairs = []
+    pairs, quantiles = [], []
     for i, columns in enumerate(groups):
         part = Errors([errors.names[c] for c in columns], errors.t[:, columns], errors.outputs[:, columns])
         svgs, dots = figures.draw_errors(part, i, text)
         notes = [text["residuals_pooled"].format(k)] if len(columns) > 1 else []
         notes += [text["residuals_some"].format(dots, part.t.size)] if dots < part.t.size else []
         pairs.append((part.names[0] if 1 < k <= MOST_FIGURES else "", svgs, notes))
+        quantiles.append(np.quantile(part.residuals, QUANTILES).tolist())
     first = Errors(errors.names[:MOST_ROWS], errors.t[:, :MOST_ROWS], errors.outputs[:, :MOST_ROWS])
-    few = Errors(errors.names[:MOST_FIGURES], errors.t[:, :MOST_FIGURES], errors.outputs[:, :MOST_FIGURES])
     return {
         "pairs": pairs,
         "outputs": first.per_output(),
         "note": text["some_outputs"].format(MOST_ROWS, k) if k > MOST_ROWS else "",
-        "names": few.names,
-        "quantiles": few.quantiles(),
+        "quantiles": list(zip(QUANTILES, *quantiles, strict=True)),
     }

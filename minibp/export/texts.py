@@ -155,10 +155,10 @@ TEXTS = {
     "weights": ("What the first layer looks at", "第一层在看什么"),
     "weights_how": (
         "Each picture is a unit of the first layer, each pixel the weight of that pixel of the input: red adds to the "
-        "unit, blue takes away, white has no effect. All share one scale, up to ±{}. A clear pattern has been learned; "
-        "what looks like noise has kept its initial weights, or is not needed. Shown: {} of {}.",
+        "unit, blue takes away, white has no effect. All share one scale, up to ±{}. Patterns have been learned; "
+        "noise may be what is left of the initial weights. Shown: {} of {}.",
         "每幅小图是第一层的一个单元，每个像素是输入中对应像素的权重：红色为正，蓝色为负，白色不起作用。"
-        "所有小图用同一色标，最大为 ±{0}。图案清晰说明学到了东西；看上去像噪声的，多半还停留在初始权重，或者用不上。"
+        "所有小图用同一色标，最大为 ±{0}。清晰的图案是学到的；像噪声的部分可能是初始权重留下的。"
         "显示 {2} 个中的 {1} 个。",
     ),
     "weights_picture": ("weights of unit {}", "单元 {} 的权重"),
