@@ -6,10 +6,10 @@ import sys
 
 import numpy as np
 import pytest
+from html_page import Page
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from html_page import Page
 
 import minibp.export
 from datasets.log import Log

@@ -158,7 +158,7 @@ def draw_errors(errors: Errors, number: int, text: Mapping[str, str]) -> tuple[l
         axes = scatter.subplots()
         ends = [min(t.min(), outputs.min()), max(t.max(), outputs.max())]
         axes.plot(ends, ends, color=MUTED, linestyle="--", linewidth=1)
-        axes.plot(t[chosen], outputs[chosen], "o", color=BLUE, markersize=3, alpha=0.5, markeredgewidth=0)
+        axes.plot(t[chosen], outputs[chosen], "o", color=BLUE, markersize=4, alpha=0.5, markeredgewidth=0)
         axes.set(xlabel=text["target"], ylabel=text["prediction"])
         axes.locator_params(nbins=5)
     with drawn(4.4, 3.6, f"residual{number}", text["residual"]) as histogram:
