@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import inspect
 import math
-import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import models
-from minibp import Network, Optimizer, backend
-from minibp.base import new_file
-from minibp.cli import import_plotting, new_picture
+from minibp import Network, Optimizer
+from minibp.cli import import_plotting, session
 from minibp.data import Dataset, Splits
 from minibp.errors import ArgumentError
 from minibp.optimizers import by_name
@@ -37,26 +35,11 @@ def prepare(dataset: str, loader: Callable[..., Splits], options: argparse.Names
 
 def refuse_early(options: argparse.Namespace) -> None:
     """Refuse wrong options before a download or a training begins."""
-    in_place = options.log and os.path.exists(options.log) and not os.path.isdir(options.log)  # perhaps a pipe
-    for file in (options.save, options.checkpoint, options.report, None if in_place else options.log):
-        if file:
-            new_file(file)
-    files = [options.save, options.log, options.plot, options.report, options.checkpoint]
-    files += [f"{options.checkpoint}.previous"] if options.checkpoint else []
-    places = [os.path.realpath(file) for file in files if file]
-    if len(set(places)) < len(places):
-        names = "--save, --log, --plot, --report and --checkpoint"
-        raise ArgumentError(f"two of {names} name the same file; give each its own")
-    if options.plot:
-        new_picture(options.plot)
-    if options.seed < 0:
-        raise ArgumentError(f"--seed must be at least 0, received {options.seed}")
+    session.refuse_early(options)
     if options.model is not None:
         models.by_name(options.model)
     if options.hidden is not None and options.model not in (None, *models.SIZED):
         raise ArgumentError(f"--hidden needs --model {' or '.join(models.SIZED)}, received {options.model}")
-    by_name(options.optimizer or "sgd")
-    backend.resolve(options.backend)
 
 
 def refuse_unused(options: argparse.Namespace, names: Sequence[str], why: str) -> None:
@@ -127,11 +110,6 @@ def facts(dataset: str, start: Start, options: argparse.Namespace) -> dict[str, 
         "epochs": model.epochs,
         "seed": options.seed,
     }
-
-
-def result(accuracy: float | None, loss: float | None, epochs: int, seconds: float) -> str:
-    """The last line of a training."""
-    return f"test accuracy {accuracy:.4f}  loss {loss:.4f}  epochs {epochs}  seconds {seconds:.1f}"
 
 
 def plotter(name: str) -> Callable[..., None]:

@@ -1,4 +1,4 @@
-"""Plots of trainings. They need the extra `plot`."""
+"""Plots of the experiments. They need the extra `plot`."""
 
 from __future__ import annotations
 
@@ -10,43 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from minibp import Epoch
 from minibp.cli import save_picture
+from minibp.cli.plot import BLUE, GREEN, ORANGE
 
-BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"  # colour-blind safe (Okabe & Ito, 2008)
 COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7", "#56b4e9", "#e69f00", "black")
 STYLES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))  # of the layers, from the last to the first
 MARKERS = "os^Dv"
 HEALTHY = 1e-3  # ratio of update to weights (Karpathy, CS231n notes, 2015)
-
-
-def draw_history(history: Sequence[Epoch], title: str, path: str) -> None:
-    """Plot loss and accuracy over the epochs to a file, in the format of its suffix."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    numbers = [epoch.number for epoch in history]
-    marker = "o" if len(history) < 40 else ""
-    left.plot(numbers, [e.loss for e in history], color=BLUE, marker=marker, markersize=4, label="training (running)")
-    left.plot(numbers, [e.val_loss for e in history], color=ORANGE, marker=marker, markersize=4, label="test")
-    left.set(title=f"{title}: loss", xlabel="epoch", ylabel="mean loss", ylim=(0, None))
-    left.legend(frameon=False)
-    right.plot(numbers, [e.val_accuracy for e in history], color=ORANGE, marker=marker, markersize=4)
-    right.set(title=f"{title}: test accuracy", xlabel="epoch", ylabel="accuracy")
-    right.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
-    last = history[-1]
-    right.annotate(
-        f"{last.val_accuracy:.2%}",
-        (last.number, last.val_accuracy or 0),
-        textcoords="offset points",
-        xytext=(-4, -14),
-        ha="right",
-        color=ORANGE,
-    )
-    for axes in (left, right):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-    save_picture(figure, path)
 
 
 def draw_boundaries(logs: Sequence[Any], path: str) -> None:

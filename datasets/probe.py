@@ -21,13 +21,14 @@ import numpy as np
 from minibp import SGD, Network, Optimizer, evaluate, probe, save
 from minibp.base import at_least_one
 from minibp.cli import epoch_bar
+from minibp.cli.session import result
 from minibp.data import Dataset, Splits
 from minibp.debug import ProbeReport
 from minibp.errors import DivergenceError
 from minibp.initializers import Normal
 from minibp.training import check_fit
 
-from .common import count, head, load_data, plotter, prepare, refuse_early, refuse_unused, result
+from .common import count, head, load_data, plotter, prepare, refuse_early, refuse_unused
 from .compare import Setting, build
 
 PROBED = 1000  # number of samples, the first ones of the training set

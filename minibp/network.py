@@ -226,7 +226,7 @@ class Network(Boundary, Stateful):
         return self.program is not None
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = {"layers", "loss", "shapes", "dtype", "rng", "class_names", "column_names"}
+        kept = {"layers", "loss", "shapes", "dtype", "rng", *self.described}
         return {name: value for name, value in self.__dict__.items() if name in kept} | {"backend_name": self.backend}
 
     def __copy__(self) -> Network:

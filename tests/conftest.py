@@ -95,7 +95,8 @@ def library(request):
 @pytest.fixture
 def no_matplotlib(monkeypatch):
     """Make matplotlib a package that is not installed."""
-    monkeypatch.delitem(sys.modules, "datasets.plot", raising=False)
+    for name in ("datasets.plot", "minibp.cli.plot"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     for name in ("matplotlib", "matplotlib.figure"):
         monkeypatch.setitem(sys.modules, name, None)
 

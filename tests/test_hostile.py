@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from memory import traced
 
 from datasets import moons
-from datasets.script import encodable, main
+from datasets.script import main
+from minibp.cli.session import encodable
 from minibp import SGD, Dense, Network, QuadraticLoss, Tanh, load, train
 from minibp.base import write_atomically
 from minibp.base.shapes import refuse_unusable

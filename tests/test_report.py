@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import minibp.export
-from datasets.log import Log
+from minibp.cli.log import Log
 from datasets.script import main as script
 from minibp import (
     Adam,

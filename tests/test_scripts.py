@@ -15,7 +15,7 @@ import pytest
 import standin
 from failing import failing
 
-from datasets.log import Log
+from minibp.cli.log import Log
 from datasets.script import main
 from minibp import Epoch, data, load, metrics
 from minibp.backend import blas_threads, limited_blas

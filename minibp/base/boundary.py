@@ -47,6 +47,24 @@ class Names:
         return [str(name) for name in given]
 
 
+class Described:
+    """An attribute of a network: None, or an object whose `config()` a file keeps, with as many inputs as the network."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, net: Any, cls: type) -> Any:
+        return self if net is None else vars(net).get(self.name)
+
+    def __set__(self, net: Any, value: Any) -> None:
+        if value is not None and not callable(getattr(value, "config", None)):
+            raise ArgumentError(f"{self.name} must be None or one of minibp.data, received {value!r:.80}")
+        size, shape = getattr(value, "sample_size", None), net.layers[0].in_shape or net.shapes[0]
+        if size is not None and shape is not None and size != math.prod(shape):
+            raise ArgumentError(f"{self.name} gives {size} inputs, but the network takes {math.prod(shape)}")
+        vars(net)[self.name] = value
+
+
 class Boundary:
     """The part of a network that takes in inputs x and targets t.
 
@@ -58,10 +76,17 @@ class Boundary:
         The names of the classes: one for each output, or two if there is one output. Saved with the network.
     column_names : list of str or None
         The names of the values of a sample. Saved with the network.
+    preprocessing : data.Columns, data.Pictures or None
+        How a table or pictures become inputs: ``net.predict(net.preprocessing.encode(table))``. Saved with the network.
+    origin : data.Origin or None
+        What the network was trained on, and the seed that split it. Saved with the network.
     """
 
     class_names = Names(of_classes=True)
     column_names = Names(of_classes=False)
+    preprocessing = Described()
+    origin = Described()
+    described = ("class_names", "column_names", "preprocessing", "origin")
 
     layers: tuple[Layer, ...]
     loss: Loss

@@ -1,4 +1,4 @@
-"""The command line: python -m minibp doctor, evaluate, predict, report"""
+"""The command line: python -m minibp train, evaluate, predict, report, doctor"""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ..backend import NAMES
 from ..base import printable
+from ..data import read_table
 from ..errors import ArgumentError
 from ..export import LANGUAGES, read_history
 from ..files import load
@@ -14,12 +15,15 @@ from ..network import Network
 from .commands import DATASETS, evaluation, images, predictions, testing
 from .doctor import report
 from .program import exit_status, import_report, nonempty, parse_options
+from .session import run_training
+from .training import add_train, program_name, run_train
 
 
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
-    top = argparse.ArgumentParser(prog="python -m minibp", description="minibp's own commands.")
+    top = argparse.ArgumentParser(prog=program_name(), description="Train networks, and use them.")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
+    add_train(commands)
     about = "what minibp finds on this machine, and what it can use"
     commands.add_parser("doctor", help=about).set_defaults(run=lambda options: print(report()))
 
@@ -33,7 +37,8 @@ def parser() -> argparse.ArgumentParser:
     page = commands.add_parser("report", help=about, description=f"Write {about}: one HTML file.")
     page.set_defaults(run=run_report)
     for command in (evaluate, predict, page):
-        command.add_argument("file", metavar="FILE", help="a network saved by `save` or by --save of a script")
+        command.add_argument("file", metavar="MODEL", help="a network saved by `save` or by --save of a training")
+        command.add_argument("source", metavar="DATA", nargs="?", help="a file or folder of the kind it was trained on")
         command.add_argument("--dataset", choices=DATASETS, help="use its test set")
         command.add_argument("--data", type=nonempty, metavar="DIR", help="folder with the files of the data set")
         split = "for the digits: the --seed of the training, which decided the split"
@@ -58,7 +63,10 @@ def run_predict(options: argparse.Namespace) -> None:
     """Print a line for each image."""
     net = network(options)
     from_file = options.images is not None
-    x = images(options.images) if from_file else testing(options.dataset, options.data, options.seed).x
+    if options.source is not None:
+        x = net.preprocessing.encode(read_table(options.source))
+    else:
+        x = images(options.images) if from_file else testing(options.dataset, options.data, options.seed).x
     for line in predictions(net, x, options.outputs):
         print(line)
 
@@ -79,7 +87,7 @@ def run_report(options: argparse.Namespace) -> None:
 def network(options: argparse.Namespace) -> Network:
     """Load the network, after refusing a command line that names no data, or two."""
     file = getattr(options, "images", None)
-    if (options.dataset is None) == (file is None):
+    if options.source is None and (options.dataset is None) == (file is None):
         either = " or --images FILE" if hasattr(options, "images") else ""
         raise ArgumentError(f"choose the data by --dataset NAME{either}{', not both' if file is not None else ''}")
     for name in ("data", "seed"):
@@ -91,4 +99,6 @@ def network(options: argparse.Namespace) -> Network:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse_options(parser(), arguments)
+    if options.run is run_train:
+        return run_training(lambda: run_train(options), options)
     return exit_status(lambda: options.run(options))

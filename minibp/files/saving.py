@@ -23,6 +23,7 @@ from ..base import (
     writable_path,
     write_atomically,
 )
+from ..data import Columns, Origin
 from ..errors import ArgumentError, BackendError, FileFormatError, MinibpError, ShapeError, UnknownNameError
 from ..network import Network
 from .tensorfile import read, to_bytes, to_json
@@ -39,6 +40,7 @@ KNOWN: dict[str, type[Module]] = {
 # Arguments of minibp's layers that only concern the initial weights. In a file they could make them of any size.
 NOT_IN_FILES = {"W", "b", "seed"}
 NAMES = ("class_names", "column_names")
+DESCRIBED: dict[str, dict[str, Any]] = {"preprocessing": {"Columns": Columns}, "origin": {"Origin": Origin}}
 
 
 def save(net: Network, path: str | os.PathLike[str]) -> None:
@@ -120,6 +122,9 @@ def describe(net: Network) -> dict[str, Any]:
     """The architecture of a network: the classes of its layers and loss with their arguments, dtype, and names."""
     layers = [[type(layer).__name__, layer.config()] for layer in net.layers]
     names = {name: getattr(net, name) for name in NAMES if getattr(net, name) is not None}
+    for name in DESCRIBED:
+        if (value := getattr(net, name)) is not None:
+            names[name] = [type(value).__name__, value.config()]
     return {"layers": layers, "loss": [type(net.loss).__name__, net.loss.config()], "dtype": str(net.dtype)} | names
 
 
@@ -204,6 +209,10 @@ def load(path: str | os.PathLike[str], backend: str = "numpy", own: Iterable[typ
         net = Network(built, loss, backend, dtype)
         for name in NAMES:
             setattr(net, name, described.get(name))
+        for name, known_kinds in DESCRIBED.items():
+            if described.get(name) is not None:
+                kind, config = described[name]
+                setattr(net, name, known_kinds[kind](**config))
     except (BackendError, UnknownNameError):
         raise
     except (MinibpError, TypeError, LookupError, ValueError, OverflowError, AttributeError) as error:
