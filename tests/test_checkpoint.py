@@ -42,7 +42,7 @@ from minibp import (
     train,
 )
 from minibp.base import write_atomically
-from minibp.cli import exit_status
+from minibp.cli import exit_status, saved_at_interrupt
 from minibp.data import Dataset
 from minibp.errors import ArgumentError, CheckpointError, CheckpointWarning, DivergenceError, FileFormatError
 from minibp.files import tensorfile
@@ -692,7 +692,7 @@ def test_only_a_second_ctrl_c_stops_at_once(tmp_path, number, survived):
     checkpoint, made = Checkpoint(tmp_path / "run.ckpt"), []
 
     def training():
-        with script.saved_at_interrupt(checkpoint):
+        with saved_at_interrupt(checkpoint):
             for i in range(2):
                 signal.raise_signal(number)
                 made.append(i)
@@ -714,7 +714,7 @@ def test_an_ignored_interrupt_stays_ignored(tmp_path):
     checkpoint = Checkpoint(tmp_path / "run.ckpt")
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with script.saved_at_interrupt(checkpoint):
+        with saved_at_interrupt(checkpoint):
             assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)

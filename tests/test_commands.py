@@ -58,7 +58,7 @@ def test_evaluate_reads_the_files_of_a_data_set(command, mnist_directory, tmp_pa
 def test_a_network_for_numbers_has_no_accuracy_and_no_classes(command, tmp_path):
     save(Network([Dense(64, 1)], HuberLoss()), tmp_path / "net")
     (line,) = command("evaluate", tmp_path / "net", "--dataset", "digits", "--seed", 0)
-    assert re.fullmatch(r"test loss \d+\.\d{4}  samples 360", line)
+    assert re.fullmatch(r"test R2 -?\d+\.\d{4}  loss \d+\.\d{4}  samples 360", line)
     header, *lines = command("predict", tmp_path / "net", *DIGITS)
     assert header == "sample,0" and re.fullmatch(r"0,-?[\d.e-]+", lines[0])
 
@@ -103,9 +103,9 @@ def test_a_reader_that_closes_the_pipe_is_not_an_error(path, tmp_path):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["evaluate", "{}"], "choose the data by --dataset NAME"),
-    (["predict", "{}"], "choose the data by --dataset NAME or --images FILE"),
-    (["predict", "{}", "--dataset", "digits", "--images", "x.npy"], "not both"),
+    (["evaluate", "{}"], "choose the data by DATA or --dataset NAME"),
+    (["predict", "{}"], "choose the data by DATA, --dataset NAME or --images FILE"),
+    (["predict", "{}", "--dataset", "digits", "--images", "x.npy"], "not by more than one"),
     (["predict", "{}", "--data", "x", "--images", "x.npy"], "--data goes with --dataset"),
     (["predict", "{}", "--seed", "0", "--images", "x.npy"], "--seed goes with --dataset"),
     (["predict", "{}", "--images", "."], "is a folder, a pipe or a device"),

@@ -18,10 +18,10 @@ from memory import traced
 
 from datasets import moons
 from datasets.script import main
-from minibp.cli.session import encodable
 from minibp import SGD, Dense, Network, QuadraticLoss, Tanh, load, train
 from minibp.base import write_atomically
 from minibp.base.shapes import refuse_unusable
+from minibp.cli.session import encodable
 from minibp.data import Dataset
 from minibp.errors import ArgumentError, CheckpointError, DivergenceError, FileFormatError
 from minibp.files import tensorfile

@@ -28,8 +28,8 @@ INSIDE = {
     "backend": ["libraries", "arrays", "blas"],
     "base": ["arguments", "validation", "hashing", "disk", "state", "best", "workspaces", "parameters", "module",
              "twins", "vectors", "layer", "loss", "shapes", "boundary", "summary"],
-    "data": ["idx", "download", "published", "dataset", "batches", "sets", "cells", "tables", "pictures", "reading",
-             "origin"],
+    "data": ["idx", "download", "published", "dataset", "batches", "sets", "cells", "tables", "pictures", "arrays",
+             "reading", "origin"],
     "files": ["tensorfile", "saving", "facts", "checkpoint"],
     "debug": ["diagnosis", "finite_differences", "watching", "alone", "gradients", "probing"],
     "program": ["table", "rows", "views", "elementary", "products", "layers", "normalization", "batches", "losses",
@@ -37,8 +37,8 @@ INSIDE = {
     "sklearn": ["sparse", "updates", "building", "descent", "lbfgs", "base", "estimators"],
     "export": ["layers", "torch_source", "torch", "texts", "calibration", "findings", "history", "figures", "sections",
                "report"],
-    "cli": ["output", "program", "plot", "log", "session", "doctor", "sources", "commands", "recipe", "training",
-            "command_line"],
+    "cli": ["output", "program", "plot", "log", "session", "doctor", "commands", "parts", "sources", "asked", "recipe",
+            "training", "command_line"],
 }  # fmt: skip
 # The same for the scripts, which import minibp.
 SCRIPTS = {
@@ -147,7 +147,7 @@ def test_importing_minibp_does_not_import_packages_that_few_need():
     loaded = set(done.stdout.split())
     assert "numpy" in loaded
     ours = {"tqdm", "platformdirs", "requests", "safetensors"}
-    assert not loaded & (ours | {"matplotlib", "jinja2", "cupy", "sklearn", "scipy", "numba"})
+    assert not loaded & (ours | {"matplotlib", "jinja2", "cupy", "sklearn", "scipy", "numba", "pandas", "PIL"})
 
 
 # --- the source ----------------------------------------------------------------------------------------------------
@@ -213,5 +213,5 @@ def test_the_wheel_holds_minibp_and_nothing_else(wheel):
 def test_extras_are_these():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
-    extras = {"test", "docs", "plot", "bench", "fast", "sklearn", "report", "cuda12", "cuda13"}
+    extras = {"test", "docs", "plot", "bench", "fast", "sklearn", "report", "data", "cuda12", "cuda13"}
     assert set(setup["options.extras_require"]) == extras

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import minibp.export
-from minibp.cli.log import Log
 from datasets.script import main as script
 from minibp import (
     Adam,
@@ -35,6 +34,7 @@ from minibp import (
     train,
 )
 from minibp.cli import main
+from minibp.cli.log import Log
 from minibp.data import Dataset
 from minibp.errors import (
     ArgumentError,
@@ -470,7 +470,7 @@ def test_what_is_no_log_is_refused(tmp_path, content, message):
     (["--dataset", "digits", "--seed", "0", "--history", "nowhere"], "No such file or directory: 'nowhere'"),
     (["--dataset", "digits", "--seed", "0", "--out", "."], "is a folder, a pipe or a device"),
     (["--dataset", "digits", "--seed", "0", "--out", "nowhere/a.html"], "the folder nowhere does not exist"),
-    ([], "choose the data by --dataset NAME"),
+    ([], "choose the data by DATA or --dataset NAME"),
 ])  # fmt: skip
 def test_the_command_refuses_what_it_cannot_do(saved, tmp_path, monkeypatch, error_line, arguments, message):
     monkeypatch.chdir(tmp_path)

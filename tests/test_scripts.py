@@ -15,11 +15,11 @@ import pytest
 import standin
 from failing import failing
 
-from minibp.cli.log import Log
 from datasets.script import main
 from minibp import Epoch, data, load, metrics
 from minibp.backend import blas_threads, limited_blas
 from minibp.cli import epoch_bar
+from minibp.cli.log import Log
 from minibp.errors import MinibpWarning
 
 ROOT = Path(__file__).parent.parent

@@ -48,7 +48,7 @@ class Names:
 
 
 class Described:
-    """An attribute of a network: None, or an object whose `config()` a file keeps, with as many inputs as the network."""
+    """An attribute of a network: None, or an object whose `config()` a file keeps, with the inputs of the network."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from ..backend import NAMES
 from ..base import printable
-from ..data import read_table
 from ..errors import ArgumentError
 from ..export import LANGUAGES, read_history
 from ..files import load
 from ..network import Network
-from .commands import DATASETS, evaluation, images, predictions, testing
+from .asked import given_inputs, labelled, testing
+from .commands import evaluation, images, predictions
 from .doctor import report
 from .program import exit_status, import_report, nonempty, parse_options
 from .session import run_training
+from .sources import DATASETS, KINDS
 from .training import add_train, program_name, run_train
 
 
@@ -38,15 +40,18 @@ def parser() -> argparse.ArgumentParser:
     page.set_defaults(run=run_report)
     for command in (evaluate, predict, page):
         command.add_argument("file", metavar="MODEL", help="a network saved by `save` or by --save of a training")
-        command.add_argument("source", metavar="DATA", nargs="?", help="a file or folder of the kind it was trained on")
-        command.add_argument("--dataset", choices=DATASETS, help="use its test set")
+        about = f"{KINDS}; as it was trained on"
+        command.add_argument("source", metavar="DATA", nargs="?", type=nonempty, help=about)
+        command.add_argument("--dataset", choices=DATASETS, help="the same as DATA: use its test set")
         command.add_argument("--data", type=nonempty, metavar="DIR", help="folder with the files of the data set")
-        split = "for the digits: the --seed of the training, which decided the split"
+        split = "for the digits: the --seed of the training, which decided the split, if the file does not tell"
         command.add_argument("--seed", type=int, help=split)
         command.add_argument("--backend", default="numpy", help=f"one of {', '.join(NAMES)}; default numpy")
-    about = "an IDX file, gzipped or not, or .npy, instead of a data set"
+        command.add_argument("--no-header", action="store_true", help="the first line of the CSV file is a sample")
+        command.add_argument("--invert", action="store_true", help="swap light and dark in pictures")
+    about = "an IDX file, gzipped or not, or .npy: the same as DATA"
     predict.add_argument("--images", type=nonempty, metavar="FILE", help=about)
-    predict.add_argument("--outputs", action="store_true", help="all outputs of each image instead of its class")
+    predict.add_argument("--outputs", action="store_true", help="all outputs of each sample instead of its class")
     page.add_argument("--out", type=nonempty, default="report.html", metavar="FILE", help="default report.html")
     page.add_argument("--history", type=nonempty, metavar="FILE", help="the --log of the training, for the curves")
     page.add_argument("--language", choices=LANGUAGES, default="en", help="English or Chinese; default en")
@@ -56,18 +61,24 @@ def parser() -> argparse.ArgumentParser:
 def run_evaluate(options: argparse.Namespace) -> None:
     """Print one line."""
     net = network(options)
-    print(evaluation(net, testing(options.dataset, options.data, options.seed)))
+    notes: list[str] = []
+    test = labelled(net, options.source, options, notes)
+    tell(notes)
+    print(evaluation(net, test))
 
 
 def run_predict(options: argparse.Namespace) -> None:
-    """Print a line for each image."""
+    """Print a line for each sample."""
     net = network(options)
-    from_file = options.images is not None
-    if options.source is not None:
-        x = net.preprocessing.encode(read_table(options.source))
+    notes: list[str] = []
+    if options.source in DATASETS:
+        x, names = testing(net, options.source, options.data, options.seed).x, None
+    elif options.images is not None:
+        x, names = images(options.images), None
     else:
-        x = images(options.images) if from_file else testing(options.dataset, options.data, options.seed).x
-    for line in predictions(net, x, options.outputs):
+        x, names = given_inputs(net, options.source, options, notes)
+    tell(notes)
+    for line in predictions(net, x, options.outputs, names):
         print(line)
 
 
@@ -75,25 +86,40 @@ def run_report(options: argparse.Namespace) -> None:
     """Write the page, and print its name."""
     write_report = import_report()
     net = network(options)
+    notes: list[str] = []
     history = None if options.history is None else read_history(options.history)
-    test = testing(options.dataset, options.data, options.seed)
-    facts = {"file": options.file, "data set": options.dataset}
-    if options.seed is not None:
-        facts["seed"] = options.seed
-    write_report(net, options.out, test, history, title=options.dataset, facts=facts, language=options.language)
+    test = labelled(net, options.source, options, notes)
+    tell(notes)
+    facts = {"file": options.file, "data set": options.source}
+    if (seed := net.origin.seed if net.origin else options.seed) is not None:
+        facts["seed"] = seed
+    write_report(net, options.out, test, history, title=options.source, facts=facts, language=options.language)
     print(printable(options.out))
 
 
+def tell(notes: Sequence[str]) -> None:
+    """Print notes beside the output."""
+    for note in notes:
+        print(f"note: {printable(note)}", file=sys.stderr)
+
+
 def network(options: argparse.Namespace) -> Network:
-    """Load the network, after refusing a command line that names no data, or two."""
+    """Load the network, and name its data: options.source. A command line that names none, or two, is refused."""
     file = getattr(options, "images", None)
-    if options.source is None and (options.dataset is None) == (file is None):
-        either = " or --images FILE" if hasattr(options, "images") else ""
-        raise ArgumentError(f"choose the data by --dataset NAME{either}{', not both' if file is not None else ''}")
+    given = [each for each in (options.source, options.dataset, file) if each is not None]
+    either = ", --dataset NAME or --images FILE" if hasattr(options, "images") else " or --dataset NAME"
+    if len(given) > 1:
+        raise ArgumentError(f"choose the data by DATA{either}, not by more than one")
     for name in ("data", "seed"):
         if file is not None and getattr(options, name) is not None:
             raise ArgumentError(f"--{name} goes with --dataset, not with --images: leave one of the two out")
-    return load(options.file, options.backend)
+    net = load(options.file, options.backend)
+    options.source = options.dataset or options.source or file
+    if options.source is None and net.origin is not None and net.origin.name in DATASETS and not net.origin.sha256:
+        options.source = net.origin.name
+    if options.source is None:
+        raise ArgumentError(f"choose the data by DATA{either}")
+    return net
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,31 +8,32 @@ import math
 import os
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from .. import data
 from ..base import printable
 from ..data import Dataset
-from ..errors import ArgumentError, FileFormatError
-from ..metrics import classes
+from ..errors import FileFormatError
+from ..metrics import classes, r2_score
 from ..network import Network
 from ..training import evaluate
 
-FROM_FILES = {"mnist": data.mnist, "fashion_mnist": data.fashion_mnist, "kmnist": data.kmnist}
-DATASETS = ("digits", *FROM_FILES)
-
 
 def evaluation(net: Network, test: Dataset) -> str:
-    """The accuracy, if there is one, and the mean loss in one line, like the last line of a training."""
+    """The accuracy, or R² for numbers, and the mean loss in one line, like the last line of a training."""
     loss, accuracy = evaluate(net, test)
-    start = "test" if math.isnan(accuracy) else f"test accuracy {accuracy:.4f} "
+    start = f"test accuracy {accuracy:.4f} "
+    if math.isnan(accuracy):
+        start = f"test R2 {r2_score(net.predict(test.x), t=test.t):.4f} " if len(test) > 1 else "test"
     return f"{start} loss {loss:.4f}  samples {len(test)}"
 
 
-def predictions(net: Network, x: np.ndarray, outputs: bool = False) -> Iterator[str]:
-    """Lines of CSV: the number of each sample, its class and the output for that class; or all outputs, if asked for.
+def predictions(
+    net: Network, x: np.ndarray, outputs: bool = False, samples: Sequence[str] | None = None
+) -> Iterator[str]:
+    """Lines of CSV: the name or number of each sample, its class and the output for that; or all outputs, if asked for.
 
     Classes have the names that were saved with the network, else numbers. The outputs are probabilities if the network
     has them. With one output, the classes are 0 and 1, divided at 0.5. A network whose loss is one of numbers has no
@@ -41,10 +42,12 @@ def predictions(net: Network, x: np.ndarray, outputs: bool = False) -> Iterator[
     rows, outputs = net.predict(x), outputs or net.loss.of_numbers
     k = rows.shape[1]
     names = net.class_names or [str(label) for label in range(max(k, 2))]
-    yield _line(["sample", *((names if k > 1 else ["0"]) if outputs else ("class", "output"))])
+    number = getattr(net.preprocessing, "target", None) or "0"
+    yield _line(["sample", *((names if k > 1 else [number]) if outputs else ("class", "output"))])
     for i, (row, label) in enumerate(zip(rows, classes(rows), strict=True)):
         shown = row if outputs else [row[label] if k > 1 else row[0]]
-        yield _line([str(i), *([] if outputs else [names[label]]), *(f"{value:.6g}" for value in shown)])
+        start = [samples[i] if samples else str(i), *([] if outputs else [names[label]])]
+        yield _line([*start, *(f"{value:.6g}" for value in shown)])
 
 
 def _line(values: list[str]) -> str:
@@ -52,22 +55,6 @@ def _line(values: list[str]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(values)
     return text.getvalue()
-
-
-def testing(name: str, folder: str | None, seed: int | None) -> Dataset:
-    """The test set of a data set. The seed splits the digits; the folder is for the others.
-
-    An ArgumentError if the two do not fit the data set.
-    """
-    if name != "digits":
-        if seed is not None:
-            raise ArgumentError(f"--seed decides the split of the digits; {name} has its own test set: leave it out")
-        return FROM_FILES[name](folder).test
-    if folder is not None:
-        raise ArgumentError("the digits are part of minibp and need no files: leave --data out")
-    if seed is None:  # else the network might be tested on samples it was trained on
-        raise ArgumentError("the seed of the training split the digits: give the same one (--seed 0 was its default)")
-    return data.digits(seed=seed).test
 
 
 def images(path: str | os.PathLike[str]) -> np.ndarray:

@@ -8,29 +8,33 @@ import math
 
 import numpy as np
 
+from ..base import Layer
 from ..data import Dataset
 from ..dropout import Dropout
 from ..layers import Dense, ReLU, Softmax
-from ..losses import CrossEntropy, QuadraticLoss
+from ..losses import CrossEntropy
 from ..network import Network
 from ..normalization import Standardize
 from ..optimizer import Optimizer
 from ..optimizers import AdamW, by_name
-from .sources import Parts
+from ..regression import HuberLoss
+from .parts import Parts
 
-HIDDEN = (100, 100)
-DROPOUT = 0.1
-LR = 0.002
+HIDDEN = (200, 200)
+DROPOUT = 0.3
+LR = 0.001
+WEIGHT_DECAY = 0.3
 EPOCHS = 200
 PATIENCE = 20
-BATCH = 32
+BATCH = 32  # and MANY_BATCH for `MANY` samples or more, which is faster
+MANY, MANY_BATCH = 5000, 128
 
 
 def build(parts: Parts, options: argparse.Namespace) -> Network:
     """The network: standardized inputs, hidden layers of ReLU with dropout, and an output for each class or number."""
     x = parts.training.x
     width = math.prod(x.shape[1:])
-    layers = [Standardize.of(x.reshape(len(x), -1))] if x.dtype != np.uint8 else []
+    layers: list[Layer] = [Standardize.of(x.reshape(len(x), -1))] if x.dtype != np.uint8 else []
     for units in HIDDEN if options.hidden is None else options.hidden:
         layers += [Dense(width, units), ReLU()]
         width = units
@@ -41,26 +45,31 @@ def build(parts: Parts, options: argparse.Namespace) -> Network:
         net = Network(layers, CrossEntropy(), backend=options.backend, seed=options.seed)
         net.class_names = parts.class_names
     else:
-        layers += [Dense(width, 1), restore_scale(parts.training)]
-        net = Network(layers, QuadraticLoss(), backend=options.backend, seed=options.seed)
+        mean, std = mean_and_deviation(parts.training)
+        # The last layer gives σ z + μ, as (z + μ/σ) / (1/σ): so the weights before it are of the usual size, whatever
+        # the unit of the targets. The loss is quadratic up to an error of σ, and bounds the gradient of outliers.
+        layers += [Dense(width, 1), Standardize([-mean / std], [1 / std])]
+        net = Network(layers, HuberLoss(std), backend=options.backend, seed=options.seed)
     if parts.preprocessing is not None:
         net.preprocessing, net.column_names = parts.preprocessing, parts.preprocessing.inputs
     net.origin = parts.origin
     return net
 
 
-def restore_scale(training: Dataset) -> Standardize:
-    """The last layer for numbers, y = σ z + μ with the mean and the deviation of the targets: (z + μ/σ) / (1/σ).
+def batch_size(samples: int) -> int:
+    """The size of a batch for a training set of so many samples."""
+    return MANY_BATCH if samples >= MANY else BATCH
 
-    So the weights before it are of the usual size, whatever the unit of the targets.
-    """
-    mean, std = training.t.mean(dtype="float64"), training.t.std(dtype="float64") or 1.0
-    return Standardize([-mean / std], [1 / std])
+
+def mean_and_deviation(training: Dataset) -> tuple[float, float]:
+    """The mean and the standard deviation of the targets; a deviation of 1 if they are all the same."""
+    return float(training.t.mean(dtype="float64")), float(training.t.std(dtype="float64")) or 1.0
 
 
 def optimizer(net: Network, options: argparse.Namespace) -> Optimizer:
     """AdamW, or what the options say."""
     cls = AdamW if options.optimizer is None else by_name(options.optimizer)
     lr = LR if options.optimizer is None else inspect.signature(cls).parameters["lr"].default
-    more = {} if options.weight_decay is None else {"weight_decay": options.weight_decay}
+    decay = WEIGHT_DECAY if options.optimizer is None and options.weight_decay is None else options.weight_decay
+    more = {} if decay is None else {"weight_decay": decay}
     return cls(net, lr=lr if options.lr is None else options.lr, **more)

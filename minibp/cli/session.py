@@ -177,7 +177,7 @@ def run_training(run: Callable[[], object], options: argparse.Namespace) -> int:
     return exit_status(limited, "use fewer units (--hidden) or smaller batches (--batch-size)", interrupted)
 
 
-def result(accuracy: float, loss: float, epochs: int, seconds: float) -> str:
+def result(accuracy: float | None, loss: float | None, epochs: int, seconds: float) -> str:
     """The last line of a training."""
     return f"test accuracy {accuracy:.4f}  loss {loss:.4f}  epochs {epochs}  seconds {seconds:.1f}"
 

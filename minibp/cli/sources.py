@@ -1,101 +1,101 @@
-"""The data that a command line names: which kind of source it is, and its samples in three parts."""
+"""The data that a command line names: which kind of source it is, and what it holds, to train on it."""
 
 from __future__ import annotations
 
 import argparse
-import math
 import os
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .. import data
-from ..base import printable
-from ..data import Columns, Dataset, Origin, class_weights, fingerprint, parse
+from ..data import Columns, Dataset, Origin, Pictures, fingerprint
 from ..errors import ArgumentError, FileFormatError
+from .parts import Parts, listed, targets, three_parts
 
-MOST_LABELS = 20  # whole numbers with at most so many different values are taken for classes
-HELD_OUT = 0.2  # of all samples to test on, and of the rest for validation
-MOST_HELD_OUT = 10_000  # samples of each, which is enough to measure an accuracy to half a percent
-LEAST = 3  # samples of a class: one for each part
-MOST_SHOWN = 12  # names in an error
-
-
-class Parts(NamedTuple):
-    """The data of a training.
-
-    Attributes
-    ----------
-    title : str
-        The name of the source.
-    training, validation, test : Dataset
-        To learn from, to stop by, and to measure once.
-    class_names : list of str or None
-        None if the targets are numbers.
-    target : str
-        What is predicted.
-    preprocessing : Columns, Pictures or None
-        How the inputs were made.
-    origin : Origin
-        What is known of the split.
-    notes : list of str
-        What the user should know about how the source was read.
-    """
-
-    title: str
-    training: Dataset
-    validation: Dataset
-    test: Dataset
-    class_names: list[str] | None
-    target: str
-    preprocessing: Columns | None
-    origin: Origin
-    notes: list[str]
+FROM_FILES = {"mnist": data.mnist, "fashion_mnist": data.fashion_mnist, "kmnist": data.kmnist}
+DATASETS = ("digits", *FROM_FILES)
+KINDS = (
+    "a CSV or Parquet file, a .npz file, a folder with a sub-folder of pictures (PNG, JPEG, BMP) for each class, "
+    f"a folder of IDX files, or one of {', '.join(DATASETS)}"
+)
+PART_FOLDERS = {"train": "training", "training": "training", "val": "validation", "valid": "validation",
+                "validation": "validation", "test": "test"}  # fmt: skip
 
 
 def load_parts(options: argparse.Namespace) -> Parts:
-    """The data that the command `train` names."""
-    return table_parts(options)
+    """The data that the command `train` names, in three parts."""
+    kind = kind_of(options.source)
+    for name, kinds in (("target", "table"), ("ignore", "table"), ("categories", "table"), ("missing", "table"),
+                        ("no_header", "table"), ("size", "pictures"), ("skip_broken", "pictures")):  # fmt: skip
+        if getattr(options, name) not in (None, False) and kind != kinds:
+            option, received = name.replace("_", "-"), f"{options.source} is {_A[kind]}"
+            raise ArgumentError(f"--{option} is for {_PLURAL[kinds]}, but {received}; leave it out")
+    return {"table": _table, "pictures": _pictures, "arrays": _arrays, "name": _published}[kind](options)
+
+
+_PLURAL = {"table": "tables", "pictures": "folders of pictures"}
+_A = {"table": "a table", "pictures": "a folder of pictures", "arrays": "one of arrays", "name": "a published data set"}
+
+
+def kind_of(source: str) -> str:
+    """Which of "name", "table", "pictures" and "arrays" is there; a FileNotFoundError or a FileFormatError if none."""
+    if source in DATASETS:
+        return "name"
+    if os.path.isdir(source):
+        return "arrays" if any("-ubyte" in name for name in os.listdir(source)) else "pictures"
+    if not os.path.exists(source):
+        raise FileNotFoundError(2, f"no such file or folder; expected {KINDS}", source)
+    if os.path.isfile(source):
+        with open(source, "rb") as file:
+            start = file.read(8)
+        if source.lower().endswith((".xlsx", ".xls", ".ods")):
+            raise FileFormatError(f"{source} is a file of a spreadsheet program; save it as CSV there, and give that")
+        if start.startswith((b"\x93NUMPY", b"PK\x03\x04", b"\0\0\x08", b"\x1f\x8b")):
+            return "arrays"
+        if start.startswith((b"\x89PNG", b"\xff\xd8\xff", b"BM")) or source.lower().endswith(data.ENDINGS):
+            return "pictures"
+    return "table"
 
 
 # ---- tables
 
 
-def read(path: str, options: argparse.Namespace) -> dict[str, np.ndarray]:
-    """The table in a file, without the columns that the options leave out."""
+def _table(options: argparse.Namespace) -> Parts:
+    path: str = options.source
+    notes: list[str] = []
     table = data.read_table(path, options.missing or (), not options.no_header)
     for name in [*(options.ignore or ()), *(options.categories or ())]:
-        _refuse_unknown(table, name, "", path)
-    return {name: column for name, column in table.items() if name not in (options.ignore or ())}
-
-
-def table_parts(options: argparse.Namespace) -> Parts:
-    """The parts of a table."""
-    path, notes = options.source, []
-    table = read(path, options)
+        refuse_unknown(table, name, path)
+    table = {name: column for name, column in table.items() if name not in (options.ignore or ())}
     if options.target is None:
-        names = _listed(table)
-        raise ArgumentError(f"say which column to predict: --target NAME; the columns are {names}")
-    target = options.target
-    _refuse_unknown(table, target, "--target ", path)
-    t, class_names, kept = targets(table.pop(target), target, options.task, notes)
+        raise ArgumentError(f"say which column to predict: --target NAME; the columns of {path} are {listed(table)}")
+    refuse_unknown(table, options.target, path)
+    if len(table) < 2:
+        raise ArgumentError(f"{path} has no column besides {options.target!r}; expected what it is predicted from")
+    t, class_names, kept = targets(table.pop(options.target), options.target, options.task, notes)
     if not kept.all():
-        notes.append(f"{(~kept).sum():,} rows without a value of {target!r} are left out")
+        notes.append(f"{(~kept).sum():,} rows without a value of {options.target!r} are left out")
         table = {name: column[kept] for name, column in table.items()}
     for name in [name for name, column in table.items() if _numbers_the_rows(column)]:
         notes.append(f"column {name!r} numbers the rows, and is left out")
         del table[name]
     rows = three_parts(t, class_names, options.seed)
     in_training = {name: column[rows[0]] for name, column in table.items()}
-    columns = Columns.of(in_training, target, options.categories or ())
+    columns = Columns.of(in_training, options.target, options.categories or (), options.missing or ())
     used = {column.name for column in columns.columns}
     if unused := [name for name in table if name not in used]:
-        notes.append(f"left out, because no value is common: {_listed(unused)}")
+        notes.append(f"no value is common in {listed(unused)}: left out")
     x = columns.encode(table)
-    everything = Dataset(x, t)
     origin = Origin(os.path.basename(path), options.seed, fingerprint(x, t))
-    training, validation, test = (everything[part] for part in rows)
-    return Parts(path, training, validation, test, class_names, target, columns, origin, notes)
+    training, validation, test = (Dataset(x, t)[part] for part in rows)
+    return Parts(path, training, validation, test, class_names, options.target, columns, origin, notes)
+
+
+def refuse_unknown(table: Any, name: str, path: str) -> None:
+    """Refuse a name that no column has; the message lists those that there are."""
+    if name not in table:
+        raise ArgumentError(f"{path} has no column {name!r}; its columns are {listed(table)}")
 
 
 def _numbers_the_rows(column: np.ndarray) -> bool:
@@ -103,85 +103,130 @@ def _numbers_the_rows(column: np.ndarray) -> bool:
     return len(column) > 2 and column.dtype.kind in "iu" and column[0] in (0, 1) and bool((np.diff(column) == 1).all())
 
 
-def targets(
-    values: np.ndarray, name: str, task: str | None, notes: list[str]
-) -> tuple[np.ndarray, list[str] | None, np.ndarray]:
-    """Targets (n,) of the rows that have one, the names of the classes or None for numbers, and which rows these are.
+# ---- pictures
 
-    Words and booleans are classes, and so are whole numbers of at most `MOST_LABELS` different values; other numbers
-    are numbers. `task` decides otherwise.
-    """
-    cells = parse(values)
-    if cells is None:
-        raise ArgumentError(f"the target {name!r} holds neither words nor numbers; choose another column")
-    kept = ~cells.missing
-    if not kept.any():
-        raise ArgumentError(f"the target {name!r} has no value; choose another column")
-    found = sorted(set(np.array(cells.words(), object)[kept]))
-    numeric = _all_numbers(found)
-    whole = numeric and all(float(word).is_integer() for word in found)
+
+def _pictures(options: argparse.Namespace) -> Parts:
+    folder: str = options.source
+    notes: list[str] = []
+    found = labelled_pictures(folder, notes)
+    paths = [path for _, path, _ in found]
+    x, places, broken = data.read_pictures(paths, options.size, options.skip_broken)
+    notes += [f"left out: {each}" for each in broken]
+    x_by_part: dict[str, Any] = {}
+    for part in {part for part, _, _ in found}:
+        which = [i for i, place in enumerate(places) if found[place][0] == part]
+        labels = np.array([found[places[i]][2] for i in which], object)
+        x_by_part[part] = x[which], labels
+    return in_parts(folder, x_by_part, options, options.task or "classes", notes)
+
+
+def labelled_pictures(folder: str, notes: list[str]) -> list[tuple[str, str, str]]:
+    """The pictures in the sub-folders: part ("" if there are no folders train, test, ...), path and class of each."""
+    classes = data.list_classes(folder)
+    if classes and all(name.lower() in PART_FOLDERS for name in classes) and "train" in "".join(classes).lower():
+        found: list[tuple[str, str, str]] = []
+        for name in classes:
+            inside = labelled_pictures(os.path.join(folder, name), notes)
+            found += [(PART_FOLDERS[name.lower()], path, label) for _, path, label in inside]
+        return found
+    others, found = 0, []
+    for name in classes:
+        paths, more = data.list_pictures(os.path.join(folder, name))
+        others += more
+        found += [("", path, name) for path in paths]
+        if not paths:
+            notes.append(f"the sub-folder {name} holds no picture")
+    if not found:
+        here, _ = data.list_pictures(folder) if os.path.isdir(folder) else ([folder], 0)
+        what = f"{len(here)} pictures, but no sub-folder with some" if here else "no picture"
+        expected = "a sub-folder for each class, with its pictures (PNG, JPEG, BMP)"
+        raise ArgumentError(f"{folder} holds {what}; expected {expected}")
+    if others:
+        notes.append(f"{others} files that are no PNG, JPEG or BMP are left out")
+    return found
+
+
+# ---- arrays
+
+
+def _arrays(options: argparse.Namespace) -> Parts:
+    arrays = read_arrays(options.source)
+    return in_parts(options.source, arrays, options, options.task, [])
+
+
+def read_arrays(source: str) -> dict[str, Any]:
+    """Inputs and targets by part, from a .npz file or a folder of IDX files."""
+    arrays = data.read_idx_folder(source) if os.path.isdir(source) else data.read_npz(source)
+    if not arrays:
+        raise FileFormatError(f"{source} has no IDX files with names such as train-images-idx3-ubyte")
+    return {part: (as_inputs(x), None if t is None else as_labels(t)) for part, (x, t) in arrays.items()}
+
+
+def as_inputs(x: np.ndarray) -> np.ndarray:
+    """Inputs (N, ...): pixels as uint8, also from other integers of 0..255 in three or four dimensions; else floats."""
+    x = x[..., 0] if x.ndim == 4 and x.shape[3] == 1 else x
+    if x.dtype.kind in "iu" and x.ndim > 2 and x.size and x.min() >= 0 and 16 < x.max() <= 255:
+        return x.astype("uint8", copy=False)
+    if x.dtype.kind in "biu" and not (x.dtype == np.uint8 and x.size and x.max() > 16):
+        return x.astype("float32")
+    return x
+
+
+def as_labels(t: np.ndarray) -> np.ndarray:
+    """Targets (N,), from a column, or from rows with one 1."""
+    if t.ndim == 2 and t.shape[1] == 1:
+        return t[:, 0]
+    if t.ndim == 2 and ((t == 0) | (t == 1)).all() and (t.sum(axis=1) == 1).all():
+        return t.argmax(axis=1)
+    if t.ndim != 1:
+        raise ArgumentError(f"the targets have the shape {t.shape}, expected one label or number for each sample, (N,)")
+    return t
+
+
+def in_parts(
+    title: str, arrays: dict[str, Any], options: argparse.Namespace, task: str | None, notes: list[str]
+) -> Parts:
+    """Arrays in three parts. Those that the source does not have are split off the others."""
+    first = "training" if "training" in arrays else ""
+    if first not in arrays or any(t is None for _, t in arrays.values()):
+        raise ArgumentError(f"{title} has {listed(arrays)}, with targets or not; expected {data.EXPECTED}")
+    lengths = {part: (len(x), len(t)) for part, (x, t) in arrays.items()}
+    for part, (n, m) in lengths.items():
+        if n != m:
+            raise ArgumentError(f"{title}: {part or 'x and t'}: {n} inputs, but {m} targets; expected as many")
+    together = np.concatenate([np.asarray(t, object if t.dtype.kind in "OUS" else t.dtype) for _, t in arrays.values()])
     if task is None:
-        task = "classes" if not numeric or (whole and len(found) <= MOST_LABELS) else "numbers"
-        other = "numbers" if task == "classes" else "classes"
-        if numeric:
-            why = f"{len(found)} different {'whole ' if whole else ''}numbers"
-            notes.append(f"{name!r} holds {why}, taken for {task} (else say --task {other})")
-    if task == "numbers":
-        return cells.numbers(name)[kept].astype("float32"), None, kept
-    names = sorted(found, key=float) if numeric else found
-    place = {word: i for i, word in enumerate(names)}
-    t = np.array([place[word] for word in np.array(cells.words(), object)[kept]])
-    return t, names, kept
+        task = "numbers" if together.dtype.kind == "f" and not _whole(together) else "classes"
+    t_all, names, kept = targets(together, "the target", task, notes)
+    if not kept.all():
+        raise ArgumentError(f"{title}: {(~kept).sum()} targets are missing; leave these samples out")
+    sets, start = {}, 0
+    for part, (x, t) in arrays.items():
+        sets[part] = Dataset(x, t_all[start : start + len(t)])
+        start += len(t)
+    whole = sets[first]
+    training, validation, test = three_parts(whole.t, names, options.seed, "validation" not in sets, "test" not in sets)
+    held_out = sets["validation"] if "validation" in sets else whole[validation]
+    to_test = sets["test"] if "test" in sets else whole[test]
+    origin = Origin(os.path.basename(os.path.normpath(title)), options.seed, fingerprint(whole.x, whole.t))
+    pictures = Pictures.like(whole.x)
+    target = "the class" if names else "the target"
+    return Parts(title, whole[training], held_out, to_test, names, target, pictures, origin, notes)
 
 
-def _all_numbers(words: list[str]) -> bool:
-    try:
-        return all(math.isfinite(float(word)) for word in words)
-    except ValueError:
-        return False
+def _whole(t: np.ndarray) -> bool:
+    return bool((t == np.round(t)).all()) and len(np.unique(t)) <= 20
 
 
-def three_parts(t: np.ndarray, names: list[str] | None, seed: int) -> list[np.ndarray]:
-    """The places of the samples to train on, for validation and to test on: at random, each class with its share."""
-    if names is not None:
-        if len(names) < 2:
-            raise ArgumentError(f"there is one class only, {names[0]!r}; expected at least two to tell apart")
-        counts = np.bincount(t, minlength=len(names))
-        if (counts < LEAST).any():
-            rare = [f"{names[i]!r} ({counts[i]})" for i in np.flatnonzero(counts < LEAST)]
-            what = f"a class needs {LEAST} samples, to train on, for validation and to test on; too few have"
-            cure = "remove these rows, or join these classes to others"
-            if len(rare) > len(names) / 2:
-                cure = "is this the right column? For numbers say --task numbers"
-            raise ArgumentError(f"{what} {', '.join(rare[:MOST_SHOWN])}{', ...' if len(rare) > MOST_SHOWN else ''}; {cure}")
-    if len(t) < 10:
-        raise ArgumentError(f"there are {len(t)} samples; expected at least 10")
-    places = Dataset(np.arange(len(t), dtype="float64")[:, None], t)
-    rest, test = data.split(places, _share(len(t)), seed, names is not None)
-    training, validation = data.split(rest, _share(len(rest)), seed, names is not None)
-    return [part.x[:, 0].astype(int) for part in (training, validation, test)]
+# ---- the published data sets
 
 
-def _share(n: int) -> int:
-    return min(round(n * HELD_OUT), MOST_HELD_OUT)
-
-
-def _refuse_unknown(table: dict[str, Any], name: str, option: str, path: str) -> None:
-    if name not in table:
-        raise ArgumentError(f"{path} has no column {option}{name!r}; its columns are {_listed(table)}")
-
-
-def _listed(names: Any) -> str:
-    """Names for a message."""
-    shown = [printable(name) for name in names]
-    return ", ".join(shown[:MOST_SHOWN]) + (f" and {len(shown) - MOST_SHOWN} more" if len(shown) > MOST_SHOWN else "")
-
-
-def weighted(parts: Parts, kind: str | None) -> Parts:
-    """The same with weights that balance the classes in training and validation, if asked for."""
-    if kind is None:
-        return parts
-    if parts.class_names is None:
-        raise ArgumentError("--class-weight is for classes, but the targets are numbers; leave it out")
-    training, validation = (Dataset(part.x, part.t, class_weights(part.t, kind)) for part in parts[1:3])
-    return parts._replace(training=training, validation=validation)
+def _published(options: argparse.Namespace) -> Parts:
+    name = options.source
+    splits = data.digits(seed=options.seed) if name == "digits" else FROM_FILES[name]()
+    names = [str(label) for label in range(10)]
+    training, validation, _ = three_parts(splits.train.t, names, options.seed, test=False)
+    train = splits.train
+    origin, pictures = Origin(name, options.seed), Pictures.like(train.x)
+    return Parts(name, train[training], train[validation], splits.test, names, "the class", pictures, origin, [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -18,10 +19,11 @@ from ..network import Network
 from ..progress import Epoch
 from ..stopping import EarlyStopping
 from ..training import evaluate, train
+from .parts import Parts, weighted
 from .program import nonempty
-from .recipe import BATCH, EPOCHS, PATIENCE, build, optimizer
+from .recipe import EPOCHS, PATIENCE, batch_size, build, optimizer
 from .session import add_options, checkpoint_of, follow, refuse_early, result, writers
-from .sources import Parts, load_parts, weighted
+from .sources import KINDS, load_parts
 
 MOST_MISTAKES = 3
 MOST_CLASSES = 20  # in the table
@@ -32,17 +34,29 @@ def add_train(commands: Any) -> None:
     about = "a network on your own data: a table, pictures, arrays, or a published data set"
     p = commands.add_parser("train", help=f"train {about}", description=f"Train {about}.")
     p.set_defaults(run=run_train)
-    p.add_argument("source", metavar="DATA", type=nonempty, help="a CSV or Parquet file")
+    p.add_argument("source", metavar="DATA", type=nonempty, help=KINDS)
     p.add_argument("--target", metavar="COLUMN", help="the column of a table to predict")
     p.add_argument("--task", choices=("classes", "numbers"), help="what the target is; default: see below")
-    p.add_argument("--categories", nargs="+", metavar="COLUMN", help="columns of numbers that are names, as postal codes")
+    p.add_argument("--categories", nargs="+", metavar="COLUMN", help="columns of numbers that are names")
     p.add_argument("--ignore", nargs="+", metavar="COLUMN", help="columns to leave out")
-    p.add_argument("--missing", nargs="+", metavar="WORD", help="what stands for a missing value, besides ?, NA and the like")
+    about = "what stands for a missing value, besides an empty cell, ?, NA, N/A, NaN, null and None"
+    p.add_argument("--missing", nargs="+", metavar="WORD", help=about)
     p.add_argument("--no-header", action="store_true", help="the first line of the CSV file is a sample")
+    about = "scale pictures to this size: 32, or 40x30 (width x height)"
+    p.add_argument("--size", type=picture_size, metavar="SIZE", help=about)
+    p.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
     p.add_argument("--class-weight", choices=("balanced",), help="let all classes count alike, however rare")
     p.add_argument("--dropout", type=float, metavar="P", help="share of hidden units that each step leaves out")
     p.add_argument("--patience", type=int, metavar="N", help="epochs without improvement before it stops")
     add_options(p, hidden="; none for a linear model", optimizer="; default adamw")
+
+
+def picture_size(text: str) -> tuple[int, int]:
+    """Height and width, from 32 or 40x30 (width x height)."""
+    match = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text)
+    if not match or "0" in match.groups():
+        raise argparse.ArgumentTypeError(f"it is {text!r}: expected 32, or 40x30 (width x height)")
+    return int(match[2] or match[1]), int(match[1])
 
 
 def run_train(options: argparse.Namespace) -> None:
@@ -54,16 +68,16 @@ def run_train(options: argparse.Namespace) -> None:
     optimize = optimizer(net, options)
     best = EarlyStopping(net, PATIENCE if options.patience is None else options.patience)
     epochs = EPOCHS if options.epochs is None else options.epochs
-    batch_size = BATCH if options.batch_size is None else options.batch_size
+    size = batch_size(len(parts.training)) if options.batch_size is None else options.batch_size
     checkpoint = checkpoint_of(options, best)
 
     def begin() -> Iterator[Epoch]:
-        return train(net, optimize, parts.training, epochs, batch_size, parts.validation, checkpoint)
+        return train(net, optimize, parts.training, epochs, size, parts.validation, checkpoint)
 
     def stop(epoch: Epoch) -> bool:
         return best.should_stop(epoch.val_loss)
 
-    head = f"{about(parts)}\n\n{net.summary()}\n{plan(optimize, batch_size, epochs, best.patience)}\n"
+    head = f"{about(parts)}\n\n{net.summary()}\n{plan(optimize, size, epochs, best.patience)}\n"
     history, seconds = follow(begin, optimize, options, epochs, checkpoint, head, str, "val", stop)
     best.restore()
     if not options.quiet:
@@ -82,14 +96,15 @@ def run_train(options: argparse.Namespace) -> None:
 
 def about(parts: Parts) -> str:
     """The data, in a few lines."""
-    sizes = [f"{len(part):,} {name}" for part, name in zip(parts[1:4], ("to train on", "for validation", "to test on"))]
+    training, validation, test = map(len, parts[1:4])
+    sizes = f"{training:,} to train on, {validation:,} for validation, {test:,} to test on"
     target = f"{parts.target}: {len(parts.class_names)} classes" if parts.class_names else f"{parts.target}: numbers"
-    return "\n".join([f"{parts.title}: {', '.join(sizes)}; {target}", *(f"note: {note}" for note in parts.notes)])
+    return "\n".join([f"{parts.title}: {sizes}; {target}", *(f"note: {note}" for note in parts.notes)])
 
 
-def plan(optimize: object, batch_size: int, epochs: int, patience: int) -> str:
+def plan(optimize: object, size: int, epochs: int, patience: int) -> str:
     """The recipe, in a line."""
-    how = f"batches of {batch_size}, up to {epochs} epochs, stops {patience} epochs after the best one"
+    how = f"batches of {size}, up to {epochs} epochs, stops {patience} epochs after the best one"
     return f"{str(optimize).replace('(net, ', '(')}, {how}"
 
 
@@ -126,11 +141,12 @@ def of_classes(net: Network, parts: Parts) -> list[str]:
 def of_numbers(net: Network, parts: Parts) -> list[str]:
     """The lines for numbers."""
     outputs, t = net.predict(parts.test.x), parts.test.t
+    rms = math.sqrt(mean_squared_error(outputs, t=t))
     of_mean = float(np.sqrt(np.mean((t - parts.training.t.mean()) ** 2)))
     return _aligned([
         ("R²", f"{r2_score(outputs, t=t):.4f}  (1 is perfect, 0 is always answering the mean)"),
         ("mean absolute error", f"{mean_absolute_error(outputs, t=t):.4g}"),
-        ("root mean square", f"{math.sqrt(mean_squared_error(outputs, t=t)):.4g}  (always answering the mean: {of_mean:.4g})"),
+        ("root mean square", f"{rms:.4g}  (always answering the mean: {of_mean:.4g})"),
     ])  # fmt: skip
 
 

@@ -73,7 +73,7 @@ class Cells:
         return False
 
     def _parsed(self) -> tuple[np.ndarray, int | None]:
-        """The cells as numbers, NaN where there is none; and the place of the first cell that is not missing, but no number."""
+        """The cells as numbers, NaN where there is none, and the place of the first that is neither missing nor one."""
         found = np.full(len(self.values), np.nan)
         bad: int | None = None
         for i, (value, lost) in enumerate(zip(self.values.tolist(), self.missing.tolist(), strict=True)):
@@ -89,7 +89,7 @@ class Cells:
 
 
 def parse(values: Any) -> Cells | None:
-    """The cells of a column: an array, a list, or a column of a DataFrame. None if they are neither numbers nor words."""
+    """The cells of a column: an array, a list, a column of a DataFrame. None if they are neither numbers nor words."""
     array = np.asarray(values)
     if array.ndim != 1:
         raise InputError(f"a column has the shape {array.shape}, expected (N,)")
@@ -110,4 +110,5 @@ def _is_missing(value: Any) -> bool:
     """Whether it is None, NaN, pandas.NA, or a word for it."""
     if isinstance(value, str):
         return value.strip().lower() in MISSING
-    return value is None or (isinstance(value, float) and value != value) or type(value).__name__ in ("NAType", "NaTType")
+    of_pandas = type(value).__name__ in ("NAType", "NaTType")
+    return value is None or of_pandas or (isinstance(value, float) and value != value)

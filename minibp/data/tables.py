@@ -97,10 +97,18 @@ class Columns:
         The columns that are used. `Columns.of` finds them from a table.
     target : str, optional
         The column that the network predicts. `encode` does not need it.
+    missing : iterable of str, optional
+        What else stands for a missing value, for `read_table`.
     """
 
-    def __init__(self, columns: Iterable[Number | Category | Mapping[str, Any]], target: str | None = None):
+    def __init__(
+        self,
+        columns: Iterable[Number | Category | Mapping[str, Any]],
+        target: str | None = None,
+        missing: Iterable[str] = (),
+    ):
         self.columns = [_checked(column) for column in columns]
+        self.missing = [_name(word) for word in missing]
         self.target = None if target is None else _name(target)
         names = [column.name for column in self.columns] + ([self.target] if self.target is not None else [])
         if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -109,7 +117,9 @@ class Columns:
             raise ArgumentError("Columns: there is no column; expected at least one")
 
     @classmethod
-    def of(cls, table: Table, target: str | None = None, categories: Iterable[str] = ()) -> Columns:
+    def of(
+        cls, table: Table, target: str | None = None, categories: Iterable[str] = (), missing: Iterable[str] = ()
+    ) -> Columns:
         """Find the columns of a table: a dict of arrays (N,) by name, or a DataFrame. It should be the training part.
 
         Columns that cannot help are left out: those without a value, those of words in which no value is common, and
@@ -123,6 +133,8 @@ class Columns:
             The column to predict, which is no input.
         categories : iterable of str, optional
             Columns of numbers that are names, such as postal codes.
+        missing : iterable of str, optional
+            What else stood for a missing value when the table was read.
 
         Raises
         ------
@@ -139,11 +151,12 @@ class Columns:
         if not found:
             names = ", ".join(map(repr, list(table)[:MOST_SHOWN]))
             raise InputError(f"no column of {names} can be used: each is without values, all different, or dates")
-        return cls(found, target)
+        return cls(found, target, missing)
 
     def config(self) -> dict[str, Any]:
         """The arguments of `__init__`, as plain values."""
-        return {"columns": [column._asdict() for column in self.columns], "target": self.target}
+        columns = [column._asdict() for column in self.columns]
+        return {"columns": columns, "target": self.target, "missing": self.missing}
 
     def __repr__(self) -> str:
         target = "" if self.target is None else f", target={self.target!r}"

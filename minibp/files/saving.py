@@ -23,7 +23,7 @@ from ..base import (
     writable_path,
     write_atomically,
 )
-from ..data import Columns, Origin
+from ..data import Columns, Origin, Pictures
 from ..errors import ArgumentError, BackendError, FileFormatError, MinibpError, ShapeError, UnknownNameError
 from ..network import Network
 from .tensorfile import read, to_bytes, to_json
@@ -40,7 +40,10 @@ KNOWN: dict[str, type[Module]] = {
 # Arguments of minibp's layers that only concern the initial weights. In a file they could make them of any size.
 NOT_IN_FILES = {"W", "b", "seed"}
 NAMES = ("class_names", "column_names")
-DESCRIBED: dict[str, dict[str, Any]] = {"preprocessing": {"Columns": Columns}, "origin": {"Origin": Origin}}
+DESCRIBED: dict[str, dict[str, Any]] = {
+    "preprocessing": {"Columns": Columns, "Pictures": Pictures},
+    "origin": {"Origin": Origin},
+}
 
 
 def save(net: Network, path: str | os.PathLike[str]) -> None:

@@ -32,7 +32,7 @@ from minibp import (
     train,
 )
 from minibp.base import Module
-from minibp.data import Dataset
+from minibp.data import Category, Columns, Dataset, Number, Origin, Pictures
 from minibp.data.idx import read_idx
 from minibp.errors import (
     ArgumentError,
@@ -85,6 +85,11 @@ def good_networks() -> list[bytes]:
     inside = Residual(LeakyReLU(0.1), Sequential(Dense(3, 3)))
     layers = [Dense(2, 3), BatchNorm(3), inside, Dropout(0.5), Dense(3, 2)]
     nets = [Network(layers, SoftmaxCrossEntropy()), Network([Dense(1, 2)], SoftmaxCrossEntropy(), dtype="float64")]
+    nets[1].preprocessing, nets[1].origin = Columns([Number("age", 3.0, False)], "kind"), Origin("people.csv", 3, "ab")
+    nets.append(Network([Dense(5, 2)], SoftmaxCrossEntropy()))
+    nets[2].preprocessing = Columns([Number("age", 3.0, True), Category("colour", ["blue", "red"], True, False)])
+    nets.append(Network([Dense(6, 2)], SoftmaxCrossEntropy()))
+    nets[3].preprocessing = Pictures(3, 2, border=0.5)
     good = []
     for net in nets:
         saving.save(net, PATH)

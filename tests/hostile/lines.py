@@ -11,7 +11,7 @@ import numpy as np
 import tqdm
 
 from datasets import compare, moons, probe, script
-from minibp.cli import command_line
+from minibp.cli import asked, command_line
 from minibp.data import Dataset, Splits
 from minibp.files import saving
 
@@ -113,13 +113,15 @@ def commands(data: bytes) -> None:
     if command == "minibp":
         write(whole(saving.KIND, good_networks()[0]), NET)
         write(taken.images(), IMAGES)
-    plotter = {"plotter": lambda name: lambda *drawn: None}
     with ExitStack() as stack:
-        for module in (script, compare, probe, moons):
-            stack.enter_context(patch.multiple(module, **plotter))
+        for module in (compare, probe, moons):
+            stack.enter_context(patch.object(module, "plotter", lambda name: lambda *drawn: None))
+        stack.enter_context(patch.object(script, "writers", lambda options: (lambda *drawn: None, None)))
         stack.enter_context(patch.object(script, "parser", lambda dataset, model: PARSERS[dataset]))
         stack.enter_context(patch.object(moons, "learn", _learn))
-        stack.enter_context(patch.multiple(command_line, report=lambda: "", testing=lambda *_: DATA))
+        stack.enter_context(patch.object(command_line, "report", lambda: ""))
+        for module in (command_line, asked):
+            stack.enter_context(patch.object(module, "testing", lambda *_: DATA))
         stack.enter_context(patch.object(tqdm.tqdm, "monitor_interval", 0))
         stack.enter_context(patch.object(argparse, "_", str))  # else it looks for a translation on the disk
         stack.enter_context(np.errstate(all="ignore"))
