@@ -9,7 +9,7 @@ import models
 from minibp import Epoch, save, train
 from minibp.cli import nonempty, parse_options
 from minibp.cli.session import add_options, checkpoint_of, follow, result, run_training, writers
-from minibp.data import Origin, Splits
+from minibp.data import Origin, Pictures, Splits
 from minibp.errors import ArgumentError
 
 from . import compare, probe
@@ -70,7 +70,7 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
     draw, write_report = writers(options)
     start = prepare(dataset, loader, options)
     splits, model, net, optimizer = start
-    net.origin = Origin(dataset, options.seed)
+    net.origin, net.preprocessing = Origin(dataset, options.seed), Pictures.like(splits.train.x)
     checkpoint = checkpoint_of(options)
 
     def begin() -> Iterator[Epoch]:

@@ -27,7 +27,7 @@ def given_inputs(net: Network, source: str, options: Any, notes: list[str]) -> t
         arrays = read_arrays(source)
         return arrays.get("test", next(iter(arrays.values())))[0], None
     if kind == "table":
-        return columns_of(net, source).encode(_table(net, source, options)), None
+        return columns_of(net, source).encode(_table(net, source, options, notes)), None
     pictures = net.preprocessing
     if not isinstance(pictures, Pictures):
         raise ArgumentError(f"the file of the network does not say how {source} becomes inputs; give {_expected(net)}")
@@ -68,7 +68,7 @@ def labelled(net: Network, source: str, options: Any, notes: list[str]) -> Datas
         columns = columns_of(net, source)
         if columns.target is None:
             raise ArgumentError("the network does not know which column it predicts: its Columns have no target")
-        table = _table(net, source, options)
+        table = _table(net, source, options, notes)
         refuse_unknown(table, columns.target, source)
         values = table.pop(columns.target)
         kept = _present(values)
@@ -144,12 +144,16 @@ def testing(net: Network | None, name: str, folder: str | None, seed: int | None
 def columns_of(net: Network, source: str) -> Columns:
     """The columns that the network takes; an ArgumentError if it takes something else."""
     if not isinstance(net.preprocessing, Columns):
-        raise ArgumentError(f"{source} is a table, or unknown; the network takes {_expected(net)}")
+        raise ArgumentError(f"{source} does not look like what the network takes: {_expected(net)}")
     return net.preprocessing
 
 
-def _table(net: Network, source: str, options: Any) -> dict[str, np.ndarray]:
-    return data.read_table(source, columns_of(net, source).missing, not options.no_header)
+def _table(net: Network, source: str, options: Any, notes: list[str]) -> dict[str, np.ndarray]:
+    columns = columns_of(net, source)
+    table = data.read_table(source, columns.missing, not options.no_header, options.encoding)
+    for name, words in columns.unknown(table).items():
+        notes.append(f"column {name!r} holds {listed(words)}, which were rare or unknown in training")
+    return table
 
 
 def _present(values: np.ndarray) -> np.ndarray:

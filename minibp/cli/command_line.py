@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from .. import __version__
 from ..backend import NAMES
 from ..base import printable
 from ..errors import ArgumentError
@@ -23,22 +24,27 @@ from .training import add_train, program_name, run_train
 
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
-    top = argparse.ArgumentParser(prog=program_name(), description="Train networks, and use them.")
+    top = argparse.ArgumentParser(
+        prog=program_name(),
+        description="Train networks on your own data, and use them.",
+        epilog=f"Begin with: {program_name()} train digits, or {program_name()} train data.csv --target COLUMN; "
+        f"{program_name()} train --help says what else.",
+    )
+    top.add_argument("--version", action="version", version=f"minibp {__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     add_train(commands)
-    about = "what minibp finds on this machine, and what it can use"
-    commands.add_parser("doctor", help=about).set_defaults(run=lambda options: print(report()))
-
-    about = "the accuracy and the mean loss of a saved network on a test set"
-    evaluate = commands.add_parser("evaluate", help=about, description=f"Print {about}.")
-    evaluate.set_defaults(run=run_evaluate)
-    about = "the class of each image, as a saved network predicts it"
+    about = "the class or the number that a saved network predicts for each sample"
     predict = commands.add_parser("predict", help=about, description=f"Print {about}: CSV, sample,class,output.")
     predict.set_defaults(run=run_predict)
+    about = "how good a saved network is on samples that it was not trained on"
+    evaluate = commands.add_parser("evaluate", help=about, description=f"Print {about}.")
+    evaluate.set_defaults(run=run_evaluate)
     about = "a page about a saved network: its curves, its mistakes, how far its confidence can be trusted"
     page = commands.add_parser("report", help=about, description=f"Write {about}: one HTML file.")
     page.set_defaults(run=run_report)
-    for command in (evaluate, predict, page):
+    about = "what minibp finds on this machine, and what it can use"
+    commands.add_parser("doctor", help=about).set_defaults(run=lambda options: print(report()))
+    for command in (predict, evaluate, page):
         command.add_argument("file", metavar="MODEL", help="a network saved by `save` or by --save of a training")
         about = f"{KINDS}; as it was trained on"
         command.add_argument("source", metavar="DATA", nargs="?", type=nonempty, help=about)
@@ -48,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--seed", type=int, help=split)
         command.add_argument("--backend", default="numpy", help=f"one of {', '.join(NAMES)}; default numpy")
         command.add_argument("--no-header", action="store_true", help="the first line of the CSV file is a sample")
+        command.add_argument("--encoding", help="of a CSV file that is not UTF-8: gb18030, cp1252, ...")
         command.add_argument("--invert", action="store_true", help="swap light and dark in pictures")
     about = "an IDX file, gzipped or not, or .npy: the same as DATA"
     predict.add_argument("--images", type=nonempty, metavar="FILE", help=about)

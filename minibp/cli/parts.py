@@ -31,7 +31,7 @@ class Parts(NamedTuple):
     class_names : list of str or None
         None if the targets are numbers.
     target : str
-        What is predicted.
+        The name of what is predicted, or "".
     preprocessing : Columns, Pictures or None
         How the inputs were made.
     origin : Origin

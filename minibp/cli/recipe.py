@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import inspect
 import math
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 
+from ..backend import limited_blas
 from ..base import Layer
 from ..data import Dataset
 from ..dropout import Dropout
@@ -18,6 +21,7 @@ from ..normalization import Standardize
 from ..optimizer import Optimizer
 from ..optimizers import AdamW, by_name
 from ..regression import HuberLoss
+from ..threads import largest_product
 from .parts import Parts
 
 HIDDEN = (200, 200)
@@ -28,6 +32,7 @@ EPOCHS = 200
 PATIENCE = 20
 BATCH = 32  # and MANY_BATCH for `MANY` samples or more, which is faster
 MANY, MANY_BATCH = 5000, 128
+ONE_THREAD = 8 << 20
 
 
 def build(parts: Parts, options: argparse.Namespace) -> Network:
@@ -59,6 +64,16 @@ def build(parts: Parts, options: argparse.Namespace) -> Network:
 def batch_size(samples: int) -> int:
     """The size of a batch for a training set of so many samples."""
     return MANY_BATCH if samples >= MANY else BATCH
+
+
+def few_threads(net: Network, batch: int, threads: int | None) -> AbstractContextManager[Any]:
+    """A context in which a network of moderate size takes one thread, unless the user has said how many.
+
+    `train` decides so for products of up to a million multiply-adds. Up to `ONE_THREAD` a second thread saves a tenth
+    on an idle machine, and costs many times the time beside other programs, as they are usual on a desk.
+    """
+    alone = threads is None and largest_product(net, batch) <= ONE_THREAD
+    return limited_blas(1) if alone else nullcontext()
 
 
 def mean_and_deviation(training: Dataset) -> tuple[float, float]:

@@ -33,19 +33,21 @@ from .program import (
 
 def add_options(p: argparse.ArgumentParser, hidden: str, optimizer: str = "") -> None:
     """Add the options that all trainings have. `hidden` and `optimizer` end the help of --hidden and --optimizer."""
-    p.add_argument("--hidden", type=int, nargs="*", metavar="UNITS", help=f"units of each hidden layer{hidden}")
-    p.add_argument("--epochs", type=int, metavar="N", help="passes over the data")
-    p.add_argument("--batch-size", type=int, metavar="N", help="samples per step")
+    group = p.add_argument_group("network and training")
+    group.add_argument("--hidden", type=int, nargs="*", metavar="UNITS", help=f"units of each hidden layer{hidden}")
+    group.add_argument("--epochs", type=int, metavar="N", help="passes over the data")
+    group.add_argument("--batch-size", type=int, metavar="N", help="samples per step")
     names = f"one of {', '.join(OPTIMIZERS)}{optimizer}"
-    p.add_argument("--optimizer", metavar="NAME", help=names)
-    p.add_argument("--lr", type=float, help="learning rate; with --optimizer, the default is that of the optimizer")
-    p.add_argument("--weight-decay", type=float, metavar="LAMBDA", help="weight decay, which leaves biases alone")
-    p.add_argument("--seed", type=int, default=0, help="seed of weights, sample order and split; default 0")
-    p.add_argument("--backend", default="numpy", help=f"one of {', '.join(backend.NAMES)}; default numpy")
+    group.add_argument("--optimizer", metavar="NAME", help=names)
+    group.add_argument("--lr", type=float, help="learning rate; with --optimizer, the default is that of the optimizer")
+    group.add_argument("--weight-decay", type=float, metavar="LAMBDA", help="weight decay, which leaves biases alone")
+    group.add_argument("--seed", type=int, default=0, help="seed of weights, sample order and split; default 0")
+    group.add_argument("--backend", default="numpy", help=f"one of {', '.join(backend.NAMES)}; default numpy")
     threads = "threads of the matrix products, in place of one for each processor; small networks take one anyway"
-    p.add_argument("--threads", type=int, metavar="N", help=threads)
-    p.add_argument("--save", type=nonempty, metavar="FILE", help="save the trained network to this safetensors file")
-    p.add_argument(
+    group.add_argument("--threads", type=int, metavar="N", help=threads)
+    files = p.add_argument_group("files to write")
+    files.add_argument("--save", type=nonempty, metavar="FILE", help="save the trained network, as safetensors")
+    files.add_argument(
         "--checkpoint",
         type=nonempty,
         metavar="FILE",
@@ -53,12 +55,12 @@ def add_options(p: argparse.ArgumentParser, hidden: str, optimizer: str = "") ->
         "started again, continues from there",
     )
     every = "epochs (5) or steps (200steps) between two checkpoints; default 1"
-    p.add_argument("--checkpoint-every", type=nonempty, metavar="N", help=every)
-    p.add_argument("--log", type=nonempty, metavar="FILE", help="write a row for each epoch to this CSV file")
+    files.add_argument("--checkpoint-every", type=nonempty, metavar="N", help=every)
+    files.add_argument("--log", type=nonempty, metavar="FILE", help="write a row for each epoch to this CSV file")
     curves = f"plot the results to this file ({', '.join(PICTURES)})"
-    p.add_argument("--plot", type=nonempty, metavar="FILE", help=curves)
+    files.add_argument("--plot", type=nonempty, metavar="FILE", help=curves)
     page = "write a page about the trained network to this HTML file: curves, mistakes, confidence"
-    p.add_argument("--report", type=nonempty, metavar="FILE", help=page)
+    files.add_argument("--report", type=nonempty, metavar="FILE", help=page)
     p.add_argument("--quiet", action="store_true", help="print only the last line or the last table")
 
 

@@ -19,6 +19,7 @@ KINDS = (
     "a CSV or Parquet file, a .npz file, a folder with a sub-folder of pictures (PNG, JPEG, BMP) for each class, "
     f"a folder of IDX files, or one of {', '.join(DATASETS)}"
 )
+MOST_PIXELS = 20_000  # values of a sample
 PART_FOLDERS = {"train": "training", "training": "training", "val": "validation", "valid": "validation",
                 "validation": "validation", "test": "test"}  # fmt: skip
 
@@ -26,11 +27,12 @@ PART_FOLDERS = {"train": "training", "training": "training", "val": "validation"
 def load_parts(options: argparse.Namespace) -> Parts:
     """The data that the command `train` names, in three parts."""
     kind = kind_of(options.source)
-    for name, kinds in (("target", "table"), ("ignore", "table"), ("categories", "table"), ("missing", "table"),
-                        ("no_header", "table"), ("size", "pictures"), ("skip_broken", "pictures")):  # fmt: skip
-        if getattr(options, name) not in (None, False) and kind != kinds:
-            option, received = name.replace("_", "-"), f"{options.source} is {_A[kind]}"
-            raise ArgumentError(f"--{option} is for {_PLURAL[kinds]}, but {received}; leave it out")
+    of_tables = ("target", "ignore", "categories", "missing", "no_header", "encoding")
+    for kinds, names in (("table", of_tables), ("pictures", ("size", "skip_broken"))):
+        for name in names:
+            if getattr(options, name) not in (None, False) and kind != kinds:
+                option, received = name.replace("_", "-"), f"{options.source} is {_A[kind]}"
+                raise ArgumentError(f"--{option} is for {_PLURAL[kinds]}, but {received}; leave it out")
     return {"table": _table, "pictures": _pictures, "arrays": _arrays, "name": _published}[kind](options)
 
 
@@ -45,7 +47,7 @@ def kind_of(source: str) -> str:
     if os.path.isdir(source):
         return "arrays" if any("-ubyte" in name for name in os.listdir(source)) else "pictures"
     if not os.path.exists(source):
-        raise FileNotFoundError(2, f"no such file or folder; expected {KINDS}", source)
+        raise FileNotFoundError(f"no such file or folder: {source}; expected {KINDS}")
     if os.path.isfile(source):
         with open(source, "rb") as file:
             start = file.read(8)
@@ -64,7 +66,7 @@ def kind_of(source: str) -> str:
 def _table(options: argparse.Namespace) -> Parts:
     path: str = options.source
     notes: list[str] = []
-    table = data.read_table(path, options.missing or (), not options.no_header)
+    table = data.read_table(path, options.missing or (), not options.no_header, options.encoding)
     for name in [*(options.ignore or ()), *(options.categories or ())]:
         refuse_unknown(table, name, path)
     table = {name: column for name, column in table.items() if name not in (options.ignore or ())}
@@ -85,7 +87,7 @@ def _table(options: argparse.Namespace) -> Parts:
     columns = Columns.of(in_training, options.target, options.categories or (), options.missing or ())
     used = {column.name for column in columns.columns}
     if unused := [name for name in table if name not in used]:
-        notes.append(f"no value is common in {listed(unused)}: left out")
+        notes.append(f"left out, because no value is in 1 % of the rows, or for its type: {listed(unused)}")
     x = columns.encode(table)
     origin = Origin(os.path.basename(path), options.seed, fingerprint(x, t))
     training, validation, test = (Dataset(x, t)[part] for part in rows)
@@ -211,8 +213,9 @@ def in_parts(
     to_test = sets["test"] if "test" in sets else whole[test]
     origin = Origin(os.path.basename(os.path.normpath(title)), options.seed, fingerprint(whole.x, whole.t))
     pictures = Pictures.like(whole.x)
-    target = "the class" if names else "the target"
-    return Parts(title, whole[training], held_out, to_test, names, target, pictures, origin, notes)
+    if whole.x[0].size > MOST_PIXELS:
+        notes.append(f"{whole.x[0].size:,} inputs are many; --size 64 or so trains faster, and often better")
+    return Parts(title, whole[training], held_out, to_test, names, "", pictures, origin, notes)
 
 
 def _whole(t: np.ndarray) -> bool:
@@ -229,4 +232,4 @@ def _published(options: argparse.Namespace) -> Parts:
     training, validation, _ = three_parts(splits.train.t, names, options.seed, test=False)
     train = splits.train
     origin, pictures = Origin(name, options.seed), Pictures.like(train.x)
-    return Parts(name, train[training], train[validation], splits.test, names, "the class", pictures, origin, [])
+    return Parts(name, train[training], train[validation], splits.test, names, "", pictures, origin, [])

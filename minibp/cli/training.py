@@ -21,34 +21,65 @@ from ..stopping import EarlyStopping
 from ..training import evaluate, train
 from .parts import Parts, weighted
 from .program import nonempty
-from .recipe import EPOCHS, PATIENCE, batch_size, build, optimizer
+from .recipe import DROPOUT, EPOCHS, HIDDEN, PATIENCE, batch_size, build, few_threads, optimizer
 from .session import add_options, checkpoint_of, follow, refuse_early, result, writers
 from .sources import KINDS, load_parts
 
+RULES = """\
+examples:
+  {program} train digits
+  {program} train data.csv --target species --save model.safetensors
+  {program} train data.csv --target price --task numbers --report report.html
+  {program} train pictures/ --size 32
+  {program} predict model.safetensors new.csv
+
+what is done:
+  A fifth of the samples is held out to test on, and a fifth of the rest to stop by (early stopping); each class has
+  its share of both. The test part is used once, for the numbers at the end.
+  The target is taken for classes if it holds words, or at most 20 different whole numbers; else for numbers.
+  Columns of words become a 0/1 input for each value that at least 1 % of the rows has; the others share one. Missing
+  numbers become the median, and an input says so. All is learned from the training part, and kept in the saved file.
+  Missing are empty cells, ?, NA, N/A, NaN, null and None. A column that numbers the rows (1, 2, 3, ...) is left out.
+"""
 MOST_MISTAKES = 3
 MOST_CLASSES = 20  # in the table
+UNEQUAL = 3  # times as many samples in one class as in another
 
 
 def add_train(commands: Any) -> None:
     """Add the command and its options."""
     about = "a network on your own data: a table, pictures, arrays, or a published data set"
-    p = commands.add_parser("train", help=f"train {about}", description=f"Train {about}.")
+    p = commands.add_parser(
+        "train",
+        help=f"train {about}",
+        description=f"Train {about}.",
+        epilog=RULES.format(program=program_name()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     p.set_defaults(run=run_train)
     p.add_argument("source", metavar="DATA", type=nonempty, help=KINDS)
-    p.add_argument("--target", metavar="COLUMN", help="the column of a table to predict")
-    p.add_argument("--task", choices=("classes", "numbers"), help="what the target is; default: see below")
-    p.add_argument("--categories", nargs="+", metavar="COLUMN", help="columns of numbers that are names")
-    p.add_argument("--ignore", nargs="+", metavar="COLUMN", help="columns to leave out")
-    about = "what stands for a missing value, besides an empty cell, ?, NA, N/A, NaN, null and None"
-    p.add_argument("--missing", nargs="+", metavar="WORD", help=about)
-    p.add_argument("--no-header", action="store_true", help="the first line of the CSV file is a sample")
+    tables = p.add_argument_group("tables (an option with COLUMN or WORD may be repeated)")
+    tables.add_argument("--target", metavar="COLUMN", help="the column to predict")
+    about = "columns of numbers that are names, as postal codes"
+    tables.add_argument("--categories", action="append", metavar="COLUMN", help=about)
+    tables.add_argument("--ignore", action="append", metavar="COLUMN", help="columns to leave out")
+    tables.add_argument("--missing", action="append", metavar="WORD", help="what else stands for a missing value")
+    tables.add_argument("--no-header", action="store_true", help="the first line of the CSV file is a sample")
+    tables.add_argument("--encoding", help="of a CSV file that is not UTF-8: gb18030, cp1252, ...")
+    pictures = p.add_argument_group("pictures")
     about = "scale pictures to this size: 32, or 40x30 (width x height)"
-    p.add_argument("--size", type=picture_size, metavar="SIZE", help=about)
-    p.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
-    p.add_argument("--class-weight", choices=("balanced",), help="let all classes count alike, however rare")
-    p.add_argument("--dropout", type=float, metavar="P", help="share of hidden units that each step leaves out")
-    p.add_argument("--patience", type=int, metavar="N", help="epochs without improvement before it stops")
-    add_options(p, hidden="; none for a linear model", optimizer="; default adamw")
+    pictures.add_argument("--size", type=picture_size, metavar="SIZE", help=about)
+    pictures.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
+    targets = p.add_argument_group("targets")
+    targets.add_argument("--task", choices=("classes", "numbers"), help="what the target is; the default is said below")
+    about = "let all classes count alike, however rare"
+    targets.add_argument("--class-weight", choices=("balanced",), help=about)
+    hidden = f"; default {' '.join(map(str, HIDDEN))}; none for a linear model"
+    add_options(p, hidden, "; default adamw")
+    about = f"share of hidden units that each step leaves out; default {DROPOUT}"
+    p.add_argument("--dropout", type=float, metavar="P", help=about)
+    about = f"epochs without improvement before it stops; default {PATIENCE}"
+    p.add_argument("--patience", type=int, metavar="N", help=about)
 
 
 def picture_size(text: str) -> tuple[int, int]:
@@ -78,7 +109,8 @@ def run_train(options: argparse.Namespace) -> None:
         return best.should_stop(epoch.val_loss)
 
     head = f"{about(parts)}\n\n{net.summary()}\n{plan(optimize, size, epochs, best.patience)}\n"
-    history, seconds = follow(begin, optimize, options, epochs, checkpoint, head, str, "val", stop)
+    with few_threads(net, size, options.threads):
+        history, seconds = follow(begin, optimize, options, epochs, checkpoint, head, str, "val", stop)
     best.restore()
     if not options.quiet:
         print(f"\n{ending(history, epochs)}\n\n{findings(net, parts)}\n")
@@ -91,14 +123,15 @@ def run_train(options: argparse.Namespace) -> None:
         facts = {"data set": parts.title, "optimizer": str(optimize).replace("(net, ", "("), "seed": options.seed}
         write_report(net, options.report, parts.test, history, title=parts.title, facts=facts)
     if not options.quiet:
-        print(f"\n{what_next(options)}")
+        print(f"\n{what_next(options, parts)}")
 
 
 def about(parts: Parts) -> str:
     """The data, in a few lines."""
     training, validation, test = map(len, parts[1:4])
     sizes = f"{training:,} to train on, {validation:,} for validation, {test:,} to test on"
-    target = f"{parts.target}: {len(parts.class_names)} classes" if parts.class_names else f"{parts.target}: numbers"
+    kind = f"{len(parts.class_names)} classes" if parts.class_names else "numbers"
+    target = f"{parts.target}: {kind}" if parts.target else kind
     return "\n".join([f"{parts.title}: {sizes}; {target}", *(f"note: {note}" for note in parts.notes)])
 
 
@@ -129,7 +162,7 @@ def of_classes(net: Network, parts: Parts) -> list[str]:
     right = int(answers.right.sum())
     rows = [
         ("accuracy", f"{answers.right.mean():.4f}  ({right:,} of {len(parts.test):,})"),
-        ("to compare", f"{samples[often] / len(parts.test):.4f}  (always answering {answers.names[often]})"),
+        ("commonest class", f"{samples[often] / len(parts.test):.4f}  (always answering {answers.names[often]})"),
     ]
     per_class = sorted(answers.per_class(), key=lambda row: row[3])[:MOST_CLASSES]
     rows += [(f"  {name}", f"{right:,} of {count:,} found") for name, count, right, *_ in per_class]
@@ -164,19 +197,28 @@ def last_line(net: Network, parts: Parts, epochs: int, seconds: float) -> str:
     return f"test R2 {r2:.4f}  loss {loss:.4f}  epochs {epochs}  seconds {seconds:.1f}"
 
 
-def what_next(options: argparse.Namespace) -> str:
+def what_next(options: argparse.Namespace, parts: Parts) -> str:
     """The next commands."""
     program = program_name()
+    ours = sys.argv[1:] if len(sys.argv) > 1 else ["train", options.source]
+    again = lambda *more: f"  {shlex.join([*program.split(), *ours, *more])}"  # noqa: E731
+    lines = []
     if not options.save:
-        again = shlex.join([*program.split(), *sys.argv[1:], "--save", "model.safetensors"])
-        return f"nothing was saved; to keep the network:\n  {again}"
-    file, source = shlex.quote(options.save), shlex.quote(options.source)
-    return "\n".join([
-        f"{options.save} holds the network with its names and its preprocessing. Next:",
-        f"  {program} predict {file} {source}   # or a new file with the same columns",
-        f"  {program} evaluate {file} {source}",
-        f"  {program} report {file} {source}",
-    ])  # fmt: skip
+        lines += ["Nothing was saved. To keep the network:", again("--save", "model.safetensors")]
+    else:
+        file, source = shlex.quote(options.save), shlex.quote(options.source)
+        new = {"Columns": "  # or a new file with these columns", "Pictures": "  # or a new picture or folder"}
+        lines += [
+            f"{options.save} holds the network, its preprocessing and its names. Next:",
+            f"  {program} predict {file} {source}{new.get(type(parts.preprocessing).__name__, '')}",
+            f"  {program} evaluate {file} {source}",
+            *([] if options.report else [f"  {program} report {file} {source}"]),
+        ]
+    if parts.class_names and not options.class_weight:
+        counts = np.bincount(parts.training.t, minlength=len(parts.class_names))
+        if counts.max() > UNEQUAL * counts.min():
+            lines += ["The classes are unequal. To find more of the rare ones:", again("--class-weight", "balanced")]
+    return "\n".join(lines)
 
 
 def program_name() -> str:

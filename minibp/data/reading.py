@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..base import printable
-from ..errors import FileFormatError, MissingExtraError, OtherFileError
+from ..errors import FileFormatError, MissingExtraError, OtherFileError, UnknownNameError
 from .cells import MISSING
 
 START = 1 << 16  # bytes of a file that tell how it is written
@@ -34,13 +34,13 @@ class Form(NamedTuple):
 
 
 def read_table(
-    path: str | os.PathLike[str], missing: Iterable[str] = (), header: bool = True
+    path: str | os.PathLike[str], missing: Iterable[str] = (), header: bool = True, encoding: str | None = None
 ) -> dict[str, np.ndarray]:
     """Read a table from a CSV or a Parquet file.
 
     The start of a CSV file tells its form: the cells are separated by commas, semicolons, tabs or bars; a decimal comma
-    is understood where no comma separates cells; the text is UTF-8, with or without a byte-order mark, UTF-16 with one,
-    or else Windows-1252.
+    is understood where no comma separates cells; the text is UTF-8, with or without a byte-order mark, or UTF-16 with
+    one.
 
     Parameters
     ----------
@@ -50,6 +50,8 @@ def read_table(
         What else stands for a missing value, besides empty cells, ?, NA, N/A, NaN, null and None.
     header : bool, default True
         Whether the first line names the columns. Else they are called "column 1", "column 2", ...
+    encoding : str, optional
+        The encoding of a text that is neither UTF-8 nor UTF-16, such as "gb18030" or "cp1252".
 
     Returns
     -------
@@ -69,7 +71,7 @@ def read_table(
         raise FileFormatError(f"{os.fsdecode(path)} is a folder, a pipe or a device; expected a CSV or Parquet file")
     with open(path, "rb") as file:
         start = file.read(START)
-    frame = _parquet(path) if start[:4] == b"PAR1" else _csv(path, start, set(missing), header)
+    frame = _parquet(path) if start[:4] == b"PAR1" else _csv(path, start, set(missing), header, encoding)
     if not len(frame):
         raise FileFormatError(f"{os.fsdecode(path)} has columns, but no row; expected a line for each sample")
     return {name: frame.iloc[:, i].to_numpy() for i, name in enumerate(map(str, frame.columns))}
@@ -95,9 +97,9 @@ def _parquet(path: str | os.PathLike[str]) -> Any:
     return frame
 
 
-def _csv(path: str | os.PathLike[str], start: bytes, missing: set[str], header: bool) -> Any:
+def _csv(path: str | os.PathLike[str], start: bytes, missing: set[str], header: bool, encoding: str | None) -> Any:
     pandas = _pandas()
-    form = find_form(path, start)
+    form = find_form(path, start, encoding)
     head = [name.strip() or f"column {i}" for i, name in enumerate(form.head, 1)]
     if header:
         if all(_is_number(name) for name in form.head):
@@ -120,15 +122,15 @@ def _csv(path: str | os.PathLike[str], start: bytes, missing: set[str], header: 
         what = f"{os.fsdecode(path)}: a line has more cells than the first one, or a quote is not closed ({said:.150})"
         raise FileFormatError(f"{what}; quote cells that hold a {form.delimiter!r}") from None
     except UnicodeError as error:
-        raise FileFormatError(f"{os.fsdecode(path)} is not {form.encoding}: {printable(error):.150}") from None
+        raise _other_encoding(os.fsdecode(path), form.encoding, error) from None
 
 
-def find_form(path: str | os.PathLike[str], start: bytes) -> Form:
+def find_form(path: str | os.PathLike[str], start: bytes, encoding: str | None = None) -> Form:
     """How a text file that starts so holds a table; a FileFormatError if it is no text, or empty."""
     name = os.fsdecode(path)
     if not start.strip():
         raise FileFormatError(f"{name} is empty; expected a CSV file with a line of column names")
-    text, encoding = _decode(name, start)
+    text, encoding = _decode(name, start, encoding)
     if text.lstrip().startswith(("<", "{", "[")):
         kind = "a web page (HTML) or XML" if text.lstrip().startswith("<") else "JSON"
         raise OtherFileError(f"{name} looks like {kind}; expected a CSV or Parquet file")
@@ -148,20 +150,24 @@ def find_form(path: str | os.PathLike[str], start: bytes) -> Form:
     return Form(encoding, delimiter, "," if comma and delimiter != "," else ".", rows[0])
 
 
-def _decode(name: str, start: bytes) -> tuple[str, str]:
+def _decode(name: str, start: bytes, encoding: str | None) -> tuple[str, str]:
     """The text and its encoding."""
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    if encoding is None and start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return start.decode("utf-16", "ignore"), "utf-16"
-    if b"\0" in start:
+    if encoding is None and any(byte < 32 and byte not in b"\t\r\n\f" for byte in start):
         raise FileFormatError(f"{name} is no text: it starts with {start[:8]!r}; expected a CSV or Parquet file")
+    encoding = encoding or "utf-8-sig"
     try:  # not final: a character may be cut
-        return codecs.getincrementaldecoder("utf-8-sig")().decode(start), "utf-8-sig"
-    except UnicodeDecodeError:
-        control = sum(byte < 32 and byte not in b"\t\r\n\f" for byte in start)
-        if control:
-            what = f"{name} is no text: it starts with {start[:8]!r}"
-            raise FileFormatError(f"{what}; expected a CSV or Parquet file") from None
-        return start.decode("cp1252", "replace"), "cp1252"
+        return codecs.getincrementaldecoder(encoding)().decode(start), encoding
+    except LookupError:
+        raise UnknownNameError("encoding", encoding, ["utf-8", "utf-16", "gb18030", "big5", "cp1252", "..."]) from None
+    except UnicodeError as error:
+        raise _other_encoding(name, encoding, error) from None
+
+
+def _other_encoding(name: str, encoding: str, error: UnicodeError) -> FileFormatError:
+    what = f"{name} is not in {encoding.removesuffix('-sig').upper()} ({printable(error):.150})"
+    return FileFormatError(f"{what}; save it as UTF-8, or name its encoding: --encoding gb18030, cp1252, ...")
 
 
 def _refuse_doubles(path: str | os.PathLike[str], names: list[str]) -> None:

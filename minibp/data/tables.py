@@ -113,6 +113,8 @@ class Columns:
         names = [column.name for column in self.columns] + ([self.target] if self.target is not None else [])
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ArgumentError(f"Columns: there are two columns {twice[0]!r}")
+        if twice := sorted({name for name in self.inputs if self.inputs.count(name) > 1}):
+            raise ArgumentError(f"Columns: two inputs would be called {twice[0]!r}; rename a column")
         if not self.columns:
             raise ArgumentError("Columns: there is no column; expected at least one")
 
@@ -171,6 +173,18 @@ class Columns:
     def sample_size(self) -> int:
         """The number of inputs, F."""
         return len(self.inputs)
+
+    def unknown(self, table: Table) -> dict[str, list[str]]:
+        """The columns of words in which most words have no input of their own, and these words, sorted."""
+        found = {}
+        for column in self.columns:
+            cells = parse(table[column.name]) if isinstance(column, Category) and column.name in table else None
+            if cells is not None and isinstance(column, Category):
+                words = np.array(cells.words(), object)[~cells.missing].tolist()
+                strange = [word for word in words if word not in column.values]
+                if 2 * len(strange) > len(words):
+                    found[column.name] = sorted(set(strange))
+        return found
 
     def encode(self, table: Table) -> np.ndarray:
         """The inputs (N, F) in float32 of a table with these columns, in any order; other columns are not used.
