@@ -31,8 +31,11 @@ from .program import (
 )
 
 
-def add_options(p: argparse.ArgumentParser, hidden: str, optimizer: str = "") -> None:
-    """Add the options that all trainings have. `hidden` and `optimizer` end the help of --hidden and --optimizer."""
+def add_options(p: argparse.ArgumentParser, hidden: str, optimizer: str = "") -> Any:
+    """Add the options that all trainings have, and return the group of those about the network and the training.
+
+    `hidden` and `optimizer` end the help of --hidden and --optimizer.
+    """
     group = p.add_argument_group("network and training")
     group.add_argument("--hidden", type=int, nargs="*", metavar="UNITS", help=f"units of each hidden layer{hidden}")
     group.add_argument("--epochs", type=int, metavar="N", help="passes over the data")
@@ -62,6 +65,7 @@ def add_options(p: argparse.ArgumentParser, hidden: str, optimizer: str = "") ->
     page = "write a page about the trained network to this HTML file: curves, mistakes, confidence"
     files.add_argument("--report", type=nonempty, metavar="FILE", help=page)
     p.add_argument("--quiet", action="store_true", help="print only the last line or the last table")
+    return group
 
 
 def refuse_early(options: argparse.Namespace) -> None:

@@ -192,7 +192,8 @@ def in_parts(
     """Arrays in three parts. Those that the source does not have are split off the others."""
     first = "training" if "training" in arrays else ""
     if first not in arrays or any(t is None for _, t in arrays.values()):
-        raise ArgumentError(f"{title} has {listed(arrays)}, with targets or not; expected {data.EXPECTED}")
+        lacks = "targets" if first in arrays else "samples to train on"
+        raise ArgumentError(f"{title} has no {lacks}; expected {data.EXPECTED}")
     lengths = {part: (len(x), len(t)) for part, (x, t) in arrays.items()}
     for part, (n, m) in lengths.items():
         if n != m:

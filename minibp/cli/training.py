@@ -39,6 +39,8 @@ what is done:
   The target is taken for classes if it holds words, or at most 20 different whole numbers; else for numbers.
   Columns of words become a 0/1 input for each value that at least 1 % of the rows has; the others share one. Missing
   numbers become the median, and an input says so. All is learned from the training part, and kept in the saved file.
+  The network has two hidden layers of 200 ReLU with dropout. AdamW trains it, for at most 200 epochs, in batches of 32
+  samples (128 if there are 5,000). The line before the first epoch says so in full.
   Missing are empty cells, ?, NA, N/A, NaN, null and None. A column that numbers the rows (1, 2, 3, ...) is left out.
 """
 MOST_MISTAKES = 3
@@ -51,6 +53,7 @@ def add_train(commands: Any) -> None:
     about = "a network on your own data: a table, pictures, arrays, or a published data set"
     p = commands.add_parser(
         "train",
+        usage="%(prog)s DATA [options]",
         help=f"train {about}",
         description=f"Train {about}.",
         epilog=RULES.format(program=program_name()),
@@ -75,11 +78,11 @@ def add_train(commands: Any) -> None:
     about = "let all classes count alike, however rare"
     targets.add_argument("--class-weight", choices=("balanced",), help=about)
     hidden = f"; default {' '.join(map(str, HIDDEN))}; none for a linear model"
-    add_options(p, hidden, "; default adamw")
+    group = add_options(p, hidden, "; default adamw")
     about = f"share of hidden units that each step leaves out; default {DROPOUT}"
-    p.add_argument("--dropout", type=float, metavar="P", help=about)
+    group.add_argument("--dropout", type=float, metavar="P", help=about)
     about = f"epochs without improvement before it stops; default {PATIENCE}"
-    p.add_argument("--patience", type=int, metavar="N", help=about)
+    group.add_argument("--patience", type=int, metavar="N", help=about)
 
 
 def picture_size(text: str) -> tuple[int, int]:
@@ -201,7 +204,10 @@ def what_next(options: argparse.Namespace, parts: Parts) -> str:
     """The next commands."""
     program = program_name()
     ours = sys.argv[1:] if len(sys.argv) > 1 else ["train", options.source]
-    again = lambda *more: f"  {shlex.join([*program.split(), *ours, *more])}"  # noqa: E731
+
+    def again(*more: str) -> str:
+        return f"  {shlex.join([*program.split(), *ours, *more])}"
+
     lines = []
     if not options.save:
         lines += ["Nothing was saved. To keep the network:", again("--save", "model.safetensors")]

@@ -128,15 +128,15 @@ def _csv(path: str | os.PathLike[str], start: bytes, missing: set[str], header: 
 def find_form(path: str | os.PathLike[str], start: bytes, encoding: str | None = None) -> Form:
     """How a text file that starts so holds a table; a FileFormatError if it is no text, or empty."""
     name = os.fsdecode(path)
-    if not start.strip():
-        raise FileFormatError(f"{name} is empty; expected a CSV file with a line of column names")
     text, encoding = _decode(name, start, encoding)
+    if not text.strip():
+        raise FileFormatError(f"{name} is empty; expected a CSV file with a line of column names")
     if text.lstrip().startswith(("<", "{", "[")):
         kind = "a web page (HTML) or XML" if text.lstrip().startswith("<") else "JSON"
         raise OtherFileError(f"{name} looks like {kind}; expected a CSV or Parquet file")
     lines = text.splitlines()
     lines = [line for line in (lines if len(start) < START else lines[:-1] or lines) if line.strip()][:LINES]
-    found = {delimiter: list(csv.reader(lines, delimiter=delimiter)) for delimiter in DELIMITERS}
+    found = {delimiter: list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True)) for delimiter in DELIMITERS}
 
     def agreed(delimiter: str) -> int:
         """The number of columns, if the lines agree on it."""

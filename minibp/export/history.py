@@ -9,11 +9,13 @@ from ..base import printable
 from ..errors import FileFormatError
 from ..progress import Epoch
 
+# What is evaluated after each epoch is the test set in the training scripts, and the validation part in `train`.
 COLUMNS = ["epoch", "loss", "test_loss", "test_accuracy", "seconds"]
+OF_TRAIN = ["epoch", "loss", "val_loss", "val_accuracy", "seconds"]
 
 
 def read_history(path: str | os.PathLike[str]) -> list[Epoch]:
-    """Read the CSV file that --log of a training script writes.
+    """Read the CSV file that --log of the command `train` or of a training script writes.
 
     Parameters
     ----------
@@ -38,7 +40,7 @@ def read_history(path: str | os.PathLike[str]) -> list[Epoch]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise FileFormatError(f"{path} is not the log of a training: {error}") from None
     expected = f"expected that of a log, {','.join(COLUMNS)}, as --log writes it"
-    if head != COLUMNS:
+    if head not in (COLUMNS, OF_TRAIN):
         raise FileFormatError(f"{path} begins with the line {printable(','.join(head))!r:.80}, {expected}")
     history = []
     for i, row in enumerate(rows, 1):
