@@ -131,7 +131,8 @@ def network(options: argparse.Namespace) -> Network:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    options = parse_options(parser(), arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = parse_options(parser(), arguments or ["--help"])
     if options.run is run_train:
         return run_training(lambda: run_train(options), options)
     return exit_status(lambda: options.run(options))
