@@ -1,4 +1,4 @@
-"""python -m minibp doctor, evaluate, predict"""
+"""python -m minibp train, predict, evaluate, report, doctor"""
 
 import sys
 

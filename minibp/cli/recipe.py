@@ -25,8 +25,8 @@ from ..threads import largest_product
 from .parts import Parts
 
 # Chosen on parts of the training samples of six sets: iris, wine, breast_cancer, digits and diabetes of scikit-learn,
-# and 20,000 x 30 of its make_classification; the test parts were not used. Mean accuracy (R² for diabetes, then with the
-# quadratic loss) on a quarter of what is not test, over 6 seeds (2 for the large set), with AdamW and a patience of 20:
+# and 20,000 x 30 of its make_classification; the test parts were not used. Mean accuracy (R² for diabetes, with
+# QuadraticLoss) on a quarter of what is not test, over 6 seeds (2 for the large set), with AdamW and a patience of 20:
 #                                                    iris  wine  breast  digits  diabetes  20,000 x 30
 #   100-100, dropout 0.1, rate 0.002, decay 0.01     .944  .972   .968    .959     .429       .868
 #   the same with one cycle of 60 epochs to 0.005    .950  .968   .969    .960     .416       .866

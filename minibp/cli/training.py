@@ -204,13 +204,10 @@ def what_next(options: argparse.Namespace, parts: Parts) -> str:
     """The next commands."""
     program = program_name()
     ours = sys.argv[1:] if len(sys.argv) > 1 else ["train", options.source]
-
-    def again(*more: str) -> str:
-        return f"  {shlex.join([*program.split(), *ours, *more])}"
-
     lines = []
     if not options.save:
-        lines += ["Nothing was saved. To keep the network:", again("--save", "model.safetensors")]
+        again = shlex.join([*program.split(), *ours, "--save", "model.safetensors"])
+        lines += ["Nothing was saved. To keep the network:", f"  {again}"]
     else:
         file, source = shlex.quote(options.save), shlex.quote(options.source)
         new = {"Columns": "  # or a new file with these columns", "Pictures": "  # or a new picture or folder"}
@@ -223,7 +220,7 @@ def what_next(options: argparse.Namespace, parts: Parts) -> str:
     if parts.class_names and not options.class_weight:
         counts = np.bincount(parts.training.t, minlength=len(parts.class_names))
         if counts.max() > UNEQUAL * counts.min():
-            lines += ["The classes are unequal. To find more of the rare ones:", again("--class-weight", "balanced")]
+            lines.append("The classes are unequal. To find more of the rare ones, add --class-weight balanced.")
     return "\n".join(lines)
 
 
