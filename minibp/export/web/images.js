@@ -32,22 +32,20 @@ const prepare = {
 // The edges of the ink, its centre of mass (x, y), and its slant: the slope of the line x = slant y that fits it best.
 // The edges of an `upright` digit are those that it has after each row was moved to undo the slant.
 function measure(drawing, upright = false) {
-  const side = Math.sqrt(drawing.length);
-  const ink = { left: Infinity, right: -Infinity, top: Infinity, bottom: -Infinity, x: 0, y: 0, slant: 0 };
-  const each = (visit) => drawing.forEach((v, i) => { if (v) visit(v, (i % side) + 0.5, Math.floor(i / side) + 0.5); });
-  let mass = 0, xy = 0, yy = 0;
-  each((v, x, y) => { mass += v; ink.x += v * x; ink.y += v * y; });
-  ink.x /= mass;
-  ink.y /= mass;
-  each((v, x, y) => { xy += v * (x - ink.x) * (y - ink.y); yy += v * (y - ink.y) ** 2; });
-  if (upright && yy) ink.slant = xy / yy;
-  each((v, x, y) => {
-    x -= ink.slant * (y - ink.y);
-    ink.left = Math.min(ink.left, x - 0.5);
-    ink.right = Math.max(ink.right, x + 0.5);
-    ink.top = Math.min(ink.top, y - 0.5);
-    ink.bottom = Math.max(ink.bottom, y + 0.5);
-  });
+  const side = Math.sqrt(drawing.length), pixels = [];
+  drawing.forEach((v, i) => { if (v) pixels.push({ v, x: (i % side) + 0.5, y: Math.floor(i / side) + 0.5 }); });
+  const sum = (term) => pixels.reduce((total, pixel) => total + term(pixel), 0);
+  const mass = sum(({ v }) => v), x = sum((at) => at.v * at.x) / mass, y = sum((at) => at.v * at.y) / mass;
+  const along = sum((at) => at.v * (at.x - x) * (at.y - y)), down = sum((at) => at.v * (at.y - y) ** 2);
+  const slant = upright && down ? along / down : 0;
+  const ink = { x, y, slant, left: Infinity, right: -Infinity, top: Infinity, bottom: -Infinity };
+  for (const at of pixels) {
+    const moved = at.x - slant * (at.y - y);
+    ink.left = Math.min(ink.left, moved - 0.5);
+    ink.right = Math.max(ink.right, moved + 0.5);
+    ink.top = Math.min(ink.top, at.y - 0.5);
+    ink.bottom = Math.max(ink.bottom, at.y + 0.5);
+  }
   return { ...ink, width: ink.right - ink.left, height: ink.bottom - ink.top };
 }
 
