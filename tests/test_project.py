@@ -35,8 +35,8 @@ INSIDE = {
                 "optimizers", "interpreter", "program", "choice"],
     "sklearn": ["sparse", "updates", "building", "descent", "lbfgs", "base", "estimators"],
     "export": ["layers", "torch_source", "torch", "texts", "calibration", "findings", "history", "figures", "sections",
-               "report"],
-    "cli": ["output", "program", "doctor", "commands", "command_line"],
+               "report", "page"],
+    "cli": ["output", "program", "doctor", "commands", "exporting", "command_line"],
 }  # fmt: skip
 # The same for the scripts, which import minibp.
 SCRIPTS = {
@@ -203,7 +203,8 @@ def test_the_wheel_holds_minibp_and_nothing_else(wheel):
     assert {name.split("/")[0] for name in names} == {"minibp", info}
     modules = [path.relative_to(ROOT).as_posix() for path in MODULES]
     assert {name for name in names if name.startswith("minibp/")} == {
-        *modules, "minibp/py.typed", "minibp/data/digits.npz", "minibp/export/report.html", "minibp/export/report.css"
+        *modules, "minibp/py.typed", "minibp/data/digits.npz",
+        *(path.relative_to(ROOT).as_posix() for path in (PACKAGE / "export" / "web").iterdir()),
     }  # fmt: skip
     assert f"{info}/licenses/LICENSE" in names
 
@@ -211,5 +212,5 @@ def test_the_wheel_holds_minibp_and_nothing_else(wheel):
 def test_extras_are_these():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
-    extras = {"test", "docs", "plot", "bench", "fast", "sklearn", "report", "cuda12", "cuda13"}
+    extras = {"test", "docs", "plot", "bench", "fast", "sklearn", "report", "browser", "cuda12", "cuda13"}
     assert set(setup["options.extras_require"]) == extras

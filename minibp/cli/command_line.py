@@ -1,4 +1,4 @@
-"""The command line: python -m minibp doctor, evaluate, predict, report"""
+"""The command line: python -m minibp doctor, evaluate, predict, report, export"""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ..files import load
 from ..network import Network
 from .commands import DATASETS, evaluation, images, predictions, testing
 from .doctor import report
+from .exporting import FORMATS, export
 from .program import exit_status, import_report, nonempty, parse_options
 
 
@@ -45,6 +46,15 @@ def parser() -> argparse.ArgumentParser:
     page.add_argument("--out", type=nonempty, default="report.html", metavar="FILE", help="default report.html")
     page.add_argument("--history", type=nonempty, metavar="FILE", help="the --log of the training, for the curves")
     page.add_argument("--language", choices=LANGUAGES, default="en", help="English or Chinese; default en")
+
+    about = "a saved network in another form: a page to draw digits on"
+    command = commands.add_parser("export", help=about, description=f"Write {about}.")
+    command.set_defaults(run=run_export)
+    command.add_argument("file", metavar="FILE", help="a network saved by `save` or by --save of a script")
+    command.add_argument("--to", choices=FORMATS, required=True, help="the form")
+    out = "the file to write; default: beside FILE, with another ending"
+    command.add_argument("--out", type=nonempty, metavar="FILE", help=out)
+    command.add_argument("--language", choices=LANGUAGES, help="of a page; default en")
     return top
 
 
@@ -74,6 +84,11 @@ def run_report(options: argparse.Namespace) -> None:
         facts["seed"] = options.seed
     write_report(net, options.out, test, history, title=options.dataset, facts=facts, language=options.language)
     print(printable(options.out))
+
+
+def run_export(options: argparse.Namespace) -> None:
+    """Write the file, and print its name and size."""
+    print(export(options.file, options.to, options.out, language=options.language))
 
 
 def network(options: argparse.Namespace) -> Network:

@@ -92,6 +92,7 @@ def to_page(net: Network, path: str | os.PathLike[str], language: str = "en", sc
     if language not in LANGUAGES:
         raise UnknownNameError("language", language, LANGUAGES)
     scale, side, layers = positive("scale", scale), side_of_images(net), layers_at_inference(net)
+    refuse_rows_of_images(net, side)
     if (kind := kind_of_rows(layers)) not in ("distribution", "probabilities"):
         raise ArgumentError(f"the outputs are {kind}, a page shows probabilities: end in Softmax() or Sigmoid()")
     if (size := 4 * (net.params.size + net.buffers.size)) > MOST_BYTES:
@@ -109,7 +110,7 @@ def to_page(net: Network, path: str | os.PathLike[str], language: str = "en", sc
     network |= {"classes": classes, "blank": texts["blank"]}
     texts |= {"language": language, "title": texts["digit" if all(map(str.isdecimal, classes)) else "other"]}
     texts |= {"layers": ", ".join(map(str, kept)), "hidden": ", ".join(map(str, kept[:first]))}
-    page = fill(texts, json.dumps(network), zlib.compress(b"".join(numbers), 9))
+    page = fill(texts, json.dumps(network), zlib.compress(b"".join(array.tobytes() for array in numbers), 9))
     write_atomically(writable_path(path), page.encode())
 
 
@@ -124,6 +125,14 @@ def side_of_images(net: Network) -> int:
     takes = next(layer.in_shape for layer in net.layers if layer.in_shape is not None)
     expected = "images of 28 x 28 or 8 x 8, or rows of 784 or 64 values"
     raise ShapeError(f"the network takes {describe_sample(takes)}; a page needs one that takes {expected}")
+
+
+def refuse_rows_of_images(net: Network, side: int) -> None:
+    """Refuse, by an ArgumentError, a Softmax over the rows of an image: in the page an image is one row."""
+    sample = net.sample_shape((1, side, side))
+    for layer, shape in zip(net.layers, [sample, *infer_shapes(net.layers, shape=sample)], strict=False):
+        if shape is not None and len(shape) > 1 and any(isinstance(each, Softmax) for each in layer.modules()):
+            raise ArgumentError(f"{layer} gets images of shape {shape}, and rows in a page: put Flatten() before it")
 
 
 def describe(layers: Sequence[Layer], numbers: list[np.ndarray]) -> list[dict[str, Any]]:
@@ -174,4 +183,4 @@ def resource(name: str) -> str:
     """The text of a file in the folder web."""
     from importlib import resources
 
-    return resources.files(__package__).joinpath("web", name).read_text("utf-8")
+    return (resources.files(__package__) / "web" / name).read_text("utf-8")

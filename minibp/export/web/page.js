@@ -66,7 +66,7 @@ function show() {
   get("inside").hidden = !get("deep").checked;
   const largest = hidden.reduce((most, v) => Math.max(most, Math.abs(v)), 0) || 1;
   const colour = (v) => [...(v > 0 ? [40, 120, 240] : [235, 110, 30]), drawn ? (255 * Math.abs(v)) / largest : 0];
-  paint(get("hidden"), hidden, Math.ceil(Math.sqrt(2 * hidden.length)), colour);
+  paint(get("hidden"), hidden, Math.ceil(Math.sqrt(8 * hidden.length)), colour);
 }
 
 let waiting = false;
