@@ -5,7 +5,7 @@ from math import cos, pi, sin
 
 def arc(x, y, rx, ry, start, stop):
     """Points on an ellipse, from one angle to another, in turns; 0 is on the right, 0.25 at the bottom."""
-    angles = [2 * pi * (start + (stop - start) * i / 24) for i in range(25)]
+    angles = [2 * pi * (start + (stop - start) * i / 16) for i in range(17)]
     return [(x + rx * cos(angle), y + ry * sin(angle)) for angle in angles]
 
 
