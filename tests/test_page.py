@@ -38,6 +38,7 @@ from minibp import (
     SoftmaxCrossEntropy,
     save,
 )
+from minibp.backend import to_host
 from minibp.base import disk
 from minibp.cli import exporting, main
 from minibp.errors import ArgumentError, NotWritableError, ShapeError, UnknownNameError
@@ -87,6 +88,7 @@ def small(names=None, side=8):
 # --- what is in the page -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("library")
 def test_the_weights_are_in_the_page(exported):
     net = small()
     found = exported(net)
@@ -94,9 +96,8 @@ def test_the_weights_are_in_the_page(exported):
     assert (relu, softmax) == ({"class": "ReLU"}, {"class": "Softmax"})
     for layer, described in ((net.layers[0], first), (net.layers[2], last)):
         for name in ("W", "b"):
-            np.testing.assert_array_equal(
-                found.weights[slice(*described[name]["floats"])], getattr(layer, name).ravel()
-            )
+            values = found.weights[slice(*described[name]["floats"])]
+            np.testing.assert_array_equal(values, to_host(getattr(layer, name)).ravel())
     assert len(found.weights) == net.params.size
 
 

@@ -63,7 +63,7 @@ def to_page(net: Network, path: str | os.PathLike[str], language: str = "en", sc
 
     It is one HTML file that opens from the disk, loads nothing and sends nothing. The weights are in it as float32, and
     the forward pass in plain JavaScript. A drawing gets the form of MNIST or of the 8 x 8 digits before the network
-    sees it. Browsers of 2023 and later show it.
+    sees it. Browsers of the end of 2023 and later show it.
 
     Parameters
     ----------
