@@ -34,8 +34,8 @@ INSIDE = {
     "program": ["table", "rows", "views", "elementary", "products", "layers", "normalization", "batches", "losses",
                 "optimizers", "interpreter", "program", "choice"],
     "sklearn": ["sparse", "updates", "building", "descent", "lbfgs", "base", "estimators"],
-    "export": ["layers", "torch_source", "torch", "texts", "calibration", "findings", "history", "figures", "sections",
-               "report", "page"],
+    "export": ["layers", "resources", "torch_source", "torch", "texts", "calibration", "findings", "history", "figures",
+               "sections", "report", "page"],
     "cli": ["output", "program", "doctor", "commands", "exporting", "command_line"],
 }  # fmt: skip
 # The same for the scripts, which import minibp.

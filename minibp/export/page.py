@@ -30,6 +30,8 @@ from ..layers import ELU, GELU, Dense, Exp, Flatten, LeakyReLU, ReLU, Sigmoid, S
 from ..network import Network
 from ..normalization import BatchNorm, LayerNorm, Standardize
 from .layers import entry, layers_at_inference
+from .resources import resource
+from .texts import LANGUAGES
 
 # The attributes of a layer that its function in web/layers.js needs. None: it has none, for it does nothing there.
 FORMS: dict[type, tuple[str, ...] | None] = {
@@ -55,7 +57,6 @@ MIXING = (Dense, Sequential, Residual)  # the second of these begins the second 
 SIDES = (28, 8)  # of the images of MNIST and of the digits, which web/images.js makes from a drawing
 PEN = {28: 0.08, 8: 0.12}  # the width of the pen, where the drawing has the width 1: lines about as thick as those
 MOST_BYTES = 50_000_000  # of the weights: a browser holds them as text, as bytes and as numbers
-LANGUAGES = ("en", "zh")
 
 
 def to_page(net: Network, path: str | os.PathLike[str], language: str = "en", scale: float = 1.0) -> None:
@@ -177,10 +178,3 @@ def source(text: str) -> str:
     from hashlib import sha256
 
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
-
-
-def resource(name: str) -> str:
-    """The text of a file in the folder web."""
-    from importlib import resources
-
-    return (resources.files(__package__) / "web" / name).read_text("utf-8")
