@@ -40,9 +40,9 @@ from minibp import (
 )
 from minibp.backend import to_host
 from minibp.base import disk
-from minibp.cli import exporting, main
+from minibp.cli import main
 from minibp.errors import ArgumentError, NotWritableError, ShapeError, UnknownNameError
-from minibp.export import page, to_page
+from minibp.export import page, to_page, to_torch
 
 HOSTILE = ["</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<!--", "{{weights}}", "&amp;\u2028"]
 
@@ -315,7 +315,12 @@ def test_the_command_does_not_overwrite_the_network(error_line, file):
     assert file.read_bytes() == before
 
 
-def test_an_option_of_another_form_is_refused(error_line, file, monkeypatch):
-    monkeypatch.setitem(exporting.FORMATS, "plain", exporting.Format(save, ".copy"))
-    expected = "--language goes with --to page, not with --to plain: leave it out"
-    assert expected in error_line(export(file, "--to", "plain", "--language", "zh"))
+def test_an_option_of_another_form_is_refused(error_line, file):
+    expected = "--language goes with --to page, not with --to torch: leave it out"
+    assert expected in error_line(export(file, "--to", "torch", "--language", "zh"))
+
+
+def test_the_command_prints_the_program_for_pytorch_which_begins_with_the_file_that_it_wrote(printed_lines, file):
+    lines = printed_lines(export(file, "--to", "torch"))
+    written = file.with_name("net.torch.safetensors")
+    assert lines[0].startswith(f"# {written}  ") and lines[1:] == to_torch(small(), written).splitlines()

@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     page.add_argument("--history", type=nonempty, metavar="FILE", help="the --log of the training, for the curves")
     page.add_argument("--language", choices=LANGUAGES, default="en", help="English or Chinese; default en")
 
-    about = "a saved network in another form: a page to draw digits on"
+    about = "a saved network in another form: a page to draw digits on, or for PyTorch"
     command = commands.add_parser("export", help=about, description=f"Write {about}.")
     command.set_defaults(run=run_export)
     command.add_argument("file", metavar="FILE", help="a network saved by `save` or by --save of a script")
@@ -87,7 +87,7 @@ def run_report(options: argparse.Namespace) -> None:
 
 
 def run_export(options: argparse.Namespace) -> None:
-    """Write the file, and print its name and size."""
+    """Write the file, and print its name and size, and the program that belongs to it."""
     print(export(options.file, options.to, options.out, language=options.language))
 
 
