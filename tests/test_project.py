@@ -35,7 +35,7 @@ INSIDE = {
                 "optimizers", "interpreter", "program", "choice"],
     "sklearn": ["sparse", "updates", "building", "descent", "lbfgs", "base", "estimators"],
     "export": ["layers", "resources", "torch_source", "torch", "texts", "calibration", "findings", "history", "figures",
-               "sections", "report", "page"],
+               "sections", "report", "page", "onnx_writer", "onnx_graph", "onnx_layers", "onnx_reader"],
     "cli": ["output", "program", "doctor", "commands", "exporting", "command_line"],
 }  # fmt: skip
 # The same for the scripts, which import minibp.
@@ -212,5 +212,5 @@ def test_the_wheel_holds_minibp_and_nothing_else(wheel):
 def test_extras_are_these():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
-    extras = {"test", "docs", "plot", "bench", "fast", "sklearn", "report", "browser", "cuda12", "cuda13"}
+    extras = {"test", "docs", "plot", "bench", "fast", "sklearn", "onnx", "report", "browser", "cuda12", "cuda13"}
     assert set(setup["options.extras_require"]) == extras
