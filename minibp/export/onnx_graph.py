@@ -66,8 +66,11 @@ class Graph:
         self.places = {self.input: -1}
         names = [self.input, *self.stored]
         for place, node in enumerate(self.nodes):
+            if node.domain not in ("", "ai.onnx"):
+                raise self.error(node, f"it is of the domain {node.domain}, and minibp knows only ONNX's own operators")
             names += [name for name in node.output if name]
-            self.places.update(dict.fromkeys(node.output[:1], place))
+            if node.output and node.output[0]:
+                self.places[node.output[0]] = place
         if len(names) != len(set(names)) or len(self.stored) != len(graph.initializer):
             raise FileFormatError(f"{path} is damaged: two of its tensors have the same name")
         takes = inputs[0].type.tensor_type
@@ -131,8 +134,9 @@ class Graph:
             node = self.node_of(tensor)
             if node is None:
                 return self.stored.get(tensor)
-            if node.op_type == "Constant" and len(node.attribute) == 1 and node.attribute[0].name == "value":
-                return node.attribute[0].t
+            if node.op_type == "Constant":
+                held = [each for each in node.attribute if each.type == each.TENSOR]
+                return held[0].t if len(node.attribute) == 1 == len(held) else None
             if node.op_type != "Identity" or len(node.input) != 1:  # torch shares equal weights by Identity
                 return None
             tensor = node.input[0]
@@ -148,7 +152,7 @@ class Graph:
     def integers(self, tensor: str) -> list[int] | None:
         """The values of a constant list of a few integers, else None."""
         stored = self.constant(tensor)
-        if stored is None or len(stored.dims) != 1 or stored.dims[0] > 8:
+        if stored is None or len(stored.dims) != 1 or not 0 < stored.dims[0] <= 8:
             return None
         values = self._values(stored)
         return values.tolist() if values.dtype == np.int64 else None

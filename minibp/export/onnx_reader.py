@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from ..base import Layer, Loss, Shape, infer_shapes, instance, printable
@@ -45,8 +44,7 @@ def step(graph: Graph, node: Any, tensor: str, depth: int) -> tuple[str, Make]:
     """The tensor that a layer takes, and what gives the layer, for the last node of the layer."""
     for cls, pattern in PATTERNS:
         if pattern[0] == node.op_type and (found := match(graph, pattern, tensor, {})):
-            x, make = found.pop("x"), partial(cls, **found)
-            return x, lambda shape: make()
+            return found.pop("x"), lambda shape, cls=cls, found=found: cls(**found)
     if node.op_type == "Add":
         graph.attributes(node)
         a, b = graph.inputs(node, 2)
@@ -98,10 +96,14 @@ def loss_of(graph: Graph, layers: Sequence[Layer]) -> Loss:
     if "minibp" in graph.metadata:
         try:
             name, config = json.loads(graph.metadata["loss"])
-            if issubclass(KNOWN.get(name, object), Loss):  # not a user's own
-                return KNOWN[name](**config)  # type: ignore[return-value]
+            loss: Any = KNOWN[name](**config) if issubclass(KNOWN.get(name, object), Loss) else None  # a user's own
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise FileFormatError(f"{graph.path}: its loss cannot be read: {printable(error)}") from None
+        if loss is not None and loss.activation not in (None, type(layers[-1])):
+            what = f"its loss {loss} contains {loss.activation.__name__}(), but it ends in {layers[-1]}"
+            raise FileFormatError(f"{graph.path}: {what}; pass another loss")
+        if loss is not None:
+            return loss
     return {Softmax: CrossEntropy, Sigmoid: BinaryCrossEntropy}.get(type(layers[-1]), QuadraticLoss)()
 
 
