@@ -105,12 +105,17 @@ STRINGS = [
 ]  # fmt: skip
 
 
+def repeated(field):
+    """Whether a field of a message is a list; the newest protobuf has a word for it."""
+    return field.is_repeated if hasattr(field, "is_repeated") else field.label == field.LABEL_REPEATED
+
+
 def places(message, found):
     """Every field of a protobuf message and those inside, as (message, field)."""
     for field, value in message.ListFields():
         found.append((message, field))
         if field.type == field.TYPE_MESSAGE:
-            for each in value if field.is_repeated else [value]:
+            for each in value if repeated(field) else [value]:
                 places(each, found)
     return found
 
@@ -119,7 +124,7 @@ def other_value(rng, field, donors):
     """A value for a field: a strange one, or that of the same field elsewhere."""
     if donors and rng.random() < 0.5:
         value = getattr(*rng.choice(donors))
-        return rng.choice(list(value)) if field.is_repeated and len(value) else value
+        return rng.choice(list(value)) if repeated(field) and len(value) else value
     kinds = {field.CPPTYPE_FLOAT: FLOATS, field.CPPTYPE_DOUBLE: FLOATS, field.CPPTYPE_STRING: STRINGS}
     value = rng.choice(kinds.get(field.cpp_type, INTEGERS))
     return value.encode() if field.type == field.TYPE_BYTES else value
@@ -135,7 +140,7 @@ def changed(rng, model):
         if rng.random() < 0.2:
             message.ClearField(field.name)
         elif field.type == field.TYPE_MESSAGE:
-            if not field.is_repeated:
+            if not repeated(field):
                 value.CopyFrom(getattr(*rng.choice(donors)))
             elif rng.random() < 0.3:
                 del value[rng.randrange(len(value))]
@@ -146,7 +151,7 @@ def changed(rng, model):
                 kept = copy.deepcopy(value[a])
                 value[a].CopyFrom(value[b])
                 value[b].CopyFrom(kept)
-        elif field.is_repeated:
+        elif repeated(field):
             what = rng.random()
             if what < 0.2:
                 del value[rng.randrange(len(value))]

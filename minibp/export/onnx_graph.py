@@ -63,16 +63,9 @@ class Graph:
             counts = f"{len(inputs)} inputs and {len(graph.output)} outputs"
             raise FileFormatError(f"{path} has {counts}; a network of minibp has one of each")
         (self.input,), self.output = [each.name for each in inputs], graph.output[0].name
-        self.places = {self.input: -1}
-        names = [self.input, *self.stored]
-        for place, node in enumerate(self.nodes):
-            if node.domain not in ("", "ai.onnx"):
-                raise self.error(node, f"it is of the domain {node.domain}, and minibp knows only ONNX's own operators")
-            names += [name for name in node.output if name]
-            if node.output and node.output[0]:
-                self.places[node.output[0]] = place
-        if len(names) != len(set(names)) or len(self.stored) != len(graph.initializer):
-            raise FileFormatError(f"{path} is damaged: two of its tensors have the same name")
+        if len(self.stored) != len(graph.initializer):
+            raise FileFormatError(f"{path} is damaged: it has two arrays of the same name")
+        self.places = self._order()
         takes = inputs[0].type.tensor_type
         sizes = [each.dim_value for each in takes.shape.dim]  # 0 if a size is left open
         self.shape: Shape | None = tuple(sizes[1:]) if sizes and min(sizes[1:], default=0) > 0 else None
@@ -89,6 +82,21 @@ class Graph:
             return self.onnx.ModelProto.FromString(content)
         except Exception as error:  # protobuf has errors of its own
             raise FileFormatError(f"{self.path} is not an ONNX file: {printable(error)}") from None
+
+    def _order(self) -> dict[str, int]:
+        """The places of the nodes by what they compute; an error if one needs what is not there before it."""
+        places, there = {self.input: -1}, {"", self.input, *self.stored}
+        for place, node in enumerate(self.nodes):
+            if node.domain not in ("", "ai.onnx"):
+                raise self.error(node, f"it is of the domain {node.domain}, and minibp knows only ONNX's own operators")
+            if missing := [name for name in node.input if name not in there]:
+                raise self.error(node, f"it needs {missing[0]!r}, which no node before it computes")
+            if twice := [name for name in node.output if name and name in there]:
+                raise self.error(node, f"it computes {twice[0]!r}, which is there already")
+            there.update(node.output)
+            if node.output and node.output[0]:
+                places[node.output[0]] = place
+        return places
 
     def error(self, node: Any, why: Any) -> FileFormatError:
         """An error that names a node and its operator."""
@@ -135,8 +143,8 @@ class Graph:
             if node is None:
                 return self.stored.get(tensor)
             if node.op_type == "Constant":
-                held = [each for each in node.attribute if each.type == each.TENSOR]
-                return held[0].t if len(node.attribute) == 1 == len(held) else None
+                held = [each.t for each in node.attribute if each.name == "value" and each.type == each.TENSOR]
+                return held[0] if len(node.attribute) == 1 == len(held) else None
             if node.op_type != "Identity" or len(node.input) != 1:  # torch shares equal weights by Identity
                 return None
             tensor = node.input[0]

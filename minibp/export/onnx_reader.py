@@ -35,8 +35,6 @@ def walk(graph: Graph, tensor: str, start: str, depth: int = 0) -> list[tuple[An
             raise graph.error(steps[-1][0], what) if steps else FileFormatError(f"{graph.path}: {what}")
         tensor, make = step(graph, node, tensor, depth)
         steps.append((node, make))
-        if graph.places.get(tensor, -1) >= place:
-            raise graph.error(node, f"it needs {printable(tensor)!r}, which is computed after it")
     return steps
 
 
