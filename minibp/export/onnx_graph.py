@@ -91,9 +91,10 @@ class Graph:
                 raise self.error(node, f"it is of the domain {node.domain}, and minibp knows only ONNX's own operators")
             if missing := [name for name in node.input if name not in there]:
                 raise self.error(node, f"it needs {missing[0]!r}, which no node before it computes")
-            if twice := [name for name in node.output if name and name in there]:
-                raise self.error(node, f"it computes {twice[0]!r}, which is there already")
-            there.update(node.output)
+            for name in node.output:
+                if name and name in there:
+                    raise self.error(node, f"it computes {name!r}, which is there already")
+                there.add(name)
             if node.output and node.output[0]:
                 places[node.output[0]] = place
         return places
