@@ -318,6 +318,14 @@ def test_the_command_does_not_overwrite_the_network(error_line, file):
 def test_an_option_of_another_form_is_refused(error_line, file):
     expected = "--language goes with --to page, not with --to torch: leave it out"
     assert expected in error_line(export(file, "--to", "torch", "--language", "zh"))
+    assert "--scale-uint8 goes with --to onnx" in error_line(export(file, "--to", "page", "--scale-uint8"))
+
+
+def test_the_command_writes_an_onnx_file_that_takes_bytes(printed_lines, file):
+    onnx = pytest.importorskip("onnx")
+    printed_lines(export(file, "--to", "onnx", "--scale-uint8"))
+    (x,) = onnx.load(file.with_name("net.onnx")).graph.input
+    assert x.type.tensor_type.elem_type == onnx.TensorProto.UINT8
 
 
 def test_the_command_prints_the_program_for_pytorch_which_begins_with_the_file_that_it_wrote(printed_lines, file):

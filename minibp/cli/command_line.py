@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     page.add_argument("--history", type=nonempty, metavar="FILE", help="the --log of the training, for the curves")
     page.add_argument("--language", choices=LANGUAGES, default="en", help="English or Chinese; default en")
 
-    about = "a saved network in another form: a page to draw digits on, or for PyTorch"
+    about = "a saved network in another form: ONNX, PyTorch, or a page to draw digits on"
     command = commands.add_parser("export", help=about, description=f"Write {about}.")
     command.set_defaults(run=run_export)
     command.add_argument("file", metavar="FILE", help="a network saved by `save` or by --save of a script")
@@ -55,6 +55,8 @@ def parser() -> argparse.ArgumentParser:
     out = "the file to write; default: beside FILE, with another ending"
     command.add_argument("--out", type=nonempty, metavar="FILE", help=out)
     command.add_argument("--language", choices=LANGUAGES, help="of a page; default en")
+    about = "an ONNX file takes bytes 0..255, and scales them by 1/255"
+    command.add_argument("--scale-uint8", action="store_true", default=None, help=about)
     return top
 
 
@@ -88,7 +90,7 @@ def run_report(options: argparse.Namespace) -> None:
 
 def run_export(options: argparse.Namespace) -> None:
     """Write the file, and print its name and size, and the program that belongs to it."""
-    print(export(options.file, options.to, options.out, language=options.language))
+    print(export(options.file, options.to, options.out, language=options.language, scale_uint8=options.scale_uint8))
 
 
 def network(options: argparse.Namespace) -> Network:

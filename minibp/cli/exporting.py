@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ..base import printable
 from ..errors import ArgumentError
-from ..export import to_page, to_torch
+from ..export import to_onnx, to_page, to_torch
 from ..files import load
 
 
@@ -24,6 +24,7 @@ class Format(NamedTuple):
 
 
 FORMATS = {
+    "onnx": Format(to_onnx, ".onnx", ("scale_uint8",)),
     "page": Format(to_page, ".html", ("language",)),
     "torch": Format(to_torch, ".torch.safetensors"),
 }
@@ -40,10 +41,10 @@ def export(file: str, to: str, out: str | None, **options: Any) -> str:
     given = {name: option for name, option in options.items() if option is not None}
     for name in given.keys() - set(chosen.options):
         fitting = " or ".join(each for each, form in FORMATS.items() if name in form.options)
-        raise ArgumentError(f"--{name} goes with --to {fitting}, not with --to {to}: leave it out")
+        raise ArgumentError(f"--{name.replace('_', '-')} goes with --to {fitting}, not with --to {to}: leave it out")
     path = os.path.splitext(file)[0] + chosen.ending if out is None else out
     if os.path.realpath(path) == os.path.realpath(file):
         raise ArgumentError(f"{path} is the network itself: choose another name for --out")
     text = chosen.write(load(file), path, **given)
     line = f"{printable(path)}  {os.path.getsize(path) / 1000:,.0f} kB"
-    return f"# {line}\n{text}" if text else line
+    return f"# {line}\n{text}".rstrip() if text else line
