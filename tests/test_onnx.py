@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pages
 import pytest
 from failing import failing
 from hypothesis import given, settings
@@ -585,11 +586,8 @@ def test_damaged_files_are_refused_or_read_right(tmp_path):
 
 
 def test_the_example_of_the_document_runs_as_written(tmp_path, monkeypatch):
-    texts = [each.read_text(encoding="utf-8") for each in sorted((ROOT / "docs").rglob("*.md"))]
-    examples = [each for text in texts for each in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
-    (example,) = [each for each in examples if "to_onnx" in each]
     pytest.importorskip("onnxruntime")
     monkeypatch.chdir(tmp_path)
-    namespace = {}
-    exec(compile(example, "docs/export.md", "exec"), namespace)
+    page = ROOT / "docs" / "export.md"
+    namespace = pages.run(pages.example(page, "import from_onnx"), page)
     np.testing.assert_allclose(namespace["p"], namespace["net"].predict(namespace["x"]), atol=1e-5)
