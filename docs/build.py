@@ -13,6 +13,7 @@ DOCS = Path(__file__).parent
 NAMES = ("answer", "answer.zh-CN")
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 SECONDS = 120  # time limit of a cell
+QUIET = ["--IPKernelApp.log_level=ERROR"]  # else it warns that it is reached without encryption, from this machine
 
 
 def build(name: str) -> str:
@@ -24,7 +25,8 @@ def build(name: str) -> str:
     notebook = jupytext.read(DOCS / f"{name}.md")
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL})
     start = time.perf_counter()
-    NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": str(DOCS)}}).execute()
+    resources = {"metadata": {"path": str(DOCS)}}
+    NotebookClient(notebook, timeout=SECONDS, resources=resources, extra_arguments=QUIET).execute()
     seconds = time.perf_counter() - start
     nbformat.write(notebook, DOCS / f"{name}.ipynb")
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
