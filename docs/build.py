@@ -1,6 +1,7 @@
 """Build and run the notebooks docs/answer.ipynb and docs/answer.zh-CN.ipynb: python docs/build.py
 
-The sources are answer.md and answer.zh-CN.md. A cell that fails ends the build. Needs the extra `docs`.
+The sources are answer.md and answer.zh-CN.md. A cell that fails ends the build. To read the notebooks in a browser, run
+reference.py afterwards. Needs the extra `docs`.
 """
 
 from __future__ import annotations
@@ -34,11 +35,21 @@ def build(name: str) -> str:
     return f"{name}.ipynb: {len(cells)} cells run, {pictures} pictures, {seconds:.0f} s"
 
 
+def font_note() -> str:
+    """A line if there is no font for the pictures of the Chinese notebook."""
+    sys.path.insert(0, str(DOCS.parent))
+    from datasets.plot import fonts
+
+    found = len(fonts()) > 1
+    return "" if found else "no font with Chinese characters: labels show boxes; install one such as fonts-noto-cjk\n"
+
+
 def main() -> int:
     """Build all notebooks. Returns the exit status."""
     try:
         for name in NAMES:
             print(build(name), flush=True)
+        print(font_note(), end="")
     except ImportError as error:
         print(f"error: {error.name} is missing; pip install -e '.[docs]'", file=sys.stderr)
         return 2
