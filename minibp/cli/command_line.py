@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from .. import __version__
 from ..backend import NAMES
 from ..base import printable
 from ..errors import ArgumentError
@@ -57,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--language", choices=LANGUAGES, help="of a page; default en")
     about = "an ONNX file takes bytes 0..255, and scales them by 1/255"
     command.add_argument("--scale-uint8", action="store_true", default=None, help=about)
+    top.add_argument("--version", action="version", version=f"minibp {__version__}")
     return top
 
 
