@@ -207,6 +207,12 @@ def test_the_wheel_holds_minibp_and_nothing_else(wheel):
         *(path.relative_to(ROOT).as_posix() for path in (PACKAGE / "export" / "web").iterdir()),
     }  # fmt: skip
     assert f"{info}/licenses/LICENSE" in names
+    assert f"{info}/entry_points.txt" in names
+
+
+def test_the_changelog_begins_with_this_version_or_the_next():
+    first = re.search(r"(?m)^## \[(.*?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))[1]
+    assert first in (minibp.__version__, "Unreleased")
 
 
 def test_extras_are_these():
