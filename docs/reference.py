@@ -101,7 +101,7 @@ def notebook(name: str) -> str:
                 pictures += 1
                 file = f"{name}-{pictures}.png"
                 (SOURCES / file).write_bytes(base64.b64decode(picture))
-                parts.append(f"![]({file})")
+                parts.append(f"![picture {pictures}, drawn by the code above]({file})")
             elif output.output_type == "stream":
                 parts.append(f"```{{code-block}} text\n:class: output\n\n{output.text.rstrip()}\n```")
     return "\n\n".join(parts)

@@ -13,7 +13,7 @@ COLUMNS = ["epoch", "loss", "test_loss", "test_accuracy", "seconds"]
 
 
 def read_history(path: str | os.PathLike[str]) -> list[Epoch]:
-    """Read the CSV file that --log of a training script writes.
+    """Read the CSV file that `--log` of a training script writes.
 
     Parameters
     ----------
