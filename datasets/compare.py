@@ -63,12 +63,27 @@ class Choice(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """The training of one output: its rate, the test accuracy (0..1) after each epoch, and the trained network."""
+    """The training of one output.
+
+    Attributes
+    ----------
+    output : str
+        The name of the output.
+    choice : Choice
+        Its learning rate, which the first seed has chosen.
+    accuracies : list of float
+        Test accuracy (0..1) after each epoch.
+    net : Network
+        The trained network.
+    others : list of lists of float
+        The accuracies with further seeds.
+    """
 
     output: str
     choice: Choice
     accuracies: list[float]
     net: Network
+    others: list[list[float]]
 
 
 def build(dataset: Dataset, output: str, setting: Setting, start: Normal | None = None) -> Network:
@@ -135,6 +150,7 @@ def compare(
     rates: Sequence[float] = RATES,
     show: Callable[[str], object] = lambda line: None,
     done: Callable[[], object] = lambda: None,
+    others: int = 0,
 ) -> list[Curve]:
     """Train one network with the three outputs, each at its best rate, from the same initial weights.
 
@@ -153,6 +169,8 @@ def compare(
         Called with a line of text about each choice.
     done : function
         Called after each epoch.
+    others : int, default 0
+        Trainings at the chosen rate with further seeds, to show the spread.
 
     Raises
     ------
@@ -164,11 +182,14 @@ def compare(
     for output in OUTPUTS:
         choice = choose(splits.train, output, setting, rates, done)
         show(f"{output:<9}" + "".join(f"  {accuracy:7.4f}" for accuracy in choice.accuracies) + f"   {choice.rate:g}")
-        net, accuracies = build(splits.train, output, setting), []
-        for epoch in learn(net, choice.rate, splits, setting):
-            accuracies.append(epoch.val_accuracy if epoch.val_accuracy is not None else math.nan)
-            done()
-        curves.append(Curve(output, choice, accuracies, net))
+        runs = []
+        for seed in range(setting.seed, setting.seed + 1 + others):
+            net, accuracies = build(splits.train, output, setting._replace(seed=seed)), []
+            for epoch in learn(net, choice.rate, splits, setting):
+                accuracies.append(epoch.val_accuracy if epoch.val_accuracy is not None else math.nan)
+                done()
+            runs.append((accuracies, net))
+        curves.append(Curve(output, choice, *runs[0], [accuracies for accuracies, _ in runs[1:]]))
     return curves
 
 
@@ -195,13 +216,14 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
         seed=options.seed,
         backend=options.backend,
     )
-    total = len(OUTPUTS) * (len(RATES) + 1) * setting.epochs
+    others = 2 if draw else 0  # three seeds show the spread in a plot
+    total = len(OUTPUTS) * (len(RATES) + 1 + others) * setting.epochs
     with epoch_bar(options.quiet, total) as (show, done):
         show(count(dataset, splits))
         units = "-".join(map(str, setting.hidden)) or "no"
         show(f"{units} hidden sigmoid units, SGD, batches of {setting.batch_size}\n")
         show(f"Mean accuracy over {setting.epochs} epochs on a held-out sixth of the training images:\n")
-        curves = compare(splits, setting, show=show, done=done)
+        curves = compare(splits, setting, show=show, done=done, others=others)
         show("\nTest accuracy after training on all training images at the chosen rate:\n")
     print(table(curves), flush=True)
     if draw:

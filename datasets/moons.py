@@ -1,4 +1,4 @@
-"""The network of the text's previous section, with three kinds of output: python -m datasets.moons
+"""The network of the section before the text (see docs/answer.md), with three kinds of output: python -m datasets.moons
 
 The previous section trains a network of sigmoid units on two half moons, by full-batch gradient descent on the sum of
 squared errors, and prints L = Σ (z - t)² during training. The text then asks how softmax and cross-entropy apply to

@@ -45,10 +45,11 @@ class Point(NamedTuple):
 
 
 class Track(NamedTuple):
-    """The probes of one training, and the name of its output or model."""
+    """The probes of one training, the name of its output or model, and its learning rate."""
 
     name: str
     points: list[Point]
+    rate: float
 
 
 def probe_steps(steps: int) -> list[int]:
@@ -179,7 +180,7 @@ def run_outputs(dataset: str, loader: Callable[..., Splits], options: argparse.N
             optimizer = SGD(net, lr=default if options.lr is None else options.lr)
             points = watch(net, optimizer, splits.train, epochs, batch_size, done)
             show(f"{output}: {net.layers[-1]}, {net.loss}, learning rate {optimizer.lr:g}\n")
-            tracks.append(Track(output, follow(points, show)))
+            tracks.append(Track(output, follow(points, show), optimizer.lr))
             show("")
     print(table(tracks), flush=True)
     return tracks
@@ -193,7 +194,7 @@ def run_model(dataset: str, loader: Callable[..., Splits], options: argparse.Nam
         points = watch(net, optimizer, splits.train, model.epochs, model.batch_size, done)
         show(head(dataset, start))
         start_time = time.perf_counter()
-        track = Track(options.model, follow(points, show))
+        track = Track(options.model, follow(points, show), model.lr)
         seconds = time.perf_counter() - start_time
     last = evaluate(net, splits.test)
     print(result(last.accuracy, last.loss, model.epochs, seconds), flush=True)

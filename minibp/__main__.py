@@ -1,4 +1,4 @@
-"""python -m minibp train, predict, evaluate, report, doctor"""
+"""python -m minibp train, predict, evaluate, report, export, doctor"""
 
 import sys
 

@@ -64,22 +64,25 @@ def learn(loss: str, w: float, b: float, lr: float = 0.15, steps: int = 300) -> 
 
 def new_figure() -> Any:
     """A matplotlib figure."""
-    return import_plotting("matplotlib.figure").Figure(figsize=(9, 3.6), layout="constrained")
+    return import_plotting("matplotlib.figure").Figure(figsize=(11, 3.4), layout="constrained")
 
 
 def draw(runs: list[Run], figure: Any, path: str) -> None:
     """Plot output and cost over the steps to a file, in the format of its suffix."""
     colours = dict(zip(LOSSES, ("#0072b2", "#d55e00"), strict=True))  # colour-blind safe
-    left, right = figure.subplots(1, 2)
+    left, *right = figure.subplots(1, 3)
+    costs = dict(zip(LOSSES, right, strict=True))  # each on axes of its own: they cannot be compared
     for run in runs:
         style = "-" if run.outputs[0] < 0.9 else "--"
         label = f"{run.loss}, from {run.outputs[0]:.2f}"
         left.plot(run.outputs, style, color=colours[run.loss], label=label)
-        right.plot(run.costs, style, color=colours[run.loss], label=label)
-    left.set(title=f"output of the neuron, learning rate {runs[0].lr:g}", xlabel="step", ylabel="a", ylim=(0, 1))
-    right.set(title="cost", xlabel="step", ylabel="C", ylim=(0, None))
-    right.legend(frameon=False)
-    for axes in (left, right):
+        costs[run.loss].plot(run.costs, style, color=colours[run.loss])
+    left.set(title=f"output of the neuron, learning rate {runs[0].lr:g}", ylabel="a (should be 0)", ylim=(0, 1))
+    costs["quadratic"].set(title="quadratic cost", ylabel="C = ½ a²", ylim=(0, None))
+    costs["cross-entropy"].set(title="cross-entropy cost", ylabel="C = −ln(1 − a)", ylim=(0, None))
+    figure.legend(loc="outside lower center", ncols=len(runs), frameon=False)
+    for axes in (left, *right):
+        axes.set_xlabel("step")
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     save_picture(figure, path)

@@ -1,10 +1,13 @@
 """Networks and data that several test files use: 4 inputs, 3 classes."""
 
+import copy
+
 import numpy as np
 
 from minibp import (
     ELU,
     GELU,
+    Adam,
     BatchNorm,
     CrossEntropy,
     Dense,
@@ -23,6 +26,7 @@ from minibp import (
     Softplus,
     Standardize,
     Tanh,
+    train,
 )
 from minibp.data import Dataset
 
@@ -58,3 +62,13 @@ def every_layer(**options):
     layers += [Dense(8, 8), Sequential(Exp(), Tanh()), Dropout(0.2), Flatten()]
     layers = [Flatten(), Standardize([0, 1, 0, -1], [1, 2, 1, 0.5]), *layers, Dense(8, 8), Sigmoid()]
     return Network([*layers, Dense(8, 3), Softmax()], CrossEntropy(), **options)
+
+
+def every_layer_of_images(side):
+    """The same for images of side x side, trained, so that no running mean and no scale is the first one."""
+    layers = [Flatten(), Dense(side**2, 4), *copy.deepcopy(every_layer().layers)]
+    net, rng = Network(layers, CrossEntropy()), np.random.default_rng(0)
+    x = rng.integers(256, size=(64, side, side), dtype="uint8")
+    for _ in train(net, Adam(net), Dataset(x, rng.integers(3, size=64)), epochs=2):
+        pass
+    return net

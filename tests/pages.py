@@ -12,6 +12,12 @@ def blocks(page, language=r"\w+"):
     return re.findall(rf"```{language}\n(.*?)```", read(page), re.DOTALL)
 
 
+def example(page, words):
+    """The Python block of a page that contains these words."""
+    (found,) = [block for block in blocks(page, "python") if words in block]
+    return found
+
+
 def without_words(code):
     """Code without its comments and docstrings: what must be the same in every language."""
     return re.sub(r'\s*#.*|"""[^"]*"""', "", code)

@@ -184,6 +184,7 @@ def test_the_tiny_nets_are_those_whose_cost_is_in_the_calls():
     assert [name for name, net in nets.NETS.items() if net.tiny] == ["a", "t", "u"]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.compile
 @pytest.mark.parametrize("net", ["b", "u"])
 @pytest.mark.parametrize("peer", ["torch-eager", "torch-step", "jax-jit", "jax-scan"])
 def test_every_form_of_a_peer_makes_the_steps_of_the_formulas(peer, net):

@@ -13,6 +13,7 @@ import pytest
 from arrays import idx_bytes
 from failing import failing
 
+import minibp
 from minibp import CrossEntropy, Dense, HuberLoss, Network, SigmoidCrossEntropy, Softmax, data, evaluate, save
 from minibp.cli import main
 
@@ -40,6 +41,12 @@ def command(printed_lines):
 def refusal(error_line):
     """A function that runs a command and returns its error."""
     return lambda *arguments: error_line(main([str(argument) for argument in arguments]))
+
+
+def test_the_version_is_printed(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert (end.value.code, capsys.readouterr().out) == (0, f"minibp {minibp.__version__}\n")
 
 
 @pytest.mark.parametrize("seed", [0, 3])

@@ -92,6 +92,15 @@ def test_the_whole_training_set_is_trained_on_at_the_chosen_rate(splits, curves)
         assert [epoch.val_accuracy for epoch in epochs] == curve.accuracies
 
 
+def test_further_seeds_learn_at_the_rate_that_the_first_has_chosen(splits, curves):
+    with_others = compare.compare(splits, SMALL, rates=(0.3, 3.0), others=1)
+    assert [curve[:3] for curve in with_others] == [curve[:3] for curve in curves]
+    for curve in with_others:
+        net = build(splits.train, curve.output, SMALL._replace(seed=1))
+        epochs = train(net, SGD(net, lr=curve.choice.rate), splits.train, epochs=2, validation=splits.test)
+        assert curve.others == [[epoch.val_accuracy for epoch in epochs]]
+
+
 def test_each_curve_ends_with_the_accuracy_of_its_network(splits, curves):
     assert [curve.output for curve in curves] == list(OUTPUTS)
     for curve in curves:

@@ -172,7 +172,7 @@ def test_a_probe_prints_a_header_and_a_line_for_each_layer(tracks):
 
 
 def test_the_table_shows_the_outputs_side_by_side(tracks):
-    above, head, *rows = table([Track(name, points) for name, points in tracks.items()]).splitlines()
+    above, head, *rows = table([Track(name, points, 0.1) for name, points in tracks.items()]).splitlines()
     assert above.split() == ["wrong", "outputs,", "saturated", "accuracy"]
     assert head.split() == ["step", *OUTPUTS, *OUTPUTS] and len(above) == len(head) == len(rows[0])
     points = [points[3] for points in tracks.values()]

@@ -35,10 +35,10 @@ INSIDE = {
     "program": ["table", "rows", "views", "elementary", "products", "layers", "normalization", "batches", "losses",
                 "optimizers", "interpreter", "program", "choice"],
     "sklearn": ["sparse", "updates", "building", "descent", "lbfgs", "base", "estimators"],
-    "export": ["layers", "torch_source", "torch", "texts", "calibration", "findings", "history", "figures", "sections",
-               "report"],
+    "export": ["layers", "resources", "torch_source", "torch", "texts", "calibration", "findings", "history", "figures",
+               "sections", "report", "page", "onnx_writer", "onnx_graph", "onnx_layers", "onnx_reader"],
     "cli": ["output", "program", "plot", "log", "session", "doctor", "commands", "parts", "sources", "asked", "recipe",
-            "training", "command_line"],
+            "training", "exporting", "command_line"],
 }  # fmt: skip
 # The same for the scripts, which import minibp.
 SCRIPTS = {
@@ -205,13 +205,20 @@ def test_the_wheel_holds_minibp_and_nothing_else(wheel):
     assert {name.split("/")[0] for name in names} == {"minibp", info}
     modules = [path.relative_to(ROOT).as_posix() for path in MODULES]
     assert {name for name in names if name.startswith("minibp/")} == {
-        *modules, "minibp/py.typed", "minibp/data/digits.npz", "minibp/export/report.html", "minibp/export/report.css"
+        *modules, "minibp/py.typed", "minibp/data/digits.npz",
+        *(path.relative_to(ROOT).as_posix() for path in (PACKAGE / "export" / "web").iterdir()),
     }  # fmt: skip
     assert f"{info}/licenses/LICENSE" in names
+    assert f"{info}/entry_points.txt" in names
+
+
+def test_the_changelog_begins_with_this_version_or_the_next():
+    first = re.search(r"(?m)^## \[(.*?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))[1]
+    assert first in (minibp.__version__, "Unreleased")
 
 
 def test_extras_are_these():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
-    extras = {"test", "docs", "plot", "bench", "fast", "sklearn", "report", "data", "cuda12", "cuda13"}
-    assert set(setup["options.extras_require"]) == extras
+    extras = "test docs plot bench fast sklearn onnx report browser data cuda12 cuda13"
+    assert set(setup["options.extras_require"]) == set(extras.split())

@@ -11,7 +11,7 @@ from minibp.errors import ShapeError
 
 ROOT = Path(__file__).parent.parent
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
-PAGES = [ENGLISH, ROOT / "docs" / "scikit-learn.md"]  # each has a twin in Chinese
+PAGES = [ENGLISH, *(ROOT / "docs" / f"{name}.md" for name in ("scikit-learn", "export"))]  # each has a twin in Chinese
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 

@@ -1,13 +1,13 @@
 """Exchange with PyTorch: the same names, shapes, outputs, losses and running statistics, and back bit for bit."""
 
 import importlib
-import re
 import struct
 import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
+import pages
 import pytest
 from arrays import assert_close, assert_equal
 from hypothesis import given
@@ -46,8 +46,7 @@ from minibp import compile as compiled
 from minibp.errors import ArgumentError, DivergenceError, FileFormatError, NotWritableError, ShapeError
 from minibp.export import from_torch, to_torch
 
-GUIDE = Path(__file__).parent.parent / "docs" / "export" / "TORCH-part.md"
-EXAMPLES = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+GUIDE = Path(__file__).parent.parent / "docs" / "export.md"
 
 
 def small(seed=0, **options):
@@ -377,23 +376,17 @@ def test_dropout_drops_the_same_share_in_training(torch, path):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """A function that runs an example of the guide in a folder of its own."""
+    """A function that runs the example of the guide with these words, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-
-    def run(example):
-        namespace = {}
-        exec(compile(example, str(GUIDE), "exec"), namespace)
-        return namespace
-
-    yield run
+    yield lambda words: pages.run(pages.example(GUIDE, words), GUIDE)
     sys.modules.pop("digits_net", None)
 
 
 def test_the_guide_takes_a_network_to_pytorch_and_back(torch, run, capsys):
     torch.manual_seed(0)
-    out, there, back = [run(example) for example in EXAMPLES[:3]]
+    out, there, back = [run(words) for words in ("import to_torch", "from digits_net", "import from_torch")]
     assert_close(there["model"].state_dict()["1.weight"].numpy().T, back["net"].layers[1].W)
     assert abs(back["net"].params - out["net"].params).max() > 1e-3  # trained on
     assert_close(there["model"](there["x"]).detach().numpy(), back["net"].predict(there["train_set"].x), atol=1e-6)
@@ -405,9 +398,10 @@ def test_the_guide_takes_a_network_to_keras(run, monkeypatch, rng):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras's own, which depend on the version of NumPy
         pytest.importorskip("keras")
-        done = run(EXAMPLES[3])
+        done = run("import keras")
         unlike(done["net"], 0)
-        exec(EXAMPLES[3][EXAMPLES[3].index("for theirs") :], done)
+        code = pages.example(GUIDE, "import keras")
+        exec(code[code.index("for theirs") :], done)
         x = rng.normal(size=(5, 64)).astype("float32")
         assert_close(done["model"].predict(x, verbose=0), done["net"].predict(x), atol=1e-6)
 
@@ -425,7 +419,7 @@ def test_the_guide_writes_a_training_for_tensorboard(run, tmp_path):
     pytest.importorskip("tensorboardX")
     from tensorboardX.proto.event_pb2 import Event
 
-    done = run(EXAMPLES[4])
+    done = run("import SummaryWriter")
     (path,), seen = (tmp_path / "runs" / "digits").iterdir(), {}
     for event in map(Event.FromString, records(path)):
         for value in event.summary.value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ class Names:
         given = names.tolist() if isinstance(names, np.ndarray) else names
         if not isinstance(given, (list, tuple)) or not all(isinstance(name, str) and name for name in given):
             raise ArgumentError(f"{self.name} must be a list of strings, received {names!r:.80}")
-        if twice := sorted({name for name in given if given.count(name) > 1}):
+        if twice := sorted(name for name, count in Counter(given).items() if count > 1):
             raise ArgumentError(f"{self.name} holds {twice[0]!r} twice")
         shape = net.shapes[-1] if self.of_classes else net.layers[0].in_shape or net.shapes[0]
         count = None if shape is None else math.prod(shape)

@@ -90,8 +90,9 @@ def all_finite(xp: Any, *vectors: Array) -> bool:
     """Whether all numbers are finite. Reads from a device once."""
     if xp is np:
         total = 0.0
-        for vector in vectors:
-            total += float(np.add.reduce(vector, axis=None))  # needs no memory, but may overflow
+        with np.errstate(all="ignore"):
+            for vector in vectors:
+                total += float(np.add.reduce(vector, axis=None))  # needs no memory, but may overflow
         if math.isfinite(total):
             return True
     return bool(xp.stack([xp.isfinite(vector).all() for vector in vectors]).all())

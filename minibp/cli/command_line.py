@@ -1,4 +1,4 @@
-"""The command line: python -m minibp train, evaluate, predict, report, doctor"""
+"""The command line: python -m minibp train, predict, evaluate, report, export, doctor"""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..network import Network
 from .asked import given_inputs, labelled, testing
 from .commands import evaluation, images, predictions
 from .doctor import report
+from .exporting import FORMATS, export
 from .program import exit_status, import_report, nonempty, parse_options
 from .session import run_training
 from .sources import DATASETS, KINDS
@@ -62,6 +63,17 @@ def parser() -> argparse.ArgumentParser:
     page.add_argument("--out", type=nonempty, default="report.html", metavar="FILE", help="default report.html")
     page.add_argument("--history", type=nonempty, metavar="FILE", help="the --log of the training, for the curves")
     page.add_argument("--language", choices=LANGUAGES, default="en", help="English or Chinese; default en")
+
+    about = "a saved network in another form: ONNX, PyTorch, or a page to draw digits on"
+    command = commands.add_parser("export", help=about, description=f"Write {about}.")
+    command.set_defaults(run=run_export)
+    command.add_argument("file", metavar="MODEL", help="a network saved by `save` or by --save of a training")
+    command.add_argument("--to", choices=FORMATS, required=True, help="the form")
+    out = "the file to write; default: beside FILE, with another ending"
+    command.add_argument("--out", type=nonempty, metavar="FILE", help=out)
+    command.add_argument("--language", choices=LANGUAGES, help="of a page; default en")
+    about = "an ONNX file takes bytes 0..255, and scales them by 1/255"
+    command.add_argument("--scale-uint8", action="store_true", default=None, help=about)
     return top
 
 
@@ -108,6 +120,11 @@ def tell(notes: Sequence[str]) -> None:
     """Print notes beside the output."""
     for note in notes:
         print(f"note: {printable(note)}", file=sys.stderr)
+
+
+def run_export(options: argparse.Namespace) -> None:
+    """Write the file, and print its name and size, and the program that belongs to it."""
+    print(export(options.file, options.to, options.out, language=options.language, scale_uint8=options.scale_uint8))
 
 
 def network(options: argparse.Namespace) -> Network:

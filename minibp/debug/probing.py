@@ -51,13 +51,13 @@ class LayerProbe(NamedTuple):
     name : str
         The layer with weights, such as "layer 1: Dense(784, 30)", or inside another "layer 1.0: Dense(30, 30)".
     delta : float
-        Root mean square of ∂ℓ/∂z over samples and units, where ℓ is the loss of one sample. Everything that the layer
-        learns is proportional to it.
+        Root mean square of ∂C/∂z over samples and units, where C is the loss of one sample (the ℓ of the losses).
+        Everything that the layer learns is proportional to it.
     saturated : float
         A share, 0..1. In a hidden layer, the share of values (over units and samples) at which the slope of the
         activation is below a tenth of its largest, which for ReLU are the zeros. In the output layer, the share of
-        wrong outputs, |a - t| > 1/2, whose error hardly reaches z: |∂ℓ/∂z| < |a - t| f′/10, where f′ is the largest
-        slope of the output activation (1 if there is none or the loss is fused with it, so that ∂ℓ/∂z = a - t). Right
+        wrong outputs, |a - t| > 1/2, whose error hardly reaches z: |∂C/∂z| < |a - t| f′/10, where f′ is the largest
+        slope of the output activation (1 if there is none or the loss is fused with it, so that ∂C/∂z = a - t). Right
         outputs do not count: they lie where sigmoid is flat, and should. NaN if no output is wrong, or the slopes of
         the activation are not known. Inside a Residual or a layer of your own, that activation is known only if it
         follows in a Sequential or Residual.
@@ -274,7 +274,7 @@ def _hidden_shares(xp: Any, activation: Layer | None) -> tuple[Any, Any]:
 
 
 def _output_share(xp: Any, dz: Array, error: Array, largest: float) -> Any:
-    """The share of the wrong outputs whose error hardly reaches z. dz is ∂ℓ/∂z."""
+    """The share of the wrong outputs whose error hardly reaches z. dz is ∂C/∂z."""
     if math.isnan(largest):
         return math.nan
     wrong = error > WRONG

@@ -15,7 +15,7 @@ OF_TRAIN = ["epoch", "loss", "val_loss", "val_accuracy", "seconds"]
 
 
 def read_history(path: str | os.PathLike[str]) -> list[Epoch]:
-    """Read the CSV file that --log of the command `train` or of a training script writes.
+    """Read the CSV file that `--log` of the command `train` or of a training script writes.
 
     Parameters
     ----------

@@ -8,7 +8,6 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from ..network import Network
 from ..progress import Epoch
 from ..training import Evaluation, evaluate
 from .findings import find_answers, find_errors
+from .resources import resource
 from .texts import label, texts
 
 
@@ -82,8 +82,8 @@ def write_report(
     percent = sections.percent(language)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters |= {"number": sections.number, "percent": percent}
-    page = environment.from_string(_beside("report.html")).render(
-        style=_beside("report.css"),
+    page = environment.from_string(resource("report.html")).render(
+        style=resource("report.css"),
         text=text,
         title=text["title"] if title is None else title,
         facts=[(label(name, language), value) for name, value in _facts(net, test, history, facts or {})],
@@ -106,11 +106,6 @@ def import_tools() -> tuple[Any, Any]:
     except ImportError as error:
         package = (error.name or "matplotlib").partition(".")[0]
         raise MissingExtraError(package, "report", "a report") from None
-
-
-def _beside(name: str) -> str:
-    """The text of a file in the folder of this one."""
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def _checked(history: Any) -> list[Epoch]:
