@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from minibp import CrossEntropy, Dense, Network, Softmax, load, save
-from minibp.data import Pictures, list_classes, list_pictures, read_pictures
+from minibp.data import Pictures, read_pictures
+from minibp.data.pictures import list_classes, list_pictures
 from minibp.errors import ArgumentError, FileFormatError, MissingExtraError
 
 Image = pytest.importorskip("PIL.Image")

@@ -95,6 +95,15 @@ def test_evaluate_counts_all_rows_of_another_table(run, train, table, capsys):
     assert error == "note: the network was trained on flowers.csv: only the 12 samples count that were held out\n"
 
 
+def test_a_table_that_has_changed_since_the_training_is_pointed_out(train, table, capsys):
+    train(table, "--target", "species", "--save", "net")
+    flowers(N + 1).to_csv(table, index=False)
+    assert main(["evaluate", "net", table]) == 0
+    out, error = capsys.readouterr()
+    assert out.endswith(f"samples {N + 1}\n")
+    assert "is not the same: all 61 samples count, also those that it may have been trained on" in error
+
+
 def test_numbers_are_predicted_in_their_unit(run):
     x = np.random.default_rng(0).uniform(size=80)
     pandas.DataFrame({"x": x, "price": 1e6 * x + 5e6}).to_csv("prices.csv", index=False)
@@ -241,11 +250,12 @@ def test_a_broken_picture_is_skipped_if_asked_for(train, pictures, refusal):
     assert any(re.match(r"note: left out: .*one/1.png is a broken picture", line) for line in lines)
 
 
-def test_folders_train_and_test_are_the_parts(train, pictures, run):
+def test_folders_train_and_test_are_the_parts(train, pictures, run, capsys):
     shutil.copytree(pictures, "all/train")
     shutil.copytree(pictures, "all/test", ignore=shutil.ignore_patterns("1*.png"))
     assert "48 to train on, 12 for validation, 38 to test on" in train("all", "--save", "net")[0]
     assert run("evaluate", "net", "all")[0].endswith("samples 38")
+    assert capsys.readouterr().err == ""
 
 
 # --- arrays and published data sets

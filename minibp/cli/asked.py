@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 
 from .. import data
-from ..data import Columns, Dataset, Pictures, fingerprint, parse
+from ..data import Columns, Dataset, Pictures
+from ..data.arrays import EXPECTED, read_npz
+from ..data.cells import parse
+from ..data.origin import fingerprint
+from ..data.pictures import brightness_of_border, list_pictures
 from ..errors import ArgumentError
 from ..network import Network
 from .commands import images
@@ -24,14 +28,13 @@ def given_inputs(net: Network, source: str, options: Any, notes: list[str]) -> t
     if kind == "arrays" and not os.path.isdir(source):
         return as_inputs(read_inputs(source)), None
     if kind == "arrays":
-        arrays = read_arrays(source)
-        return arrays.get("test", next(iter(arrays.values())))[0], None
+        return asked_part(read_arrays(source))[0], None
     if kind == "table":
         return columns_of(net, source).encode(_table(net, source, options, notes)), None
     pictures = net.preprocessing
     if not isinstance(pictures, Pictures):
         raise ArgumentError(f"the file of the network does not say how {source} becomes inputs; give {_expected(net)}")
-    paths = data.list_pictures(source)[0] if os.path.isdir(source) else [source]
+    paths = list_pictures(source)[0] if os.path.isdir(source) else [source]
     if not paths:
         raise ArgumentError(f"{source} holds no picture (PNG, JPEG, BMP)")
     return inverted(pictures, pictures.encode(paths), options, notes), paths
@@ -43,15 +46,19 @@ def read_inputs(source: str) -> np.ndarray:
         is_zip = file.read(4) == b"PK\x03\x04"
     if not is_zip:
         return images(source)
-    arrays = data.read_npz(source)
-    return arrays.get("test", next(iter(arrays.values())))[0]
+    return asked_part(read_npz(source))[0]
+
+
+def asked_part(arrays: dict[str, Any]) -> Any:
+    """Of the parts of a source, that to test on, if there is one, else that to train on."""
+    return next(arrays[part] for part in ("test", "training", "", "validation") if part in arrays)
 
 
 def inverted(pictures: Pictures, x: np.ndarray, options: Any, notes: list[str]) -> np.ndarray:
     """The pictures, light for dark if the options ask for it; else a note if they look as if they should be."""
     if options.invert:
         return 255 - x
-    border = data.brightness_of_border(x)
+    border = brightness_of_border(x)
     if (border > LIGHT and pictures.border < DARK) or (border < DARK and pictures.border > LIGHT):
         was, now = ("dark", "light") if border > LIGHT else ("light", "dark")
         what = f"the background is {now}, but was {was} in the pictures that the network was trained on"
@@ -61,7 +68,7 @@ def inverted(pictures: Pictures, x: np.ndarray, options: Any, notes: list[str]) 
 
 def labelled(net: Network, source: str, options: Any, notes: list[str]) -> Dataset:
     """Inputs and targets for `evaluate` and `report`: those that the network was not trained on, as far as is known."""
-    kind = kind_of(source)
+    kind, own_test = kind_of(source), False
     if kind == "name":
         return testing(net, source, options.data, options.seed)
     if kind == "table":
@@ -78,7 +85,8 @@ def labelled(net: Network, source: str, options: Any, notes: list[str]) -> Datas
         if not isinstance(pictures, Pictures):
             raise ArgumentError(f"{source} is a folder of pictures; the network takes {_expected(net)}")
         found = labelled_pictures(source, notes)
-        if any(part == "test" for part, _, _ in found):
+        own_test = any(part == "test" for part, _, _ in found)
+        if own_test:
             found = [each for each in found if each[0] == "test"]
         elif any(part for part, _, _ in found):
             found = [each for each in found if each[0] == "training"]
@@ -86,10 +94,12 @@ def labelled(net: Network, source: str, options: Any, notes: list[str]) -> Datas
         values = np.array([label for _, _, label in found], object)
     else:
         arrays = read_arrays(source)
-        x, values = arrays["test"] if "test" in arrays else next(iter(arrays.values()))
+        own_test = "test" in arrays
+        x, values = asked_part(arrays)
         if values is None:
-            raise ArgumentError(f"{source} holds no targets; expected {data.EXPECTED}")
-    return without_training(net, Dataset(x, labels(net, values)), source, notes)
+            raise ArgumentError(f"{source} holds no targets; expected {EXPECTED}")
+    test = Dataset(x, labels(net, values))
+    return test if own_test else without_training(net, test, source, notes)
 
 
 def labels(net: Network, values: np.ndarray) -> np.ndarray:
@@ -113,6 +123,9 @@ def without_training(net: Network, test: Dataset, source: str, notes: list[str])
     """The same samples; or of those that the network was trained on, the part that was held out."""
     origin = net.origin
     if origin is None or origin.sha256 != fingerprint(test.x, test.t):
+        if origin is not None and origin.name == os.path.basename(os.path.normpath(source)):
+            what = f"{source} has the name of what the network was trained on, but is not the same"
+            notes.append(f"{what}: all {len(test):,} samples count, also those that it may have been trained on")
         return test
     names = None if net.loss.of_numbers else net.class_names
     held_out = test[three_parts(test.t, names, origin.seed)[2]]

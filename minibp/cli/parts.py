@@ -9,7 +9,8 @@ import numpy as np
 
 from .. import data
 from ..base import printable
-from ..data import Columns, Dataset, Origin, Pictures, class_weights, parse
+from ..data import Columns, Dataset, Origin, Pictures, class_weights
+from ..data.cells import parse
 from ..errors import ArgumentError
 
 MOST_LABELS = 20  # whole numbers with at most so many different values are taken for classes

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from .. import data
-from ..data import Columns, Dataset, Origin, Pictures, fingerprint
+from ..data import Columns, Dataset, Origin, Pictures
+from ..data.arrays import EXPECTED, read_idx_folder, read_npz
+from ..data.origin import fingerprint
+from ..data.pictures import ENDINGS, list_classes, list_pictures
 from ..errors import ArgumentError, FileFormatError
 from .parts import Parts, listed, targets, three_parts
 
@@ -55,7 +58,7 @@ def kind_of(source: str) -> str:
             raise FileFormatError(f"{source} is a file of a spreadsheet program; save it as CSV there, and give that")
         if start.startswith((b"\x93NUMPY", b"PK\x03\x04", b"\0\0\x08", b"\x1f\x8b")):
             return "arrays"
-        if start.startswith((b"\x89PNG", b"\xff\xd8\xff", b"BM")) or source.lower().endswith(data.ENDINGS):
+        if start.startswith((b"\x89PNG", b"\xff\xd8\xff", b"BM")) or source.lower().endswith(ENDINGS):
             return "pictures"
     return "table"
 
@@ -125,7 +128,7 @@ def _pictures(options: argparse.Namespace) -> Parts:
 
 def labelled_pictures(folder: str, notes: list[str]) -> list[tuple[str, str, str]]:
     """The pictures in the sub-folders: part ("" if there are no folders train, test, ...), path and class of each."""
-    classes = data.list_classes(folder)
+    classes = list_classes(folder)
     if classes and all(name.lower() in PART_FOLDERS for name in classes) and "train" in "".join(classes).lower():
         found: list[tuple[str, str, str]] = []
         for name in classes:
@@ -134,13 +137,13 @@ def labelled_pictures(folder: str, notes: list[str]) -> list[tuple[str, str, str
         return found
     others, found = 0, []
     for name in classes:
-        paths, more = data.list_pictures(os.path.join(folder, name))
+        paths, more = list_pictures(os.path.join(folder, name))
         others += more
         found += [("", path, name) for path in paths]
         if not paths:
             notes.append(f"the sub-folder {name} holds no picture")
     if not found:
-        here, _ = data.list_pictures(folder) if os.path.isdir(folder) else ([folder], 0)
+        here, _ = list_pictures(folder) if os.path.isdir(folder) else ([folder], 0)
         what = f"{len(here)} pictures, but no sub-folder with some" if here else "no picture"
         expected = "a sub-folder for each class, with its pictures (PNG, JPEG, BMP)"
         raise ArgumentError(f"{folder} holds {what}; expected {expected}")
@@ -159,7 +162,7 @@ def _arrays(options: argparse.Namespace) -> Parts:
 
 def read_arrays(source: str) -> dict[str, Any]:
     """Inputs and targets by part, from a .npz file or a folder of IDX files."""
-    arrays = data.read_idx_folder(source) if os.path.isdir(source) else data.read_npz(source)
+    arrays = read_idx_folder(source) if os.path.isdir(source) else read_npz(source)
     if not arrays:
         raise FileFormatError(f"{source} has no IDX files with names such as train-images-idx3-ubyte")
     return {part: (as_inputs(x), None if t is None else as_labels(t)) for part, (x, t) in arrays.items()}
@@ -193,7 +196,7 @@ def in_parts(
     first = "training" if "training" in arrays else ""
     if first not in arrays or any(t is None for _, t in arrays.values()):
         lacks = "targets" if first in arrays else "samples to train on"
-        raise ArgumentError(f"{title} has no {lacks}; expected {data.EXPECTED}")
+        raise ArgumentError(f"{title} has no {lacks}; expected {EXPECTED}")
     lengths = {part: (len(x), len(t)) for part, (x, t) in arrays.items()}
     for part, (n, m) in lengths.items():
         if n != m:
