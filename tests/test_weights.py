@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from networks import every_layer, samples
 from strategies import seeds
@@ -252,6 +252,7 @@ def test_class_weights_that_are_none_are_refused(t, kind, error, message):
 
 
 @given(counts=st.lists(st.integers(2, 30), min_size=2, max_size=5), share=st.floats(0.1, 0.9), seed=st.integers(0, 9))
+@example(counts=[2, 2, 2, 13], share=0.3125, seed=0)
 def test_a_stratified_split_gives_each_class_its_share(counts, share, seed):
     t = np.repeat(np.arange(len(counts)), counts)
     assume(0 < round(share * len(t)) < len(t))

@@ -179,21 +179,23 @@ def split(dataset: Dataset, held_out: float = 0.2, seed: int = 0, stratify: bool
         )
     order = generator(seed).permutation(n)
     if boolean("stratify", stratify):
-        order = order[_spread(dataset.t[order])]
+        order = order[_stratified(dataset.t[order], count)]
     return Splits(dataset[order[count:]], dataset[order[:count]])
 
 
-def _spread(t: np.ndarray) -> np.ndarray:
-    """An order of labels in which every part from the start has its share of each class."""
+def _stratified(t: np.ndarray, count: int) -> np.ndarray:
+    """An order of labels in which the first `count` have their share of each class, rounded up or down."""
     if t.ndim != 1 or t.dtype.kind == "f":
         raise TargetError(f"stratify needs labels, but the targets are an array of {t.dtype} and shape {t.shape}")
     found, index, counts = np.unique(t, return_inverse=True, return_counts=True)
     if (counts == 1).any():
         raise ArgumentError(f"class {found[counts == 1][0]} has a single sample, which cannot be in both parts")
-    order = np.argsort(index, kind="stable")
-    place = np.empty(len(t))  # of each sample among those of its class, as a fraction
-    place[order] = np.concatenate([(np.arange(count) + 0.5) / count for count in counts])
-    return np.argsort(place, kind="stable")
+    shares = counts * (count / len(t))
+    taken = np.floor(shares).astype(int)
+    taken[np.argsort(taken - shares, kind="stable")[: count - taken.sum()]] += 1  # the largest remainders
+    place = np.empty(len(t), int)  # of each sample among those of its class
+    place[np.argsort(index, kind="stable")] = np.concatenate([np.arange(n) for n in counts])
+    return np.argsort(place >= taken[index], kind="stable")
 
 
 def _as_inputs(x: Any) -> np.ndarray:
