@@ -35,3 +35,21 @@ def examples(page):
     pattern = r"```python\n((?:(?!```).)*)```\n\n```text\n(.*?)```"
     sections = (section.partition("\n") for section in re.split(r"(?m)^##+ ", read(page)))
     return [(heading, *found) for heading, _, text in sections for found in re.findall(pattern, text, re.DOTALL)]
+
+
+def same_output(printed, shown):
+    """Whether a program printed what a page shows, but for seconds and the rounding of processors.
+
+    Numbers with a point may differ by 0.02. Tiny errors, such as 1.4e-10, are all alike.
+    """
+    number = r"\d+\.\d+(?:e[-+]\d+)?"
+    printed, shown = (re.sub(r"\d+\.\d+ s\b", "s", text) for text in (printed, shown))
+    if re.sub(number, "", printed) != re.sub(number, "", shown):
+        return False
+    pairs = zip(*(map(float, re.findall(number, text)) for text in (printed, shown)), strict=True)
+    return all(abs(ours - theirs) <= 0.02 for ours, theirs in pairs)
+
+
+def slug(heading):
+    """The anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")

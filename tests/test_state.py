@@ -5,8 +5,9 @@ import copy
 import numpy as np
 import pytest
 from networks import every_layer
+from pages import example
 from runs import EPOCHS, STEPS, Run, assert_same, assert_same_state, samples
-from test_readme import ENGLISH, blocks
+from test_readme import GUIDE
 
 import minibp
 from minibp import SGD, Adam, CrossEntropy, Dense, EarlyStopping, Layer, Network, train
@@ -235,7 +236,7 @@ def test_an_undeclared_attribute_that_has_changed_is_refused_with_the_line_that_
 @pytest.mark.parametrize("before", ["nothing", "alone", "a forward", "a training"])
 def test_what_only_a_formula_sets_is_nobodys_state(path, before):
     namespace = {}
-    exec(next(block for block in blocks(ENGLISH, "python") if "class Swish" in block), namespace)
+    exec(example(GUIDE, "class Swish"), namespace)
 
     def swish():
         layer = namespace["Swish"]()

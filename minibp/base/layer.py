@@ -16,7 +16,7 @@ from .workspaces import Array, Shape
 class Layer(Module):
     """Base of all layers: a differentiable function y = f(x) of a batch x, one sample per row.
 
-    To write your own layer, define two methods (README.md shows one in ten lines):
+    To write your own layer, define two methods (docs/guide.md has examples):
 
     - ``formula(x)`` returns y.
     - ``gradient(dy)`` returns dx = ∂C/∂x for dy = ∂C/∂y, and sets the gradients of the parameters (``self.dW = ...``).
