@@ -22,10 +22,7 @@ PAGES = [README, *(ROOT / "docs" / f"{name}.md" for name in ("guide", "scikit-le
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 both = pytest.mark.parametrize("page", [README, GUIDE], ids=lambda page: page.name)
-each_example = pytest.mark.parametrize(
-    ("page", "code", "output"),
-    [pytest.param(page, code, output, id=heading) for page in (README, GUIDE) for heading, code, output in examples(page)],
-)
+EXAMPLES = [pytest.param(page, *found, id=heading) for page in (README, GUIDE) for heading, *found in examples(page)]
 
 
 def in_chinese(page):
@@ -40,11 +37,13 @@ def test_the_readme_is_short():
 # --- code and its output -------------------------------------------------------------------------------------------
 
 
-@each_example
+@pytest.mark.parametrize(("page", "code", "output"), EXAMPLES)
 def test_examples_run_as_written_and_print_what_the_page_shows(page, code, output, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    run(code, page)
+    namespace = run(code, page)
     assert same_output(capsys.readouterr().out, output)
+    if "link_by_link" in namespace:
+        assert abs(namespace["link_by_link"] - namespace["at_once"]).max() < 1e-15
 
 
 @both
@@ -57,7 +56,7 @@ def test_every_other_example_runs_as_written(page, tmp_path, monkeypatch):
 
 
 def test_the_layer_in_the_readme_is_the_layer_in_the_source():
-    (shown,) = [block for block in blocks(README, "text") if "class Sigmoid" in block]
+    (shown,) = blocks(README, "py")  # to read, not to run
     source = (ROOT / "minibp" / "layers.py").read_text(encoding="utf-8")
     start = source.index("class Sigmoid(Layer)")
     whole = re.sub(r": Array(?=[,)])| -> Array", "", source[start : source.index("class Tanh(Layer)")])
