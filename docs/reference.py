@@ -37,7 +37,7 @@ SUBMODULES = tuple(f"minibp.{name}" for name in (
     "schedules", "initializers", "metrics", "data", "debug", "sklearn", "export", "backend", "errors"
 ))  # fmt: skip
 PUBLIC_BASES = [each for module in (minibp, errors) for each in vars(module).values() if isinstance(each, type)]
-GUIDES = ("guide", "answer", "scikit-learn", "export", "performance", "reliability", "design")  # and what else is in docs
+GUIDES = ("guide", "answer", "scikit-learn", "export", "performance", "reliability", "design")  # and the rest of docs
 
 
 class BuildError(Exception):
