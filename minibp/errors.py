@@ -48,7 +48,8 @@ class MissingExtraError(MinibpError, ImportError):
     """An optional package is not installed; the message names it and the extra that installs it."""
 
     def __init__(self, package: str, extra: str, purpose: str):
-        cure = f"pip install {package} (minibp's extra {extra!r} installs it)"  # not minibp[...]: it is not on PyPI
+        quoted = f'"{package}"' if ">" in package else package  # else a shell would write a file of that name
+        cure = f"pip install {quoted} (minibp's extra {extra!r} installs it)"  # not minibp[...]: it is not on PyPI
         super().__init__(f"{purpose} needs {package}, which is not installed: {cure}")
 
 
