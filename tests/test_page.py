@@ -269,9 +269,11 @@ def test_options_outside_their_range_are_refused(tmp_path, options, error, messa
         to_page(small(), tmp_path / "page.html", **options)
 
 
-def test_a_folder_is_not_replaced_by_a_page(tmp_path):
+def test_a_folder_is_not_replaced_by_a_page_or_created(tmp_path):
     with pytest.raises(NotWritableError, match="is a folder, a pipe or a device; expected the name of a file"):
         to_page(small(), tmp_path)
+    with pytest.raises(ArgumentError, match=r"the folder .*none does not exist; create it first"):
+        to_page(small(), tmp_path / "none" / "page.html")
 
 
 def test_a_full_disk_keeps_the_page_that_was_there(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import __version__
 from ..backend import to_host
-from ..base import Layer, Shape, instance, kind_of_rows, writable_path, write_atomically
+from ..base import Layer, Shape, instance, kind_of_rows, new_file, write_atomically
 from ..containers import Residual, Sequential
 from ..dropout import Dropout
 from ..errors import ArgumentError, MissingExtraError, ShapeError
@@ -165,7 +165,7 @@ def to_onnx(
         If onnx is not installed.
     ArgumentError
         If a layer is a class of your own, the shape of a sample is not known or does not fit, or the file would exceed
-        2 GB.
+        2 GB; or no file can be created there.
     DivergenceError
         If a weight is NaN or infinite.
     NotWritableError, OSError
@@ -173,7 +173,7 @@ def to_onnx(
     """
     onnx = onnx_package("to_onnx")
     instance("net", net, Network, "call to_onnx(net, path)")
-    path = writable_path(path)
+    path = new_file(path)
     shape = _sample_shape(net, sample_shape)
     net.check_weights()
     if (size := net.dtype.itemsize * (net.params.size + net.buffers.size)) > LARGEST:

@@ -13,16 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import to_host
-from ..base import (
-    Layer,
-    describe_sample,
-    infer_shapes,
-    instance,
-    kind_of_rows,
-    positive,
-    writable_path,
-    write_atomically,
-)
+from ..base import Layer, describe_sample, infer_shapes, instance, kind_of_rows, new_file, positive, write_atomically
 from ..containers import Residual, Sequential
 from ..dropout import Dropout
 from ..errors import ArgumentError, ShapeError, UnknownNameError
@@ -83,7 +74,7 @@ def to_page(net: Network, path: str | os.PathLike[str], language: str = "en", sc
     ------
     ArgumentError
         If the network has a layer of your own, its outputs are not probabilities, its weights take more than 50 MB, or
-        one of them is no number in float32.
+        one of them is no number in float32; or no file can be created there.
     ShapeError
         If it takes other inputs than such images.
     NotWritableError, OSError
@@ -112,7 +103,7 @@ def to_page(net: Network, path: str | os.PathLike[str], language: str = "en", sc
     texts |= {"language": language, "title": texts["digit" if all(map(str.isdecimal, classes)) else "other"]}
     texts |= {"layers": ", ".join(map(str, kept)), "hidden": ", ".join(map(str, kept[:first]))}
     page = fill(texts, json.dumps(network), zlib.compress(b"".join(array.tobytes() for array in numbers), 9))
-    write_atomically(writable_path(path), page.encode())
+    write_atomically(new_file(path), page.encode())
 
 
 def side_of_images(net: Network) -> int:
