@@ -305,9 +305,9 @@ def test_the_command_writes_beside_the_network(printed_lines, file, tmp_path):
     assert 'lang="zh"' in (tmp_path / "net.html").read_text("utf-8")
 
 
-def test_the_command_writes_where_it_is_told(printed_lines, file, tmp_path):
-    printed_lines(export(file, "--to", "page", "--out", tmp_path / "a.html"))
-    to_page(small(), tmp_path / "b.html")
+def test_the_command_writes_what_and_where_it_is_told(printed_lines, file, tmp_path):
+    printed_lines(export(file, "--to", "page", "--scale", "16", "--out", tmp_path / "a.html"))
+    to_page(small(), tmp_path / "b.html", scale=16)
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 
@@ -321,6 +321,7 @@ def test_an_option_of_another_form_is_refused(error_line, file):
     expected = "--language goes with --to page, not with --to torch: leave it out"
     assert expected in error_line(export(file, "--to", "torch", "--language", "zh"))
     assert "--scale-uint8 goes with --to onnx" in error_line(export(file, "--to", "page", "--scale-uint8"))
+    assert "--scale goes with --to page" in error_line(export(file, "--to", "onnx", "--scale", "16"))
 
 
 def test_the_command_writes_an_onnx_file_that_takes_bytes(printed_lines, file):

@@ -72,6 +72,8 @@ def parser() -> argparse.ArgumentParser:
     out = "the file to write; default: beside FILE, with another ending"
     command.add_argument("--out", type=nonempty, metavar="FILE", help=out)
     command.add_argument("--language", choices=LANGUAGES, help="of a page; default en")
+    about = "of a page: the value of full ink in the training; default 1, that of uint8 images"
+    command.add_argument("--scale", type=float, metavar="INK", help=about)
     about = "an ONNX file takes bytes 0..255, and scales them by 1/255"
     command.add_argument("--scale-uint8", action="store_true", default=None, help=about)
     return top
@@ -124,7 +126,8 @@ def tell(notes: Sequence[str]) -> None:
 
 def run_export(options: argparse.Namespace) -> None:
     """Write the file, and print its name and size, and the program that belongs to it."""
-    print(export(options.file, options.to, options.out, language=options.language, scale_uint8=options.scale_uint8))
+    given = {"language": options.language, "scale": options.scale, "scale_uint8": options.scale_uint8}
+    print(export(options.file, options.to, options.out, **given))
 
 
 def network(options: argparse.Namespace) -> Network:

@@ -25,7 +25,7 @@ class Format(NamedTuple):
 
 FORMATS = {
     "onnx": Format(to_onnx, ".onnx", ("scale_uint8",)),
-    "page": Format(to_page, ".html", ("language",)),
+    "page": Format(to_page, ".html", ("language", "scale")),
     "torch": Format(to_torch, ".torch.safetensors"),
 }
 
