@@ -1,4 +1,4 @@
-"""The page to draw on: what is in the file, and which networks are refused. test_pages.py opens it in a browser."""
+"""The page to draw on: what is in the file, and which networks are refused. test_page_browser.py opens it."""
 
 import copy
 import errno
