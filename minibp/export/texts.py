@@ -38,7 +38,6 @@ TEXTS = {
     "error": ("mean absolute error", "平均绝对误差"),
     "r2": ("R²", "R²"),
     "count": ("parameters", "参数个数"),
-    "on_test": ("on the test set", "测试集"),
     "weighted": (
         "The samples of the test set have weights. Accuracy and loss at the top are weighted means; everything else on "
         "this page counts each sample once.",
@@ -181,7 +180,6 @@ TEXTS = {
     "target": ("target", "目标值"),
     "prediction": ("prediction", "预测值"),
     "residual": ("residual", "残差"),
-    "mean": ("mean", "平均"),
     "mse": ("mean squared error", "均方误差"),
     "output_table": ("Errors of each output", "各输出的误差"),
     "some_outputs": ("The first {} of {} outputs are listed.", "只列出 {1} 个输出中的前 {0} 个。"),
