@@ -118,7 +118,7 @@ def import_plotting(module: str) -> Any:
 
 def import_report() -> Callable[..., None]:
     """The function that writes a report. A MissingExtraError, before a training, if what it needs is missing."""
-    from ..export import import_tools, write_report  # here, for a fast start
+    from ..export.report import import_tools, write_report  # here, for a fast start
 
     os.environ.pop("MPLBACKEND", None)  # as above
     import_tools()

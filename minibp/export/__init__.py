@@ -4,7 +4,7 @@ from .history import read_history
 from .onnx_reader import from_onnx
 from .onnx_writer import to_onnx
 from .page import to_page
-from .report import import_tools, write_report
+from .report import write_report
 from .texts import LANGUAGES
 from .torch import from_torch, to_torch
 
@@ -12,7 +12,6 @@ __all__ = [
     "LANGUAGES",
     "from_onnx",
     "from_torch",
-    "import_tools",
     "read_history",
     "to_onnx",
     "to_page",
