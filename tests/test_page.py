@@ -25,6 +25,7 @@ import models
 from minibp import (
     CrossEntropy,
     Dense,
+    Dropout,
     Flatten,
     Layer,
     Network,
@@ -133,6 +134,13 @@ def test_the_first_hidden_layer_ends_before_the_second_matrix(exported, layers, 
 @pytest.mark.parametrize("side", [8, 28])
 def test_the_page_knows_the_form_of_the_images(exported, side):
     assert exported(small(side=side)).network["side"] == side
+
+
+def test_a_network_may_take_rows_alone(exported):
+    net = Network([Dropout(0.2), Dense(64, 3), Softmax()], CrossEntropy())
+    with pytest.raises(ShapeError):
+        net.predict(np.zeros((1, 8, 8)))
+    assert exported(net).network["side"] == 8
 
 
 @pytest.mark.parametrize("classes", [["a", "b"], None])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import zlib
@@ -13,7 +14,17 @@ from typing import Any
 import numpy as np
 
 from ..backend import to_host
-from ..base import Layer, describe_sample, infer_shapes, instance, kind_of_rows, new_file, positive, write_atomically
+from ..base import (
+    Layer,
+    Shape,
+    describe_sample,
+    infer_shapes,
+    instance,
+    kind_of_rows,
+    new_file,
+    positive,
+    write_atomically,
+)
 from ..containers import Residual, Sequential
 from ..dropout import Dropout
 from ..errors import ArgumentError, ShapeError, UnknownNameError
@@ -45,7 +56,8 @@ FORMS: dict[type, tuple[str, ...] | None] = {
     Dropout: None,
 }
 MIXING = (Dense, Sequential, Residual)  # the second of these begins the second layer of the network
-SIDES = (28, 8)  # of the images of MNIST and of the digits, which web/images.js makes from a drawing
+# Images of MNIST and of the digits, which web/images.js makes from a drawing, and the same as rows.
+SHAPES: tuple[Shape, ...] = ((28, 28), (784,), (8, 8), (64,))
 PEN = {28: 0.08, 8: 0.12}  # the width of the pen, where the drawing has the width 1: lines about as thick as those
 MOST_BYTES = 50_000_000  # of the weights: a browser holds them as text, as bytes and as numbers
 
@@ -83,8 +95,8 @@ def to_page(net: Network, path: str | os.PathLike[str], language: str = "en", sc
     instance("net", net, Network, "call to_page(net, path)")
     if language not in LANGUAGES:
         raise UnknownNameError("language", language, LANGUAGES)
-    scale, side, layers = positive("scale", scale), side_of_images(net), layers_at_inference(net)
-    refuse_rows_of_images(net, side)
+    scale, shape, layers = positive("scale", scale), shape_of_images(net), layers_at_inference(net)
+    refuse_rows_of_images(net, shape)
     if (kind := kind_of_rows(layers)) not in ("distribution", "probabilities"):
         raise ArgumentError(f"the outputs are {kind}, a page shows probabilities: end in Softmax() or Sigmoid()")
     if (size := 4 * (net.params.size + net.buffers.size)) > MOST_BYTES:
@@ -96,7 +108,8 @@ def to_page(net: Network, path: str | os.PathLike[str], language: str = "en", sc
     kept = [layer for layer in layers if FORMS[type(layer)] is not None]
     mixing = [i for i, layer in enumerate(kept) if isinstance(layer, MIXING)]
     first = mixing[1] if len(mixing) > 1 else 0
-    classes = net.class_names or [str(label) for label in range(max(net.output_size((1, side, side)), 2))]
+    classes = net.class_names or [str(label) for label in range(max(net.output_size((1, *shape)), 2))]
+    side = math.isqrt(math.prod(shape))
     texts = json.loads(resource("texts.json"))[language]
     network = {"layers": described, "first": first, "side": side, "scale": scale, "pen": PEN[side]}
     network |= {"classes": classes, "blank": texts["blank"]}
@@ -106,25 +119,25 @@ def to_page(net: Network, path: str | os.PathLike[str], language: str = "en", sc
     write_atomically(new_file(path), page.encode())
 
 
-def side_of_images(net: Network) -> int:
-    """The side of the square images that a network takes, 28 or 8; a ShapeError if it takes none of them."""
-    for side in SIDES:
+def shape_of_images(net: Network) -> Shape:
+    """The shape of the images that a network takes, also as rows; a ShapeError if a page has no such images."""
+    for shape in SHAPES:
         try:
-            net.output_size((1, side, side))
+            net.output_size((1, *shape))
         except ShapeError:
             continue
-        return side
+        return shape
     takes = next(layer.in_shape for layer in net.layers if layer.in_shape is not None)
     expected = "images of 28 x 28 or 8 x 8, or rows of 784 or 64 values"
     raise ShapeError(f"the network takes {describe_sample(takes)}; a page needs one that takes {expected}")
 
 
-def refuse_rows_of_images(net: Network, side: int) -> None:
+def refuse_rows_of_images(net: Network, shape: Shape) -> None:
     """Refuse, by an ArgumentError, a Softmax over the rows of an image: in the page an image is one row."""
-    sample = net.sample_shape((1, side, side))
-    for layer, shape in zip(net.layers, [sample, *infer_shapes(net.layers, shape=sample)], strict=False):
-        if shape is not None and len(shape) > 1 and any(isinstance(each, Softmax) for each in layer.modules()):
-            raise ArgumentError(f"{layer} gets images of shape {shape}, and rows in a page: put Flatten() before it")
+    sample = net.sample_shape((1, *shape))
+    for layer, takes in zip(net.layers, [sample, *infer_shapes(net.layers, shape=sample)], strict=False):
+        if takes is not None and len(takes) > 1 and any(isinstance(each, Softmax) for each in layer.modules()):
+            raise ArgumentError(f"{layer} gets images of shape {takes}, and rows in a page: put Flatten() before it")
 
 
 def describe(layers: Sequence[Layer], numbers: list[np.ndarray]) -> list[dict[str, Any]]:
