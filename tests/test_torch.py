@@ -1,6 +1,9 @@
 """Exchange with PyTorch: the same names, shapes, outputs, losses and running statistics, and back bit for bit."""
 
+import errno
 import importlib
+import os
+import re
 import struct
 import sys
 import warnings
@@ -10,6 +13,7 @@ import numpy as np
 import pages
 import pytest
 from arrays import assert_close, assert_equal
+from failing import failing
 from hypothesis import given
 from hypothesis import strategies as st
 from networks import TwoBranches, every_layer
@@ -252,6 +256,14 @@ def test_a_network_with_nan_in_its_weights_is_not_written(path):
     with pytest.raises(DivergenceError, match=r"Dense\(2, 3\): W holds NaN"):
         to_torch(net, path)
     assert path.read_bytes() == before
+
+
+def test_a_full_disk_leaves_the_old_file(path, monkeypatch):
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "fsync", failing(OSError(errno.ENOSPC, "No space left on device")))
+    with pytest.raises(OSError, match=re.escape(f"No space left on device: '{path}'")):
+        to_torch(small(1), path)
+    assert path.read_bytes() == before and os.listdir(path.parent) == [path.name]
 
 
 # --- the program ---------------------------------------------------------------------------------------------------
