@@ -442,7 +442,7 @@ DENSE = "Gemm <transB = 1> (x, A, a)"
     (graph("z = Relu (x) z = Relu (x) y = Relu (z)"), "Relu: it computes 'z', which is there already"),
     (graph("y, y = Dropout (x)"), "Dropout: it computes 'y', which is there already"),
     (graph("y = Relu (x)", takes="float[N, 4] x, float[N] z"), "has 2 inputs and 1 outputs"),
-    (graph("y = Relu (x)", takes="int64[N, 4] x"), "its input is of type 7; minibp takes floats and uint8"),
+    (graph("y = Relu (x)", takes="int64[N, 4] x"), "its input is of ONNX's type 7; minibp takes float32"),
     (graph("y = Relu (x)", takes="uint8[N, 4] x"), "its input is uint8, which minibp scales by 1/255"),
     (graph("y = Relu (x)", opset=8), "has opset 8, this minibp reads 9 to 28"),
     (graph("z = Gemm <transB = 1> (x, A, a) y = Div (z, c)", constants="double c = {2.0}"), "'c' is float64; the"),

@@ -71,7 +71,8 @@ class Graph:
         self.shape: Shape | None = tuple(sizes[1:]) if sizes and min(sizes[1:], default=0) > 0 else None
         self.batch, self.input_type = (sizes[0] if sizes else 0), takes.elem_type
         if self.input_type not in (types.FLOAT, types.DOUBLE, types.UINT8):
-            raise FileFormatError(f"{path}: its input is of type {self.input_type}; minibp takes floats and uint8")
+            what = f"its input is of ONNX's type {self.input_type}"
+            raise FileFormatError(f"{path}: {what}; minibp takes float32, float64 and uint8")
         self.dtype: Any = None
         self.metadata = {each.key: each.value for each in model.metadata_props}
 
@@ -197,7 +198,7 @@ class Graph:
         types, name = self.onnx.TensorProto, printable(stored.name)
         known = {types.FLOAT: 4, types.DOUBLE: 8, types.INT64: 8, types.BOOL: 1}
         if stored.data_type not in known:
-            what = f"the weights {name!r} are of type {stored.data_type}"
+            what = f"the weights {name!r} are of ONNX's type {stored.data_type}"
             raise FileFormatError(f"{self.path}: {what}; minibp reads float32 and float64")
         try:
             if stored.data_location == types.EXTERNAL:
