@@ -12,9 +12,8 @@ from ..base import kind_of_rows
 from ..data import Dataset
 from ..metrics import classes, confusion_matrix, mean_absolute_error, mean_squared_error, r2_score
 from ..network import Network
-from .layers import layers_at_inference
+from .layers import PROBABLE, layers_at_inference
 
-PROBABLE = ("probabilities", "distribution")  # the kinds of outputs that say how sure an answer is
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)  # of the residuals
 
 

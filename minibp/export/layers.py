@@ -9,6 +9,8 @@ from ..base import Layer
 from ..errors import ArgumentError
 from ..network import Network
 
+PROBABLE = ("probabilities", "distribution")  # the kinds of outputs that say how sure an answer is
+
 
 def layers_at_inference(net: Network) -> list[Layer]:
     """The layers from the inputs to the outputs, also the activation that a loss contains."""

@@ -18,7 +18,7 @@ from ..errors import ArgumentError, MissingExtraError, ShapeError
 from ..layers import ELU, GELU, Dense, Exp, Flatten, LeakyReLU, ReLU, Sigmoid, Softmax, Softplus, Tanh
 from ..network import Network
 from ..normalization import BatchNorm, LayerNorm, Standardize
-from .layers import entry, layers_at_inference
+from .layers import PROBABLE, entry, layers_at_inference
 
 OPSET, IR = 17, 8  # the oldest with LayerNormalization: programs refuse files that are newer than themselves
 LARGEST = 2**31 - 2**20  # bytes of a file, which protobuf limits
@@ -188,7 +188,7 @@ def to_onnx(
     x = writer.run(layers, x)
     if x == "x":
         x = writer("Identity", x)
-    of_classes = kind_of_rows(layers) in ("probabilities", "distribution") and not net.loss.of_numbers
+    of_classes = kind_of_rows(layers) in PROBABLE and not net.loss.of_numbers
     name = "probabilities" if of_classes else "y"
     writer.nodes[-1].output[0] = name  # which gives the output, so nothing else takes it
     takes = helper.make_tensor_value_info("x", onnx.TensorProto.UINT8 if scale_uint8 else kind, ["N", *shape])

@@ -31,7 +31,7 @@ from ..errors import ArgumentError, ShapeError, UnknownNameError
 from ..layers import ELU, GELU, Dense, Exp, Flatten, LeakyReLU, ReLU, Sigmoid, Softmax, Softplus, Tanh
 from ..network import Network
 from ..normalization import BatchNorm, LayerNorm, Standardize
-from .layers import entry, layers_at_inference
+from .layers import PROBABLE, entry, layers_at_inference
 from .resources import resource
 from .texts import LANGUAGES
 
@@ -97,7 +97,7 @@ def to_page(net: Network, path: str | os.PathLike[str], language: str = "en", sc
         raise UnknownNameError("language", language, LANGUAGES)
     scale, shape, layers = positive("scale", scale), shape_of_images(net), layers_at_inference(net)
     refuse_rows_of_images(net, shape)
-    if (kind := kind_of_rows(layers)) not in ("distribution", "probabilities"):
+    if (kind := kind_of_rows(layers)) not in PROBABLE:
         raise ArgumentError(f"the outputs are {kind}, a page shows probabilities: end in Softmax() or Sigmoid()")
     if (size := 4 * (net.params.size + net.buffers.size)) > MOST_BYTES:
         limit = f"a page holds up to {MOST_BYTES / 1e6:g} MB: use fewer units"
