@@ -238,10 +238,11 @@ class MyDense(Dense):
     ([Dense(4, 3), Softmax()], ShapeError, "takes 4 values; a page needs one that takes images of 28 x 28 or 8 x 8"),
     ([Dense(784, 3), Twice(), Softmax()], ArgumentError, r"Twice\(\) \(module 1 of .*\) has no form in a page"),
     ([MyDense(64, 3), Softmax()], ArgumentError, r"MyDense\(.* has no form in a page"),
+    ([Dense(64, 3), Twice()], ArgumentError, r"Twice\(\) .* has no form in a page"),
     ([Dense(64, 3), Residual(Twice()), Softmax()], ArgumentError, r"Twice\(\) .* has no form in a page"),
     ([Dense(64, 3)], ArgumentError, r"the outputs are numbers, a page shows probabilities: end in Softmax\(\)"),
     ([Softmax(), Flatten(), Dense(64, 3), Sigmoid()], ArgumentError, r"images of shape \(8, 8\), and rows in a page"),
-], ids=["shape", "own", "subclass", "inside", "numbers", "rows"])  # fmt: skip
+], ids=["shape", "own", "subclass", "last", "inside", "numbers", "rows"])  # fmt: skip
 def test_a_network_that_does_not_fit_is_refused(tmp_path, layers, error, message):
     with pytest.raises(error, match=message):
         to_page(Network(copy.deepcopy(layers), QuadraticLoss()), tmp_path / "page.html")

@@ -97,14 +97,14 @@ def to_page(net: Network, path: str | os.PathLike[str], language: str = "en", sc
         raise UnknownNameError("language", language, LANGUAGES)
     scale, shape, layers = positive("scale", scale), shape_of_images(net), layers_at_inference(net)
     refuse_rows_of_images(net, shape)
-    if (kind := kind_of_rows(layers)) not in PROBABLE:
-        raise ArgumentError(f"the outputs are {kind}, a page shows probabilities: end in Softmax() or Sigmoid()")
     if (size := 4 * (net.params.size + net.buffers.size)) > MOST_BYTES:
         limit = f"a page holds up to {MOST_BYTES / 1e6:g} MB: use fewer units"
         raise ArgumentError(f"the weights take {size / 1e6:,.1f} MB as float32, {limit}")
 
     numbers: list[np.ndarray] = []
     described = describe(layers, numbers)
+    if (kind := kind_of_rows(layers)) not in PROBABLE:
+        raise ArgumentError(f"the outputs are {kind}, a page shows probabilities: end in Softmax() or Sigmoid()")
     kept = [layer for layer in layers if FORMS[type(layer)] is not None]
     mixing = [i for i, layer in enumerate(kept) if isinstance(layer, MIXING)]
     first = mixing[1] if len(mixing) > 1 else 0
