@@ -405,8 +405,8 @@ def test_the_guide_takes_a_network_to_pytorch_and_back(torch, run, capsys):
 
 
 def test_the_guide_takes_a_network_to_keras(run, monkeypatch, rng):
-    pytest.importorskip("jax")
-    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    pytest.importorskip("torch")
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras's own, which depend on the version of NumPy
         pytest.importorskip("keras")
@@ -415,7 +415,7 @@ def test_the_guide_takes_a_network_to_keras(run, monkeypatch, rng):
         code = pages.example(GUIDE, "import keras")
         exec(code[code.index("for theirs") :], done)
         x = rng.normal(size=(5, 64)).astype("float32")
-        assert_close(done["model"].predict(x, verbose=0), done["net"].predict(x), atol=1e-6)
+        assert_close(done["model"].predict(x, verbose=0), done["net"].predict(x), atol=1e-5)
 
 
 def records(path):
