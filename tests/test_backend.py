@@ -27,6 +27,7 @@ def cupy(
     count=lambda: 1,
     ones=None,
     device=lambda: types.SimpleNamespace(id=0, mem_info=(2**31, 2**32)),
+    version="14.2.0",
 ):
     """A CuPy that fails in one way."""
     runtime = types.SimpleNamespace(
@@ -36,7 +37,7 @@ def cupy(
         getDeviceProperties=lambda device: {"name": b"GPU"},
     )
     module = types.ModuleType("cupy")
-    module.__dict__.update(__version__="14.2.0", cuda=types.SimpleNamespace(runtime=runtime, Device=device), ones=ones)
+    module.__dict__.update(__version__=version, cuda=types.SimpleNamespace(runtime=runtime, Device=device), ones=ones)
     return module
 
 
@@ -57,6 +58,7 @@ OTHER = "for an older GPU install the CuPy for an older CUDA, for a newer one th
 
 CASES = {  # the messages are CuPy's
     "not installed": (None, "CuPy is not installed", INSTALL),
+    "too old": (cupy(version="13.6.0"), "CuPy 13.6.0 is too old: minibp needs 14 or newer", f"update it: {INSTALL}"),
     "no driver": (cupy(driver=lambda: 0), "finds no NVIDIA driver", "install the GPU's driver"),
     "driver too old": (
         cupy(count=OLD_DRIVER),
@@ -188,6 +190,22 @@ def test_a_working_cupy_is_reported_with_its_device_and_auto_chooses_it(monkeypa
     assert Network([Dense(2, 1)], QuadraticLoss(), backend="auto").xp is standin
     rows = doctor()
     assert (rows["cupy"], rows["GPU"]) == (f"works: {detail}", device)
+
+
+def test_a_cupy_that_has_worked_is_not_tried_again(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", standin)
+    first = resolve("cupy")
+    standin.traffic.clear()
+    assert resolve("cupy") is resolve("auto") is first
+    assert (standin.traffic.calls, standin.traffic.reads) == (0, 0)
+
+
+def test_a_cupy_that_did_not_work_is_tried_again(monkeypatch):
+    broken = cupy(count=lambda: 0)
+    monkeypatch.setitem(sys.modules, "cupy", broken)
+    assert resolve("auto") is np
+    broken.cuda, broken.ones = standin.cuda, standin.ones
+    assert resolve("auto") is broken
 
 
 def test_a_gpu_is_reported_even_if_cupy_does_not_work(monkeypatch, doctor):

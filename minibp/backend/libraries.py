@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 import warnings
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from ..errors import BackendError, MinibpWarning, UnknownNameError
 NAMES = ("numpy", "cupy", "auto")
 INSTALL = 'pip install "cupy-cuda12x[ctk]" (CUDA 12) or "cupy-cuda13x[ctk]" (CUDA 13)'
 
+OLDEST = 14  # of CuPy, whose types of results are those of NumPy 2: in 13 a float32 may become a float64 on the way
 NO_GPU = ("finds no GPU", "check that nvidia-smi lists one, and that CUDA_VISIBLE_DEVICES does not hide it")
 # Words in CuPy's messages, what they mean, and the cure. The first row that matches is used; the last always matches.
 FAULTS = (
@@ -65,6 +67,9 @@ class Backend(NamedTuple):
         return f"works: {self.detail}" if self.works else f"does not work: {self.detail}; {self.cure}"
 
 
+_proven: Any = None  # the CuPy that `resolve` found to work: a second try would only wait for the GPU
+
+
 def available() -> dict[str, Backend]:
     """The state of NumPy and CuPy on this machine, by name; if CuPy does not work, why and what to do."""
     return {"numpy": Backend("numpy", True, f"NumPy {np.__version__}"), "cupy": _cupy()[1]}
@@ -85,12 +90,16 @@ def resolve(name: str) -> Any:
     BackendError
         If CuPy was asked for and does not work here; the message says why and what to do.
     """
+    global _proven
     if name not in NAMES:
         raise UnknownNameError("backend", name, NAMES)
     if name == "numpy":
         return np
+    if _proven is not None and sys.modules.get("cupy") is _proven:
+        return _proven
     xp, found = _cupy()
     if found.works:
+        _proven = xp
         return xp
     if name == "auto":
         return np
@@ -128,6 +137,8 @@ def _cupy() -> tuple[Any, Backend]:
             f"remove or rename that, then {INSTALL}",
         )
     label, device = f"CuPy {cupy.__version__}", ""
+    if int(cupy.__version__.split(".")[0]) < OLDEST:
+        return broken(f"{label} is too old: minibp needs {OLDEST} or newer", f"update it: {INSTALL}")
     try:
         runtime = cupy.cuda.runtime
         driver = runtime.driverGetVersion()
