@@ -292,7 +292,7 @@ def _evaluate(net: Network, batches: Batches) -> Evaluation:
         losses, answers = _inferred(net, batches)
     weights = batches.weights
     if weights is not None:
-        losses = losses * net.xp.asarray(weights, net.dtype)
+        losses = losses * to_library(weights, net.xp, net.dtype)
     loss = _mean(losses, batches)
     if not np.isfinite(loss):  # then the largest output means nothing
         bad = int(np.isfinite(to_host(losses)).argmin())

@@ -50,7 +50,7 @@ from minibp import (
 )
 from minibp.data import Dataset
 from minibp.data.batches import Batches
-from minibp.errors import InputError, ShapeError, TargetError
+from minibp.errors import ArgumentError, InputError, ShapeError, TargetError
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}  # of a forward and a backward, relative to the largest value
 TRAINED = {"float32": 1e-3, "float64": 1e-9}  # of the weights after 100 steps, in which rounding errors grow
@@ -476,6 +476,36 @@ def test_data_are_uploaded_once_without_conversion(stand_in, digits):
     batches = Batches(net, digits, 32)
     assert isinstance(batches.x, stand_in.ndarray)
     assert batches.x.dtype == np.uint8 and batches.x.shape == digits.x.shape
+
+
+def test_a_large_upload_takes_no_more_page_locked_memory_than_a_piece(stand_in, monkeypatch):
+    monkeypatch.setattr("minibp.backend.arrays.UPLOAD", 1 << 16)
+    rows = 20_000  # their order and labels are larger than a piece, too
+    x = np.arange(64 * rows, dtype="uint8").reshape(rows, 64)
+    net = Network([Dense(64, 2), Softmax()], CrossEntropy(), backend="cupy")
+    stand_in.traffic.clear()
+    batches = Batches(net, Dataset(x[::-1], np.arange(rows) % 2, np.ones(rows)), 4096)
+    for _ in batches(np.arange(rows)):
+        pass
+    assert stand_in.traffic.page_locked <= 1 << 16 and stand_in.traffic.uploads > 20
+    assert_equal(batches.x, x[::-1])
+
+
+NO_NUMBERS = {
+    "strings": np.array(["a"] * 9),
+    "objects": np.array([None] * 9),
+    "a list of strings": ["a"] * 9,
+}
+
+
+@pytest.mark.parametrize("values", NO_NUMBERS.values(), ids=NO_NUMBERS)
+def test_what_is_assigned_must_be_numbers(xp, values):
+    net = Network([Dense(2, 3)], minibp.QuadraticLoss(), backend="cupy")
+    for name in ("params", "grads", "buffers"):
+        with pytest.raises(ArgumentError, match=f"the network: {name}: received an array of .*, expected numbers"):
+            setattr(net, name, values)
+    with pytest.raises(ArgumentError, match=r"Dense\(2, 3\): db: received an array of .*, expected numbers"):
+        net.layers[0].db = values
 
 
 @pytest.mark.parametrize("batch_size", [32, 500])

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 
 
+UPLOAD = 32 << 20  # bytes to send to a device at a time
+
+
 def free_memory(xp: Any) -> float:
     """Free memory of the device in bytes; infinity for NumPy, which needs no transfer."""
     if xp is np:
@@ -24,7 +27,24 @@ def to_library(array: Any, xp: Any, dtype: Any) -> Any:
 
     Between two libraries the values pass through the host. A change of dtype alone does not.
     """
-    return xp.asarray(array if isinstance(array, xp.ndarray) else to_host(array), dtype)
+    if isinstance(array, xp.ndarray):
+        return xp.asarray(array, dtype)
+    return upload(np.asarray(to_host(array), dtype), xp)  # NumPy's error for what are no numbers, on both libraries
+
+
+def upload(array: np.ndarray, xp: Any) -> Any:
+    """An array of the host on this library: the array itself on NumPy, else a copy on the device.
+
+    A large one goes there in pieces. CuPy's `asarray` page-locks as much memory of the host, rounded up to a power of
+    two, and keeps it: 64 GB for a memory map of 40 GB. `set` does not.
+    """
+    if xp is np or array.nbytes <= UPLOAD or not array.ndim:
+        return xp.asarray(array)
+    there, step = xp.empty(array.shape, array.dtype), max(1, UPLOAD * len(array) // array.nbytes)
+    for start in range(0, len(array), step):
+        piece = slice(start, start + step)
+        there[piece].set(np.ascontiguousarray(array[piece]))
+    return there
 
 
 def gather(array: Any, rows: Any, out: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import to_host
+from ..backend import to_host, to_library, upload
 from ..errors import ArgumentError, InputError, ShapeError, TargetError
 from .layer import Layer
 from .loss import Loss
@@ -105,7 +105,7 @@ class Boundary:
         self.output_size(x.shape)
         x = x.reshape(len(x), *self.sample_shape(x.shape))
         if x.dtype.kind == "u":
-            values = self.xp.asarray(x).astype(self.dtype)
+            values = to_library(x, self.xp, x.dtype).astype(self.dtype)
             values *= self.xp.asarray(1 / 255, self.dtype)
             return values
         lib = np if isinstance(x, np.ndarray) else self.xp  # host arrays are checked before they go to a device
@@ -113,7 +113,7 @@ class Boundary:
             values = lib.asarray(x, self.dtype)
         cure = "clean it first, e.g. by numpy.nan_to_num(x)"
         check_finite(values, "x", InputError, cure, self.dtype, first, lib)
-        return self.xp.asarray(values)
+        return to_library(values, self.xp, self.dtype)
 
     def prepare_targets(self, t: Any, n: int, k: int) -> Array:
         """Targets as the loss computes with them, on the network's library; they are checked on the host.
@@ -122,12 +122,12 @@ class Boundary:
         """
         t = self.loss.check_targets(to_host(t) if isinstance(t, self.xp.ndarray) else t, n, k)
         if t.ndim == 1:
-            return self.xp.asarray(t)
+            return upload(t, self.xp)
         with np.errstate(all="ignore"):
             rows = t.astype(self.dtype, copy=False)
         if not np.isfinite(rows).all():
             raise TargetError(f"the targets hold numbers that are too large for {self.dtype}; scale them")
-        return self.xp.asarray(rows)
+        return upload(rows, self.xp)
 
     def sample_shape(self, shape: Shape) -> Shape:
         """Shape of one sample of inputs (N, ...) as the first layer takes it: images as rows, where it takes rows."""

@@ -13,7 +13,7 @@ from ..backend import to_library
 from ..errors import ArgumentError, ShapeError, StateError
 from .arguments import Declared
 from .state import Stateful
-from .validation import check_assigned, check_range
+from .validation import check_assigned, check_numbers, check_range
 from .workspaces import Array, Shape
 
 TOO_MANY = 1 << 48  # values of a parameter; NumPy raises various errors for more
@@ -141,6 +141,8 @@ class Parameters(Declared, Stateful):
             return
         if name in self._parameters and self._parameters[name].trained:
             check_assigned(value, f"{self}: {name}", self.xp, self.dtype)
+        elif not isinstance(value, self.xp.ndarray):
+            check_numbers(value, f"{self}: {name}", self.xp)
         value = to_library(value, self.xp, self.dtype)
         if value.shape != array.shape:
             raise ShapeError(f"{self}: {name} has shape {array.shape}, received an array of shape {value.shape}")

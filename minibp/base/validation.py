@@ -146,6 +146,12 @@ def check_assigned(values: Any, name: str, xp: Any, dtype: np.dtype) -> None:
         raise ArgumentError(f"{name} must hold finite numbers, received NaN or infinity (as {dtype})")
 
 
+def check_numbers(values: Any, name: str, xp: Any) -> None:
+    """Raise an ArgumentError if assigned values are no numbers, as strings. Arrays of the library are not looked at."""
+    if not isinstance(values, xp.ndarray):
+        check_array(to_host(values) if hasattr(values, "get") else values, name, ArgumentError)
+
+
 def check_range(array: Any, name: str, dtype: np.dtype) -> None:
     """Raise an ArgumentError if finite numbers would become infinite in this dtype."""
     if array.dtype.itemsize > dtype.itemsize:

@@ -12,7 +12,7 @@ from ..backend import to_library
 from ..errors import ArgumentError
 from .module import Module
 from .parameters import refuse_too_large
-from .validation import check_assigned
+from .validation import check_assigned, check_numbers
 from .workspaces import Array
 
 
@@ -104,6 +104,8 @@ def vector_property(name: str, doc: str) -> Any:
     def assign(owner: Any, values: Any) -> None:
         if name == "params":
             check_assigned(values, "the network: params", owner.xp, owner.dtype)
+        else:
+            check_numbers(values, f"the network: {name}", owner.xp)
         owner.__dict__[name][...] = to_library(values, owner.xp, owner.dtype)
 
     return property(lambda owner: owner.__dict__[name], assign, doc=doc)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import free_memory, gather
+from ..backend import free_memory, gather, to_library, upload
 from ..base import Array, Weights, check_finite, relative_weights
 from ..errors import InputError
 from .dataset import Dataset
@@ -59,7 +59,7 @@ class Batches:
         self.shuffle_window = max(2, SHUFFLE_WINDOW // (self.read_block * raw))  # blocks whose samples are mixed
         fits = n <= self.shuffle_window * self.read_block
         self.mapped = isinstance(self.x, np.memmap) and self.gather_on is np and not fits
-        self.x = self.gather_on.asarray(self.x) if is_array else self.x
+        self.x = upload(self.x, self.gather_on) if is_array else self.x
         shape = (self.block, *self.x.shape[1:])
         self.raw, self.scaled = self.gather_on.empty(shape, self.x.dtype), xp.empty(shape, net.dtype)
         self.scale = xp.asarray(1 / 255, net.dtype) if self.x.dtype == np.uint8 else None
@@ -106,16 +106,16 @@ class Batches:
                 held[filled : filled + len(part)] = part
                 filled += len(part)
             weights = None if self.weights is None else self.weights[numbers]
-            yield Window(held[:filled], self.t[self.xp.asarray(numbers)], weights, order, done)
+            yield Window(held[:filled], self.t[upload(numbers, self.xp)], weights, order, done)
             done = 0
 
     def cut(self, window: Window) -> Iterator[tuple[Any, ...]]:
         """The batches of a window."""
         x, t, weights, order, done = window
         first = done * self.batch_size  # the first sample; whole blocks before it are not gathered
-        size, there = self.batch_size, self.xp.asarray(order)  # the order goes to the device once
+        size, there = self.batch_size, upload(order, self.xp)  # the order goes to the device once
         here = there if self.gather_on is self.xp else order
-        weights_there: Array = None if weights is None else self.xp.asarray(weights, self.dtype)
+        weights_there: Array = None if weights is None else to_library(weights, self.xp, self.dtype)
         for start in range(first // self.block * self.block, len(order), self.block):
             piece = slice(start, start + self.block)
             rows = self.scaled[: len(here[piece])]
@@ -134,6 +134,6 @@ class Batches:
         """Gather x[rows] into `out`, scaled."""
         raw = self.raw[: len(rows)]
         gather(x, rows, raw)
-        self.xp.copyto(out, self.xp.asarray(raw), casting="same_kind")
+        self.xp.copyto(out, to_library(raw, self.xp, raw.dtype), casting="same_kind")
         if self.scale is not None:
             out *= self.scale

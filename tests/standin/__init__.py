@@ -5,8 +5,9 @@ It offers the names and parameters of the real wheel (names.json, written by mak
 - refuses host arrays in its functions, and does not convert a device array by itself (`np.asarray(device_array)`);
 - returns 0-d device arrays where NumPy returns scalars, and takes over NumPy's functions of device arrays;
 - wraps indices that are out of range, silently;
-- counts the transfers between host and device: `traffic.reads` to the host, `traffic.uploads` from it, and
-  `traffic.calls`, the functions that are called, each of which launches at least one kernel.
+- counts the transfers between host and device: `traffic.reads` to the host, `traffic.uploads` from it,
+  `traffic.page_locked`, the bytes of the largest one that goes through page-locked memory, and `traffic.calls`, the
+  functions that are called, each of which launches at least one kernel.
 
 It refuses more than CuPy: an assignment of several values to a repeated index, which CuPy leaves undefined; a product
 into an array that is not contiguous, which costs CuPy a copy; and what minibp has no use for (`fuse`, kernels, streams,
@@ -62,7 +63,7 @@ class Traffic:
 
     def clear(self) -> None:
         """Count from zero."""
-        self.reads = self.uploads = self.calls = 0
+        self.reads = self.uploads = self.calls = self.page_locked = 0
 
 
 traffic = Traffic()
@@ -84,6 +85,12 @@ class ndarray:  # the name is CuPy's
             return self._arrays.copy(order)
         out[...] = self._arrays
         return out
+
+    def set(self, arr: np.ndarray, stream: Any = None) -> None:
+        if self.dtype != arr.dtype or self.shape != arr.shape or not self.flags.c_contiguous:
+            raise TypeError("set: takes an array of the same dtype and shape, for one that is contiguous")
+        traffic.uploads += 1
+        self._arrays[...] = arr
 
     def item(self) -> Any:
         return self.get().item()
@@ -229,6 +236,8 @@ def call(label: str, function: Any, known: str, name: str, *args: Any, **kwargs:
         raise TypeError(f"{label}: out= must be a device array, got {type(out)}")
     if name in ("matmul", "dot") and out is not None and not out.flags.c_contiguous:
         raise ValueError(f"{label}: out= is not contiguous, which costs CuPy a temporary array and a copy")
+    if name in FROM_HOST and isinstance(args[0], np.ndarray):
+        traffic.page_locked = max(traffic.page_locked, args[0].nbytes)
     if name in FROM_HOST and any(isinstance(each, (np.ndarray, np.generic, list, int, float)) for each in args[:1]):
         traffic.uploads += 1
     if name == "take" and "mode" not in kwargs:
