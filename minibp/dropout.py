@@ -57,7 +57,7 @@ class Dropout(Layer):
             self.initialize(np.random.default_rng())
         self.__dict__["step"] += 1  # not an assignment by a user: no check
         kept = self.xp.greater_equal(self.draw(), np.uint32(self.rate * 2**32), out=self.kept)
-        mask = self.xp.multiply(kept, 1 / (1 - self.rate), out=self.mask)
+        mask = self.xp.multiply(kept, self.dtype.type(1 / (1 - self.rate)), out=self.mask)
         return self.xp.multiply(x, mask, out=self.y)
 
     def gradient(self, dy: Array) -> Array:

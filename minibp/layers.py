@@ -126,21 +126,20 @@ class Softmax(Layer):
     gives = "distribution"
 
     def workspaces(self, shape: Shape) -> dict[str, Any]:
-        return super().workspaces(shape) | {"row": (*shape[:-1], 1)}
+        return super().workspaces(shape) | {"row": Workspace((*shape[:-1], 1), reduced=True)}
 
     def formula(self, x: Array) -> Array:
-        xp, row = self.xp, self.row
-        y = xp.subtract(x, x.max(axis=-1, keepdims=True, out=row), out=self.y)  # does not change the quotient
+        xp = self.xp
+        y = xp.subtract(x, x.max(axis=-1, keepdims=True, out=self.row), out=self.y)  # does not change the quotient
         xp.exp(y, out=y)  # the largest exponent is 0: cannot overflow
-        y /= y.sum(axis=-1, keepdims=True, out=row)
+        y /= y.sum(axis=-1, keepdims=True, out=self.row)
         return y
 
     def gradient(self, dy: Array) -> Array:
         """dx = y (dy - Σⱼ dyⱼ yⱼ): dy times the Jacobian ∂yⱼ/∂xₖ = yⱼ ([j = k] - yₖ)."""
-        xp, row = self.xp, self.row
+        xp = self.xp
         dx = xp.multiply(dy, self.y, out=self.dx)
-        dx.sum(axis=-1, keepdims=True, out=row)
-        xp.subtract(dy, row, out=dx)
+        xp.subtract(dy, dx.sum(axis=-1, keepdims=True, out=self.row), out=dx)
         dx *= self.y
         return dx
 
@@ -190,7 +189,7 @@ class LeakyReLU(Layer):
         """dx = dy where x > 0, else slope dy."""
         xp, positive = self.xp, self.positive
         xp.greater(self.x, self.zero, out=positive)
-        dx = xp.multiply(positive, 1 - self.slope, out=self.dx)
+        dx = xp.multiply(positive, self.dtype.type(1 - self.slope), out=self.dx)
         dx += self.slope
         dx *= dy
         return dx
@@ -230,7 +229,7 @@ class ELU(Layer):
         dx = xp.minimum(self.x, self.zero, out=self.dx)
         xp.exp(dx, out=dx)  # 1 where x > 0
         xp.greater(self.x, self.zero, out=self.positive)
-        factor = xp.multiply(self.positive, 1 - self.alpha, out=self.part)
+        factor = xp.multiply(self.positive, self.dtype.type(1 - self.alpha), out=self.part)
         factor += self.alpha  # 1 where x > 0, else α
         dx *= factor
         dx *= dy

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import Array, Binary, Distribution, Loss, Shape
+from .base import Array, Binary, Distribution, Loss, Shape, Workspace
 from .layers import Sigmoid, Softmax
 
 
@@ -19,7 +19,7 @@ class QuadraticLoss(Loss):
 
     def formula(self, x: Array, t: Array) -> Array:
         residual = self.xp.subtract(x, t, out=self.y)
-        loss = self.xp.multiply(residual, residual, out=self.dx).sum(axis=1, out=self.row[:, 0])
+        loss = self.xp.multiply(residual, residual, out=self.dx).sum(axis=1, out=self.sums)
         loss *= self.half
         return loss
 
@@ -40,14 +40,20 @@ class SoftmaxCrossEntropy(Distribution):
     takes = ("numbers",)
     advice = "it contains Softmax(); end the network in the Dense() before"
 
+    def workspaces(self, shape: Shape) -> dict[str, Any]:
+        column = Workspace((shape[0], 1), reduced=True)
+        return super().workspaces(shape) | {"row": column, "score": column}
+
     def formula(self, x: Array, t: Array) -> Array:
-        xp, y, row, score = self.xp, self.y, self.row, self.score
-        xp.subtract(x, x.max(axis=1, keepdims=True, out=row), out=y)  # does not change the loss, as rows of t sum to 1
+        xp, y = self.xp, self.y
+        largest = x.max(axis=1, keepdims=True, out=self.row)
+        xp.subtract(x, largest, out=y)  # does not change the loss, as rows of t sum to 1
         parts = xp.multiply(t, y, out=self.dx)
         xp.fmin(parts, self.zero, out=parts)  # 0 · -∞ is NaN, and counts as 0; all others are ≤ 0
-        parts.sum(axis=1, keepdims=True, out=score)
+        score = parts.sum(axis=1, keepdims=True, out=self.score)
         xp.exp(y, out=y)  # the largest exponent is 0: cannot overflow
-        y /= y.sum(axis=1, keepdims=True, out=row)  # y = softmax(x)
+        row = y.sum(axis=1, keepdims=True, out=self.row)
+        y /= row  # y = softmax(x)
         xp.log(row, out=row)
         row -= score
         return row[:, 0]
@@ -73,7 +79,7 @@ class CrossEntropy(Distribution):
     def formula(self, x: Array, t: Array) -> Array:
         xp = self.xp
         y = xp.maximum(x, np.finfo(self.dtype).tiny, out=self.y)
-        loss = xp.multiply(t, xp.log(y, out=self.dx), out=self.dx).sum(axis=1, out=self.row[:, 0])
+        loss = xp.multiply(t, xp.log(y, out=self.dx), out=self.dx).sum(axis=1, out=self.sums)
         return xp.negative(loss, out=loss)
 
     def gradient(self) -> Array:
@@ -109,7 +115,7 @@ class SigmoidCrossEntropy(Binary):
 
         y = xp.maximum(positive, e, out=self.y)  # y = σ(x): 1 / (1 + e) where x >= 0, else e / (1 + e)
         y /= xp.add(e, self.one, out=part)
-        return loss.sum(axis=1, out=self.row[:, 0])
+        return loss.sum(axis=1, out=self.sums)
 
     def gradient(self) -> Array:
         """dx = (y - t) / N  with  y = σ(x)."""
@@ -140,7 +146,7 @@ class BinaryCrossEntropy(Binary):
         loss = xp.multiply(xp.log(y, out=self.dx), t, out=self.dx)
         loss += part
         xp.negative(loss, out=loss)
-        return loss.sum(axis=1, out=self.row[:, 0])
+        return loss.sum(axis=1, out=self.sums)
 
     def gradient(self) -> Array:
         """dx = ((1 - t) / (1 - x) - t / x) / N."""

@@ -13,6 +13,7 @@ from .base import (
     Fixed,
     Layer,
     Shape,
+    Workspace,
     at_least_one,
     check_array,
     check_finite,
@@ -48,28 +49,30 @@ class Normalization(Layer):
         self.add_parameter("beta", (self.n,), Zeros())
 
     def workspaces(self, shape: Shape) -> dict[str, Any]:
-        one = (1, shape[1]) if self.axis == 0 else (shape[0], 1)
-        return super().workspaces(shape) | {"xhat": shape, "part": shape, "mean": one, "var": one, "std": one}
+        one: Shape = (1, shape[1]) if self.axis == 0 else (shape[0], 1)
+        moments = Workspace(one, reduced=self.axis == 1)
+        return super().workspaces(shape) | {"xhat": shape, "part": shape, "mean": moments, "var": moments, "std": one}
 
-    def center(self, x: Array) -> None:
-        """Compute μ and σ² (biased), and write x - μ to x̂.
+    def center(self, x: Array) -> tuple[Array, Array]:
+        """Return μ and σ² (biased), and write x - μ to x̂.
 
         The first value is subtracted before summing. The rounding error in a sum of large numbers can exceed their
         differences, and a constant feature must give exactly 0.
         """
-        xp, count, xhat, mean, var = self.xp, x.shape[self.axis], self.xhat, self.mean, self.var
+        xp, count, xhat = self.xp, x.shape[self.axis], self.xhat
         first = x[:1] if self.axis == 0 else x[:, :1]
         xp.subtract(x, first, out=xhat)
-        xhat.sum(axis=self.axis, keepdims=True, out=mean)
+        mean = xhat.sum(axis=self.axis, keepdims=True, out=self.mean)
         mean /= count
         xhat -= mean
         mean += first
-        xp.multiply(xhat, xhat, out=self.part).sum(axis=self.axis, keepdims=True, out=var)
+        var = xp.multiply(xhat, xhat, out=self.part).sum(axis=self.axis, keepdims=True, out=self.var)
         var /= count
+        return mean, var
 
-    def scaled(self) -> Array:
-        """y, from x - μ in x̂."""
-        xp, xhat, var = self.xp, self.xhat, self.var
+    def scaled(self, var: Array) -> Array:
+        """y, from σ², and x - μ in x̂."""
+        xp, xhat = self.xp, self.xhat
         var += self.eps
         std = xp.sqrt(var, out=self.std)
         xp.divide(var, std, out=std)  # no change, but infinity becomes NaN: else x̂ would be 0 if σ² overflows
@@ -110,8 +113,8 @@ class LayerNorm(Normalization):
         return {"n": self.n, "eps": self.eps}
 
     def formula(self, x: Array) -> Array:
-        self.center(x)
-        return self.scaled()
+        _, var = self.center(x)
+        return self.scaled(var)
 
 
 class BatchNorm(Normalization):
@@ -157,7 +160,7 @@ class BatchNorm(Normalization):
         else:
             self.mean[...], self.var[...] = self.running_mean, self.running_var
             self.xp.subtract(x, self.mean, out=self.xhat)
-        return self.scaled()
+        return self.scaled(self.var)
 
     def remember(self, factor: float) -> None:
         """running ← momentum running + (1 - momentum) batch, with the variance of the batch times this factor.

@@ -22,7 +22,7 @@ class AbsoluteLoss(Loss):
 
     def formula(self, x: Array, t: Array) -> Array:
         residual = self.xp.subtract(x, t, out=self.y)
-        return self.xp.abs(residual, out=self.dx).sum(axis=1, out=self.row[:, 0])
+        return self.xp.abs(residual, out=self.dx).sum(axis=1, out=self.sums)
 
     def gradient(self) -> Array:
         """dx = 1/N where x > t, -1/N where x < t, 0 where they are equal."""
@@ -64,7 +64,7 @@ class HuberLoss(Loss):
         loss = xp.multiply(y, self.half, out=self.dx)
         xp.subtract(residual, loss, out=loss)
         loss *= y
-        return loss.sum(axis=1, out=self.row[:, 0])
+        return loss.sum(axis=1, out=self.sums)
 
     def gradient(self) -> Array:
         """dx = (x - t) / N, limited to [-δ/N, δ/N]."""
@@ -104,7 +104,7 @@ class QuantileLoss(Loss):
         below = xp.minimum(residual, self.zero, out=self.part)
         below *= q
         loss -= below
-        return loss.sum(axis=1, out=self.row[:, 0])
+        return loss.sum(axis=1, out=self.sums)
 
     def gradient(self) -> Array:
         """dx = (1 - q) / N where x > t, -q / N where x < t, 0 where they are equal."""
@@ -143,7 +143,7 @@ class PoissonLoss(Loss):
         y = xp.exp(x, out=self.y)
         loss = xp.multiply(t, x, out=self.dx)
         xp.subtract(y, loss, out=loss)
-        return loss.sum(axis=1, out=self.row[:, 0])
+        return loss.sum(axis=1, out=self.sums)
 
     def gradient(self) -> Array:
         """dx = (exp(x) - t) / N."""

@@ -234,6 +234,21 @@ def test_a_product_is_not_written_into_an_array_that_is_not_contiguous(host):
         standin.matmul(device, device.T, out=standin.empty((6, 12), "float32")[:, ::2])
 
 
+COSTLY = {
+    "a copy of a sum over the last axis": lambda xp, d: d.sum(axis=1, out=xp.empty(6, "float32")),
+    "a copy of a maximum over the last axis": lambda xp, d: xp.max(d, axis=-1, keepdims=True, out=xp.empty((6, 1), "float32")),
+    "indices for an array of no dimension": lambda xp, d: xp.multiply(d, xp.asarray(2, "float32"), out=d),
+    "float64 for a bool and a number": lambda xp, d: xp.multiply(d > 0, 0.5, out=d),
+}
+
+
+@pytest.mark.parametrize("costly", COSTLY.values(), ids=COSTLY)
+def test_what_costs_more_on_a_device_than_on_the_host_is_refused(host, costly):
+    costly(np, host.copy())
+    with pytest.raises(ValueError, match=r"costs CuPy a copy|of no dimension|computed in float64"):
+        costly(standin, standin.asarray(host))
+
+
 @pytest.mark.parametrize("name", ["data", "flat", "device", "cstruct"])
 def test_host_memory_is_not_exposed(host, name):
     assert not hasattr(standin.asarray(host), name)

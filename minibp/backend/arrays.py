@@ -47,6 +47,15 @@ def upload(array: np.ndarray, xp: Any) -> Any:
     return there
 
 
+def scalar(number: float, xp: Any, dtype: np.dtype) -> Any:
+    """A number of a formula, in this dtype.
+
+    NumPy is 0.3 us faster with an array of no dimension than with a number. To CuPy such an array is one more to read,
+    and keeps it from taking the others as vectors; a number goes along with the launch.
+    """
+    return np.asarray(number, dtype) if xp is np else dtype.type(number)
+
+
 def gather(array: Any, rows: Any, out: Any) -> None:
     """Write array[rows] into `out`. All three belong to one library, and all row numbers are valid."""
     if isinstance(array, np.ndarray):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import to_host, to_library, upload
+from ..backend import scalar, to_host, to_library, upload
 from ..errors import ArgumentError, InputError, ShapeError, TargetError
 from .layer import Layer
 from .loss import Loss
@@ -106,7 +106,7 @@ class Boundary:
         x = x.reshape(len(x), *self.sample_shape(x.shape))
         if x.dtype.kind == "u":
             values = to_library(x, self.xp, x.dtype).astype(self.dtype)
-            values *= self.xp.asarray(1 / 255, self.dtype)
+            values *= scalar(1 / 255, self.xp, self.dtype)
             return values
         lib = np if isinstance(x, np.ndarray) else self.xp  # host arrays are checked before they go to a device
         with np.errstate(all="ignore"):  # a number too large for the dtype becomes infinity, which is refused

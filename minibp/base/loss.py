@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import to_host
+from ..backend import scalar, to_host, to_library
 from ..errors import ArgumentError, InputError, ShapeError, StateError, TargetError, UnknownNameError
 from .arguments import Fixed, describe_sample, fraction
 from .layer import Layer, kind_of_rows
@@ -100,7 +100,9 @@ class Loss(Module):
             raise InputError(f"{self}: x holds NaN or infinity")
         t = self.check_targets(to_host(t) if isinstance(t, self.xp.ndarray) else t, *x.shape)
         self.check_predictions(x)
-        return ignore_underflow(self.unchecked_losses, x, self.xp.asarray(t))
+        with np.errstate(over="ignore"):  # a target too large for the dtype has an infinite loss
+            t = to_library(t, self.xp, t.dtype if t.ndim == 1 else self.dtype)
+        return ignore_underflow(self.unchecked_losses, x, t)
 
     def backward(self) -> Array:
         """dx = ∂L/∂x (N, K) for the mean loss L of the last `forward`.
@@ -160,12 +162,11 @@ class Loss(Module):
         return {name: value for name, value in super().__getstate__().items() if name != "t"}
 
     def workspaces(self, shape: Shape) -> dict[str, Any]:
-        column = (shape[0], 1)
         labels = {"target_rows": shape, "classes": Workspace((1, shape[1]), "int64", fill="range")}
-        return {"y": shape, "dx": shape, "row": column, "score": column} | labels
+        return {"y": shape, "dx": shape, "sums": Workspace(shape[:1], reduced=True)} | labels
 
     def create_workspaces(self, shape: Shape) -> dict[str, Array]:
-        inv_n = self.xp.asarray(1 / shape[0], self.dtype)  # 1/N, the weight of a sample in the mean
+        inv_n = scalar(1 / shape[0], self.xp, self.dtype)  # 1/N, the weight of a sample in the mean
         return super().create_workspaces(shape) | {"inv_n": inv_n, "total": shape[0]}
 
     def check_outputs(self, k: int, who: str = "") -> None:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..backend import to_host
+from ..backend import scalar, to_host
 from ..errors import ArgumentError, ShapeError, StateError
 from .arguments import Checked, boolean, float_dtype
 from .parameters import Parameters, refuse_too_large
@@ -159,10 +159,9 @@ class Module(Parameters):
         """Compute with this library, dtype and arrays (W, dW, ... by name). A network passes views of its vectors."""
         for name in self._memory.names():
             self.__dict__.pop(name, None)
-        # As 0-d arrays: NumPy is 0.3 us faster with them than with Python numbers, and CuPy launches no copy.
         log_max = math.floor(math.log(np.finfo(dtype).max)) - 1  # so that 1 / exp(log_max) is a normal number
         numbers = {"zero": 0, "half": 0.5, "one": 1, "log_max": log_max}
-        constants = {name: xp.asarray(number, dtype) for name, number in numbers.items()}
+        constants = {name: scalar(number, xp, dtype) for name, number in numbers.items()}
         self.__dict__.update(arrays, **constants, _arrays=arrays, xp=xp, dtype=dtype, _shape=None, x=None, y=None)
         self.__dict__["_memory"] = Memory()
 

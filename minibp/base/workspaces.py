@@ -22,11 +22,16 @@ class Workspace(NamedTuple):
 
     `fill` is None if the formula writes the values, a number, or "range" for 0, 1, 2, ... in the order of the elements.
     A formula must not write to a filled workspace.
+
+    `reduced` is for the result of a sum, mean or maximum over the last axis, as ``x.sum(axis=1, out=self.row)``. On
+    CuPy it is None: CuPy makes an array for the result, and would copy it to `out`. So a formula goes on with what the
+    call returns.
     """
 
     shape: Shape
     dtype: Any = None
     fill: float | str | None = None
+    reduced: bool = False
 
 
 class Memory:
@@ -62,7 +67,9 @@ class Memory:
 
     def cut(self, name: str, spec: Shape | Workspace, xp: Any, dtype: Any) -> Array:
         """Create a workspace: the first part of the array of this name."""
-        shape, own_dtype, fill = spec if isinstance(spec, Workspace) else Workspace(spec)
+        shape, own_dtype, fill, reduced = spec if isinstance(spec, Workspace) else Workspace(spec)
+        if reduced and xp is not np:
+            return None
         size, dtype = math.prod(shape), dtype if own_dtype is None else own_dtype
         if fill == "range":  # not shared, because its values depend on the shape
             flat = xp.empty(size, dtype)

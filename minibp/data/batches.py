@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import free_memory, gather, to_library, upload
+from ..backend import free_memory, gather, scalar, to_library, upload
 from ..base import Array, Weights, check_finite, relative_weights
 from ..errors import InputError
 from .dataset import Dataset
@@ -62,7 +62,7 @@ class Batches:
         self.x = upload(self.x, self.gather_on) if is_array else self.x
         shape = (self.block, *self.x.shape[1:])
         self.raw, self.scaled = self.gather_on.empty(shape, self.x.dtype), xp.empty(shape, net.dtype)
-        self.scale = xp.asarray(1 / 255, net.dtype) if self.x.dtype == np.uint8 else None
+        self.scale = scalar(1 / 255, xp, net.dtype) if self.x.dtype == np.uint8 else None
         self.weights = None if dataset.weights is None else relative_weights(dataset.weights)
 
     def __len__(self) -> int:

@@ -9,8 +9,8 @@ It offers the names and parameters of the real wheel (names.json, written by mak
   `traffic.page_locked`, the bytes of the largest one that goes through page-locked memory, and `traffic.calls`, the
   functions that are called, each of which launches at least one kernel.
 
-It refuses more than CuPy: an assignment of several values to a repeated index, which CuPy leaves undefined; a product
-into an array that is not contiguous, which costs CuPy a copy; and what minibp has no use for (`fuse`, kernels, streams,
+It refuses more than CuPy: an assignment of several values to a repeated index, which CuPy leaves undefined; what costs
+CuPy more than it need (`refuse_costly`); and what minibp has no use for (`fuse`, kernels, streams,
 `linalg` and other modules, methods of ufuncs, `.flat`, `.data`). So none of these can pass unnoticed.
 
 The tests in test_standin.py run on both, and show that it refuses and wraps as CuPy does, and no more. These tests on
@@ -51,6 +51,7 @@ SYNCHRONIZING = {*NAMES["synchronizing"]}.union(
     ["tobytes", "tofile", "dump", "dumps", "save", "savez", "savez_compressed", "savetxt"],
 )
 ARRAYS_OF_ONE = {"allclose", "array_equal", "array_equiv", "count_nonzero"}  # where NumPy gives a bool or an int
+REDUCTIONS = {"sum", "mean", "max", "min", "prod", "amax", "amin"}
 NOT_OFFERED = {"cstruct", "data", "device", "flat"}  # NumPy's would hand out memory of the host
 __version__ = NAMES["version"]
 
@@ -227,6 +228,25 @@ def signature(label: str, parameters: str) -> Any:
     return function
 
 
+def refuse_costly(label: str, function: Any, known: str, name: str, args: Any, kwargs: Any) -> None:
+    """Raise a ValueError for what CuPy computes as NumPy does, but at a cost that NumPy has not."""
+    out = kwargs.get("out")
+    arrays = [each._arrays for each in args if isinstance(each, ndarray)]
+    if name in ("matmul", "dot") and out is not None and not out.flags.c_contiguous:
+        raise ValueError(f"{label}: out= is not contiguous, which costs CuPy a temporary array and a copy")
+    if name in REDUCTIONS and out is not None:
+        of, *rest = arrays if arrays else (function.__self__, *args)
+        axis = kwargs.get("axis", rest[0] if rest else None)
+        axes = range(of.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+        if of.ndim - 1 in [each % of.ndim for each in axes]:
+            raise ValueError(f"{label}: out= of a reduction over the last axis costs CuPy a copy")
+    if known == "ufunc" and min((each.ndim for each in arrays), default=1) == 0 and max(each.ndim for each in arrays) > 1:
+        raise ValueError(f"{label}: an array of no dimension keeps CuPy from taking the others as vectors")
+    if known == "ufunc" and out is not None and out.dtype == np.float32:
+        if np.result_type(*(each._arrays if isinstance(each, ndarray) else each for each in args)) == np.float64:
+            raise ValueError(f"{label}: is computed in float64, for an out= of float32")
+
+
 def call(label: str, function: Any, known: str, name: str, *args: Any, **kwargs: Any) -> Any:
     """Call NumPy's function as CuPy's would be called."""
     if known != "any":
@@ -234,8 +254,7 @@ def call(label: str, function: Any, known: str, name: str, *args: Any, **kwargs:
     out = kwargs.get("out")
     if out is not None and not isinstance(out, ndarray):
         raise TypeError(f"{label}: out= must be a device array, got {type(out)}")
-    if name in ("matmul", "dot") and out is not None and not out.flags.c_contiguous:
-        raise ValueError(f"{label}: out= is not contiguous, which costs CuPy a temporary array and a copy")
+    refuse_costly(label, function, known, name, args, kwargs)
     if name in FROM_HOST and isinstance(args[0], np.ndarray):
         traffic.page_locked = max(traffic.page_locked, args[0].nbytes)
     if name in FROM_HOST and any(isinstance(each, (np.ndarray, np.generic, list, int, float)) for each in args[:1]):
