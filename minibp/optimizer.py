@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .backend import to_host, to_library
+from .backend import squares, to_host, to_library
 from .base import (
     Array,
     Checked,
@@ -262,7 +262,7 @@ class Optimizer(Declared, Stateful):
         if self.max_norm is not None:
             for W in self.net.trained_weights:
                 units = W.reshape(-1, W.shape[-1])
-                norms = xp.sqrt(xp.einsum("ij,ij->j", units, units))
+                norms = xp.sqrt(squares(units, xp))
                 factor = self.max_norm / xp.maximum(norms, self.max_norm)  # 1 if the norm is small enough
                 units *= xp.where(xp.isfinite(norms), factor, norms.dtype.type("nan"))  # not 0, see `_clip`
 
@@ -270,14 +270,16 @@ class Optimizer(Declared, Stateful):
         """Set moments to 0 that have almost decayed to 0, and to NaN if they have overflowed.
 
         If a gradient stays 0, as for a dead unit or an input that is always 0, a moment decays to subnormal numbers
-        and stays there, because of rounding. Processors are a hundred times slower with these.
+        and stays there, because of rounding. Processors are a hundred times slower with these. A GPU is not, and in
+        float32 CuPy has it take them for 0.
         """
         xp, least = self.xp, np.finfo(self.net.dtype).tiny * FLUSH_BELOW
         for _, size, kept, _, _, moments in pieces:
             for m in moments:
-                xp.absolute(m, out=size)
-                m *= xp.greater_equal(size, least, out=kept)
-                xp.copyto(m, math.nan, where=xp.isinf(size))  # else weights that it divides would stop unnoticed
+                if xp is np:
+                    xp.absolute(m, out=size)
+                    m *= xp.greater_equal(size, least, out=kept)
+                xp.copyto(m, math.nan, where=xp.isinf(m))  # else weights that it divides would stop unnoticed
 
     def _clip(self, pieces: list[Piece]) -> Any:
         """The factor for the gradients, as a 0-d array; None without clipping."""
@@ -290,7 +292,7 @@ class Optimizer(Declared, Stateful):
         with np.errstate(over="ignore", invalid="ignore"):
             for piece in pieces:
                 scaled = xp.divide(piece.g, largest, out=piece.delta)
-                total = total + xp.dot(scaled, scaled)
+                total = total + squares(scaled, xp)
             norm = largest * xp.sqrt(total)
         # With an infinite norm the step must not be zero: it becomes NaN, which `train` reports.
         return xp.where(xp.isfinite(norm), self.clip_norm / xp.maximum(norm, self.clip_norm), norm.dtype.type("nan"))

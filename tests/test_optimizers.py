@@ -206,6 +206,7 @@ def test_a_copied_optimizer_continues_as_the_original_would():
     assert twin.net is not net
 
 
+@pytest.mark.host  # a GPU is as fast with subnormal numbers
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("make", [Adam, RMSProp, lambda net: SGD(net, momentum=0.9)], ids=["Adam", "RMSProp", "SGD"])
 def test_moments_without_gradients_end_at_zero_and_not_below_the_normal_numbers(make, dtype):

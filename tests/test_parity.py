@@ -425,6 +425,27 @@ def test_a_training_step_reads_nothing_back(stand_in, digits, make, loss):
     assert stand_in.traffic.calls > 100
 
 
+def test_norms_make_no_products_and_no_squares_of_all_weights(stand_in, monkeypatch):
+    net = Network([Dense(200, 100), Dense(100, 10)], minibp.QuadraticLoss(), backend="cupy")
+    optimizer = SGD(net, clip_norm=1.0, max_norm=1.0)
+    optimizer.step()
+    for name in ("dot", "einsum"):
+        monkeypatch.setattr(stand_in, name, failing(AssertionError(name)), raising=False)
+    optimizer.step()
+
+
+def test_moments_are_not_flushed_on_a_device(stand_in):
+    net = Network([Dense(2, 3)], minibp.QuadraticLoss(), backend="cupy")
+    optimizer, calls = Adam(net), []
+    optimizer.step()
+    for step in (100, 101):
+        optimizer.steps = step
+        stand_in.traffic.clear()
+        optimizer.step()
+        calls.append(stand_in.traffic.calls)
+    assert calls[0] - calls[1] == 4  # two moments, in which infinity becomes NaN: isinf and copyto
+
+
 def test_switching_weight_decay_on_reads_nothing_back(stand_in, digits):
     net = Network([Dense(2, 3)], minibp.QuadraticLoss(), backend="cupy")
     optimizer = Adam(net)

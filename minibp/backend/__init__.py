@@ -1,6 +1,6 @@
 """NumPy or CuPy, the array library of a network: what works on this machine, and how arrays move between the two."""
 
-from .arrays import free_memory, gather, scalar, to_host, to_library, upload
+from .arrays import free_memory, gather, scalar, squares, to_host, to_library, upload
 from .blas import blas_libraries, blas_threads, describe_blas, limited_blas, loaded_blas, one_blas_thread
 from .libraries import INSTALL, NAMES, Backend, available, resolve, resolve_or_numpy, short_message
 
@@ -21,6 +21,7 @@ __all__ = [
     "resolve_or_numpy",
     "scalar",
     "short_message",
+    "squares",
     "to_host",
     "to_library",
     "upload",

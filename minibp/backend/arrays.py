@@ -47,6 +47,15 @@ def upload(array: np.ndarray, xp: Any) -> Any:
     return there
 
 
+def squares(array: Any, xp: Any) -> Any:
+    """Σ a² over the first axis of a vector or a matrix, without an array of the squares."""
+    if xp is np:
+        return array.dot(array) if array.ndim == 1 else np.einsum("ij,ij->j", array, array)
+    # One kernel. Of `dot` CuPy makes a vector of the squares first, of `einsum` a product of matrices for each column.
+    norm = xp.linalg.norm(array, 2, axis=0)
+    return norm * norm
+
+
 def scalar(number: float, xp: Any, dtype: np.dtype) -> Any:
     """A number of a formula, in this dtype.
 

@@ -11,7 +11,7 @@ It offers the names and parameters of the real wheel (names.json, written by mak
 
 It refuses more than CuPy: an assignment of several values to a repeated index, which CuPy leaves undefined; what costs
 CuPy more than it need (`refuse_costly`); and what minibp has no use for (`fuse`, kernels, streams,
-`linalg` and other modules, methods of ufuncs, `.flat`, `.data`). So none of these can pass unnoticed.
+modules but `random` and `linalg`, methods of ufuncs, `.flat`, `.data`). So none of these can pass unnoticed.
 
 The tests in test_standin.py run on both, and show that it refuses and wraps as CuPy does, and no more. These tests on
 a GPU (`-m gpu`) show what it cannot; they are in test_standin.py unless another file is named:
@@ -359,6 +359,11 @@ class Generator:
 
 
 random = types.SimpleNamespace(Generator=Generator, default_rng=Generator)
+
+
+linalg = types.SimpleNamespace(
+    norm=functools.partial(call, "linalg.norm", np.linalg.norm, "(x, ord=None, axis=None, keepdims=None)", "norm")
+)
 
 
 class _Device:
