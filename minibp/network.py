@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
@@ -11,7 +12,7 @@ from weakref import WeakSet, ref
 
 import numpy as np
 
-from .backend import resolve, resolve_or_numpy, to_host
+from .backend import current_device, resolve, resolve_or_numpy, to_host
 from .base import (
     Array,
     Boundary,
@@ -50,8 +51,9 @@ SET = "assign to net.params, or to the W of a layer"
 FIXED = dict.fromkeys(("layers", "loss", "shapes", "chain", "fused_loss", "output_activation"), BUILD)
 FIXED |= {"trainable": "freeze layers instead: for layer in net.layers: layer.trainable = False"}
 FIXED |= {"training": "predict and evaluate are in inference mode anyway; in `train` set layer.training = False"}
-FIXED |= dict.fromkeys(("backend", "xp", "dtype"), MOVE) | dict.fromkeys(("weights", "weight_count"), SET)
+FIXED |= dict.fromkeys(("backend", "xp", "dtype", "device"), MOVE) | dict.fromkeys(("weights", "weight_count"), SET)
 PREDICT = 512  # samples predicted at a time: the workspaces of one piece stay in the cache
+PREDICT_BYTES = 32 << 20  # of the widest array of a piece on a GPU, where each piece is waited for: 10,000 MNIST images
 
 
 class Network(Boundary, Stateful):
@@ -65,7 +67,7 @@ class Network(Boundary, Stateful):
         What training minimizes. Where the last layer and the loss have a fused form (Softmax with CrossEntropy,
         Sigmoid with BinaryCrossEntropy), the network runs that: the same function, stable for any logits.
     backend : {"numpy", "cupy", "auto"}, default "numpy"
-        The array library.
+        The array library. With CuPy the network lies on the GPU that is current, and works there whichever is later.
     dtype : {"float32", "float64"}, default "float32"
         The type it computes in. float32 is twice as fast and good for training; float64 is for checking gradients.
     seed : int, default 0
@@ -81,6 +83,8 @@ class Network(Boundary, Stateful):
         The views of the weight matrices (parameters of two or more dimensions), in the order of the layers.
     weight_count : int
         The number of weights: ``params[:weight_count]`` are weights, the rest are biases.
+    device : context manager
+        Makes the GPU of the network the current one: ``with net.device:``. On NumPy it does nothing.
     rng : numpy.random.Generator
         The generator of the network, which continues from call to call.
 
@@ -116,6 +120,7 @@ class Network(Boundary, Stateful):
     fused_loss: Loss
     output_activation: Layer | None  # turns the output of `chain` into that of the network
     weights: list[Array]
+    device: Any = current_device(np)
     rng: Any = None
     program: Any = None  # what runs predictions in place of the formulas, see `minibp.compile`
     first_trainable = weight_count = 0
@@ -166,7 +171,7 @@ class Network(Boundary, Stateful):
         modules = self.modules()
         vectors = flatten(modules, xp, dtype)  # first: if memory runs out here, nothing has changed
         arrays = {"params": vectors.params, "grads": vectors.grads, "buffers": vectors.buffers}
-        self.__dict__.update(arrays, xp=xp, dtype=dtype)  # past the properties
+        self.__dict__.update(arrays, xp=xp, dtype=dtype, device=current_device(xp))  # past the properties
         for module, views in zip(modules, vectors.views, strict=True):
             module.attach(xp, dtype, views)
             module.__dict__["_network"] = ref(self)
@@ -288,13 +293,14 @@ class Network(Boundary, Stateful):
         ArgumentError
             If weights are not N finite numbers of at least 0, or all are 0.
         """
-        x = self.prepare_inputs(x)
-        t = self.prepare_targets(t, len(x), self.output_size(x.shape))
-        if weights is None:
-            return self.unchecked_losses(x, t).mean()
-        values = relative_weights(check_sample_weights("weights", to_host(weights), len(x)))
-        of = Weights(self.xp.asarray(values, self.dtype), float(values.sum()))
-        return (self.unchecked_losses(x, t, of) * of.values).sum() / of.total
+        with self.device:
+            x = self.prepare_inputs(x)
+            t = self.prepare_targets(t, len(x), self.output_size(x.shape))
+            if weights is None:
+                return self.unchecked_losses(x, t).mean()
+            values = relative_weights(check_sample_weights("weights", to_host(weights), len(x)))
+            of = Weights(self.xp.asarray(values, self.dtype), float(values.sum()))
+            return (self.unchecked_losses(x, t, of) * of.values).sum() / of.total
 
     def unchecked_losses(self, x: Array, t: Array, *weights: Weights) -> Array:
         """Loss of each sample (N,), for x and t that `prepare_inputs` and `prepare_targets` have made.
@@ -328,9 +334,10 @@ class Network(Boundary, Stateful):
         if not self._waiting:
             raise StateError("backward was called without a forward before it; call net.forward(x, t) first")
         self.__dict__["_waiting"] = False
-        run_backward(self.chain[self.first_trainable :], self.fused_loss.gradient(), self.fused_loss)
+        with self.device:
+            run_backward(self.chain[self.first_trainable :], self.fused_loss.gradient(), self.fused_loss)
 
-    def predict(self, x: Any, batch_size: int = PREDICT) -> np.ndarray:
+    def predict(self, x: Any, batch_size: int | None = None) -> np.ndarray:
         """Outputs (N, K) for inputs x (N, ...), in inference mode: a NumPy array on the host, yours to keep.
 
         They are probabilities where the network ends in Softmax or Sigmoid, or in a loss that contains one of them
@@ -344,8 +351,9 @@ class Network(Boundary, Stateful):
         ----------
         x : array (N, ...)
             Inputs: uint8 is scaled by 1/255, floats are taken as they are.
-        batch_size : int, default 512
-            Samples at a time. It bounds the memory.
+        batch_size : int, optional
+            Samples at a time. It bounds the memory. By default 512, or on a GPU, if they are more, as many as fill 32
+            MiB where the network is widest.
 
         Raises
         ------
@@ -357,9 +365,9 @@ class Network(Boundary, Stateful):
             If an output is NaN or infinite, because a weight is, or x is too large. Weights themselves are not read: an
             infinity that you write into `params` in place may be hidden by an activation, such as Sigmoid.
         """
-        batch_size = at_least_one("batch_size", batch_size)
         x = check_inputs(x, self.xp)
         k = self.output_size(x.shape)
+        batch_size = self.piece_size(x.shape) if batch_size is None else at_least_one("batch_size", batch_size)
         if self.program is not None:
             out = self.program.predict(self, x, batch_size)
         else:
@@ -375,10 +383,18 @@ class Network(Boundary, Stateful):
             raise DivergenceError(f"the outputs of sample {bad} are NaN or infinite: {cause}")
         return out
 
+    def piece_size(self, shape: Shape) -> int:
+        """How many samples of inputs (N, ...) to predict at a time, if nothing else is asked for."""
+        if self.xp is np:
+            return PREDICT
+        shapes = infer_shapes(self.layers, self.loss, self.sample_shape(shape))
+        widest = max(math.prod(each) for each in shapes if each is not None)
+        return max(PREDICT, PREDICT_BYTES // (widest * self.dtype.itemsize))
+
     @contextmanager
     def inference_mode(self) -> Iterator[Network]:
         """A context that gives a twin of the network in inference mode (see `Twins`), of use inside it only."""
-        with self._twins.borrowed() as twins, np.errstate(all="ignore"):  # the outputs are checked
+        with self.device, self._twins.borrowed() as twins, np.errstate(all="ignore"):  # the outputs are checked
             twin: Network = object.__new__(type(self))
             names = ("loss", "fused_loss", "output_activation")
             parts: dict[str, Any] = {name: twins.get(id(getattr(self, name))) for name in names}

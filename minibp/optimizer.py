@@ -120,7 +120,8 @@ class Optimizer(Declared, Stateful):
         instance("net", net, Network, "the network comes first: SGD(net, lr=0.1)")
         self.net, self.steps, self.schedule = net, 0, self._as_schedule(lr)
         self.weight_decay, self.clip_norm, self.max_norm = weight_decay, clip_norm, max_norm
-        self.moments = [net.xp.zeros_like(net.params) for _ in range(self.n_moments)]
+        with net.device:
+            self.moments = [net.xp.zeros_like(net.params) for _ in range(self.n_moments)]
         self.check_numbers()
         self.sync()
 
@@ -172,8 +173,9 @@ class Optimizer(Declared, Stateful):
         vars(self).update(numbers)  # all of them first: one alone may contradict another that was there
         for name in self.state_names():
             self.load_value(name, own[name])
-        for moment, values in zip(self.moments, moments, strict=True):
-            moment[...] = to_library(values, self.xp, self.net.dtype)
+        with self.net.device:
+            for moment, values in zip(self.moments, moments, strict=True):
+                moment[...] = to_library(values, self.xp, self.net.dtype)
         self.steps, self.schedule = steps, resumed(self.schedule, inner["schedule"])
         self.sync()
 
@@ -208,7 +210,8 @@ class Optimizer(Declared, Stateful):
         """Move to where the network is. The network calls this after it has moved."""
         net = self.net
         net.optimizers.add(self)
-        self.xp, self.moments = net.xp, [to_library(vector, net.xp, net.dtype) for vector in self.moments]
+        with net.device:
+            self.xp, self.moments = net.xp, [to_library(vector, net.xp, net.dtype) for vector in self.moments]
         self.pieces = None
 
     def _cut(self) -> list[Piece]:
@@ -246,6 +249,10 @@ class Optimizer(Declared, Stateful):
         ArgumentError
             If a schedule returns anything but a number of at least 0. Nothing is changed then.
         """
+        with self.net.device:
+            self._step()
+
+    def _step(self) -> None:
         if self.pieces is None:
             self.pieces = self._cut()
         if self.steps % FLUSH_EVERY == 0:

@@ -17,7 +17,7 @@ from .errors import ArgumentError, CheckpointError, DivergenceError, StateError,
 from .files import Checkpoint
 from .hints import diagnosis, hints, largest
 from .metrics import accuracy, classes, name_classes
-from .network import PREDICT, Network
+from .network import Network
 from .optimizer import Optimizer
 from .program import choose, why_not
 from .progress import Epoch, Progress
@@ -125,7 +125,7 @@ def train(
     epochs = at_least_one("epochs", epochs)
     batches = Batches(net, dataset, at_least_one("batch_size", batch_size))
     # Made now, so that data that do not fit are refused before the first epoch, and go to the device once.
-    held_out = Batches(net, validation, PREDICT) if validation is not None else None
+    held_out = Batches(net, validation, net.piece_size(validation.x.shape)) if validation is not None else None
     for hint in hints(net, dataset, batches.batch_size, validation):
         warnings.warn(hint, TrainingWarning, 2)
     if checkpoint is not None:
@@ -177,7 +177,7 @@ def _epochs(
         try:
             batches, validation = batches.sync(), validation.sync() if validation is not None else None
             net.program = program if net.backend == "numpy" else None  # it may have moved
-            with threads:
+            with threads, net.device:
                 start = time.perf_counter() - progress.seconds
                 losses = _one_epoch(net, optimizer, batches, progress, checkpoint)
                 loss = _mean(losses, batches)
@@ -251,7 +251,7 @@ def _stands_still(optimizer: Optimizer, steps: int) -> bool:
     return all(schedule(step) <= STILL for step in range(max(optimizer.steps - steps, 0), optimizer.steps))
 
 
-def evaluate(net: Network, dataset: Dataset, batch_size: int = PREDICT) -> Evaluation:
+def evaluate(net: Network, dataset: Dataset, batch_size: int | None = None) -> Evaluation:
     """Mean loss and accuracy of a network on a data set, in inference mode. The network is not changed.
 
     If the samples have weights, both are weighted means.
@@ -262,8 +262,8 @@ def evaluate(net: Network, dataset: Dataset, batch_size: int = PREDICT) -> Evalu
         The network.
     dataset : Dataset
         Inputs and targets.
-    batch_size : int, default 512
-        Samples at a time. It bounds the memory.
+    batch_size : int, optional
+        Samples at a time. It bounds the memory. The default is that of `Network.predict`.
 
     Returns
     -------
@@ -281,7 +281,10 @@ def evaluate(net: Network, dataset: Dataset, batch_size: int = PREDICT) -> Evalu
     """
     instance("net", net, Network, "call evaluate(net, dataset)").check_weights()
     check_dataset("dataset", dataset)
-    return _evaluate(net, Batches(net, dataset, at_least_one("batch_size", batch_size)))
+    net.output_size(dataset.x.shape)  # refuses what does not fit
+    size = net.piece_size(dataset.x.shape) if batch_size is None else at_least_one("batch_size", batch_size)
+    with net.device:
+        return _evaluate(net, Batches(net, dataset, size))
 
 
 def _evaluate(net: Network, batches: Batches) -> Evaluation:

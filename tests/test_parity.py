@@ -446,6 +446,31 @@ def test_moments_are_not_flushed_on_a_device(stand_in):
     assert calls[0] - calls[1] == 4  # two moments, in which infinity becomes NaN: isinf and copyto
 
 
+def test_a_network_works_on_its_gpu_whichever_is_current(xp, digits, request):
+    if xp is not standin:
+        two = request.getfixturevalue("two_gpus")  # of tests/cupy_on_cpu
+        assert two == 2
+    with xp.cuda.Device(1):
+        net = Network(every_layer(), CrossEntropy(), backend="cupy")
+    optimizer = Adam(net)
+    some = digits[:64]
+    float(net.forward(*some))
+    net.backward()
+    optimizer.step()
+    net.predict(some.x)
+    net.params = backend.to_host(net.params)
+    optimizer.load_state_dict(optimizer.state_dict())
+    *_, _ = train(net, optimizer, some, 2, validation=some)
+    evaluate(net, some)
+    for array in (net.params, net.grads, net.layers[1].W, *optimizer.moments):
+        assert array.device.id == 1
+    assert xp.cuda.Device().id == 0
+    before = net.predict(some.x)
+    net.to("cupy")  # to the current one
+    assert net.params.device.id == optimizer.moments[0].device.id == 0
+    close(net.predict(some.x), before, 1e-5)
+
+
 def test_switching_weight_decay_on_reads_nothing_back(stand_in, digits):
     net = Network([Dense(2, 3)], minibp.QuadraticLoss(), backend="cupy")
     optimizer = Adam(net)
@@ -490,6 +515,16 @@ def test_reads_and_uploads_of_an_epoch_do_not_grow_with_its_steps(stand_in, digi
     reads, uploads = counts[0]
     assert reads <= 5  # the losses of training and validation, the answers, whether all is finite
     assert uploads <= 5  # the order of the samples, and their weights
+
+
+def test_a_prediction_waits_for_a_few_large_pieces(stand_in, rng):
+    x = rng.integers(256, size=(20_000, 784)).astype("uint8")
+    net = Network([Dense(784, 30), Sigmoid(), Dense(30, 10), Softmax()], CrossEntropy(), backend="cupy")
+    stand_in.traffic.clear()
+    outputs = net.predict(x)
+    assert stand_in.traffic.reads == stand_in.traffic.uploads == 2
+    assert_equal(net.predict(x[:600], batch_size=7), net.predict(x[:600]))
+    close(outputs[-600:], net.predict(x[-600:]), 1e-6)
 
 
 def test_data_are_uploaded_once_without_conversion(stand_in, digits):

@@ -1,6 +1,6 @@
 """NumPy or CuPy, the array library of a network: what works on this machine, and how arrays move between the two."""
 
-from .arrays import free_memory, gather, scalar, squares, to_host, to_library, upload
+from .arrays import current_device, free_memory, gather, scalar, squares, to_host, to_library, upload
 from .blas import blas_libraries, blas_threads, describe_blas, limited_blas, loaded_blas, one_blas_thread
 from .libraries import INSTALL, NAMES, Backend, available, resolve, resolve_or_numpy, short_message
 
@@ -11,6 +11,7 @@ __all__ = [
     "available",
     "blas_libraries",
     "blas_threads",
+    "current_device",
     "describe_blas",
     "free_memory",
     "gather",

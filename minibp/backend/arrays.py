@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
 
+HOST: AbstractContextManager[Any] = nullcontext()
 UPLOAD = 32 << 20  # bytes to send to a device at a time
+
+
+def current_device(xp: Any) -> AbstractContextManager[Any]:
+    """A context in which the GPU that is current now is so again; one that does nothing for NumPy.
+
+    Which GPU is current is a matter of each thread. CuPy multiplies matrices of another GPU without a word.
+    """
+    return HOST if xp is np else xp.cuda.Device()
 
 
 def free_memory(xp: Any) -> float:
@@ -25,9 +35,9 @@ def to_host(array: Any) -> np.ndarray:
 def to_library(array: Any, xp: Any, dtype: Any) -> Any:
     """These values as an array of this library and dtype: the array itself if it is one already.
 
-    Between two libraries the values pass through the host. A change of dtype alone does not.
+    Between two libraries, or two GPUs, the values pass through the host. A change of dtype alone does not.
     """
-    if isinstance(array, xp.ndarray):
+    if isinstance(array, xp.ndarray) and (xp is np or array.device == xp.cuda.Device()):
         return xp.asarray(array, dtype)
     return upload(np.asarray(to_host(array), dtype), xp)  # NumPy's error for what are no numbers, on both libraries
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -95,7 +96,8 @@ def all_finite(xp: Any, *vectors: Array) -> bool:
                 total += float(np.add.reduce(vector, axis=None))  # needs no memory, but may overflow
         if math.isfinite(total):
             return True
-    return bool(xp.stack([xp.isfinite(vector).all() for vector in vectors]).all())
+    with nullcontext() if xp is np else vectors[0].device:
+        return bool(xp.stack([xp.isfinite(vector).all() for vector in vectors]).all())
 
 
 def vector_property(name: str, doc: str) -> Any:
@@ -106,6 +108,7 @@ def vector_property(name: str, doc: str) -> Any:
             check_assigned(values, "the network: params", owner.xp, owner.dtype)
         else:
             check_numbers(values, f"the network: {name}", owner.xp)
-        owner.__dict__[name][...] = to_library(values, owner.xp, owner.dtype)
+        with owner.device:
+            owner.__dict__[name][...] = to_library(values, owner.xp, owner.dtype)
 
     return property(lambda owner: owner.__dict__[name], assign, doc=doc)

@@ -43,9 +43,14 @@ class Batches:
     def __init__(self, net: Any, dataset: Dataset, batch_size: int):
         n, xp = len(dataset), net.xp
         self.net, self.dataset, self.batch_size = net, dataset, min(batch_size, n)
-        self.xp, self.dtype = xp, net.dtype
+        self.xp, self.dtype, self.device = xp, net.dtype, net.device
         if dataset.x.dtype.itemsize > net.dtype.itemsize:
             check_finite(dataset.x, "x", InputError, "scale inputs to about -1..1", net.dtype)
+        with net.device:
+            self._send(net, dataset)
+
+    def _send(self, net: Any, dataset: Dataset) -> None:
+        n, xp = len(dataset), self.xp
         self.t = net.prepare_targets(dataset.t, n, net.output_size(dataset.x.shape))
         self.x = dataset.x.reshape(n, *net.sample_shape(dataset.x.shape))
         raw = self.x.nbytes // n  # bytes of a sample as it is, and
@@ -71,7 +76,8 @@ class Batches:
     def sync(self) -> Batches:
         """These batches on the library and in the dtype that the network has now: created again if it has moved."""
         net = self.net
-        return self if (self.xp, self.dtype) == (net.xp, net.dtype) else Batches(net, self.dataset, self.batch_size)
+        same = (self.xp, self.dtype, self.device) == (net.xp, net.dtype, net.device)
+        return self if same else Batches(net, self.dataset, self.batch_size)
 
     def __call__(self, order: np.ndarray) -> Iterator[tuple[Any, ...]]:
         """Batches (x, t) of the samples with these numbers, in this order; (x, t, weights) if the samples have any."""

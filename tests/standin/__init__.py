@@ -5,6 +5,7 @@ It offers the names and parameters of the real wheel (names.json, written by mak
 - refuses host arrays in its functions, and does not convert a device array by itself (`np.asarray(device_array)`);
 - returns 0-d device arrays where NumPy returns scalars, and takes over NumPy's functions of device arrays;
 - wraps indices that are out of range, silently;
+- refuses arrays of another device than the current one, also in products, where CuPy does not notice;
 - counts the transfers between host and device: `traffic.reads` to the host, `traffic.uploads` from it,
   `traffic.page_locked`, the bytes of the largest one that goes through page-locked memory, and `traffic.calls`, the
   functions that are called, each of which launches at least one kernel.
@@ -52,7 +53,7 @@ SYNCHRONIZING = {*NAMES["synchronizing"]}.union(
 )
 ARRAYS_OF_ONE = {"allclose", "array_equal", "array_equiv", "count_nonzero"}  # where NumPy gives a bool or an int
 REDUCTIONS = {"sum", "mean", "max", "min", "prod", "amax", "amin"}
-NOT_OFFERED = {"cstruct", "data", "device", "flat"}  # NumPy's would hand out memory of the host
+NOT_OFFERED = {"cstruct", "data", "flat"}  # NumPy's would hand out memory of the host
 __version__ = NAMES["version"]
 
 
@@ -75,8 +76,8 @@ class ndarray:  # the name is CuPy's
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, host: np.ndarray):
-        self._arrays = host
+    def __init__(self, host: np.ndarray, device: Any = None):
+        self._arrays, self.device = host, device or _Device()
 
     # ---- to the host: on request only
 
@@ -145,7 +146,7 @@ class ndarray:  # the name is CuPy's
             raise AttributeError(f"'cupy.ndarray' object has no attribute {name!r}")
         value = getattr(self._arrays, name)
         if NAMES["ndarray"][name] is None:
-            return wrap(value) if isinstance(value, np.ndarray) else value
+            return ndarray(value, self.device) if isinstance(value, np.ndarray) else value
         return functools.partial(call, f"ndarray.{name}", value, NAMES["ndarray"][name], name)
 
     def __len__(self) -> int:
@@ -157,7 +158,7 @@ class ndarray:  # the name is CuPy's
     def __getitem__(self, index: Any) -> ndarray:
         if any(each.dtype == bool for each in flat(index) if isinstance(each, ndarray)):
             traffic.reads += 1  # it must know how many there are
-        return wrap(self._arrays[within(index, self.shape)])
+        return ndarray(np.asarray(self._arrays[within(index, self.shape)]), self.device)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim):
@@ -210,6 +211,8 @@ def wrap(result: Any) -> Any:
 def unwrap(value: Any, name: str, nested: bool) -> Any:
     """The host array in a device array; refuses host arrays, and lists where CuPy does."""
     if isinstance(value, ndarray):
+        if value.device != _Device():
+            raise ValueError(f"{name}: the array lies on {value.device}, and {_Device()} is current")
         return value._arrays
     if isinstance(value, np.ndarray) and name not in FROM_HOST:
         raise TypeError(f"{name}: Unsupported type {type(value)}")
@@ -367,14 +370,27 @@ linalg = types.SimpleNamespace(
 
 
 class _Device:
-    """The one device, and its memory in bytes, free and in all."""
+    """A device, the current one by default, and its memory in bytes, free and in all."""
 
-    id = 0
+    current = [0]  # the last one, and those that were current before
     mem_info = (8 << 30, 16 << 30)
     compute_capability = "90"
 
-    def __init__(self, device: int = 0):
-        pass
+    def __init__(self, device: int | None = None):
+        self.id = self.current[-1] if device is None else device
+
+    def __enter__(self) -> _Device:
+        self.current.append(self.id)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.current.pop()
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, _Device) and self.id == other.id
+
+    def __repr__(self) -> str:
+        return f"<CUDA Device {self.id}>"
 
     def synchronize(self) -> None:
         """Nothing runs late here."""
