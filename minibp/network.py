@@ -387,7 +387,7 @@ class Network(Boundary, Stateful):
         """How many samples of inputs (N, ...) to predict at a time, if nothing else is asked for."""
         if self.xp is np:
             return PREDICT
-        shapes = infer_shapes(self.layers, self.loss, self.sample_shape(shape))
+        shapes = [shape[1:], *infer_shapes(self.layers, self.loss, self.sample_shape(shape))]
         widest = max(math.prod(each) for each in shapes if each is not None)
         return max(PREDICT, PREDICT_BYTES // (widest * self.dtype.itemsize))
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-
 HOST: AbstractContextManager[Any] = nullcontext()
 UPLOAD = 32 << 20  # bytes to send to a device at a time
 

@@ -36,7 +36,7 @@ import math
 import sys
 import types
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -243,10 +243,12 @@ def refuse_costly(label: str, function: Any, known: str, name: str, args: Any, k
         axes = range(of.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
         if of.ndim - 1 in [each % of.ndim for each in axes]:
             raise ValueError(f"{label}: out= of a reduction over the last axis costs CuPy a copy")
-    if known == "ufunc" and min((each.ndim for each in arrays), default=1) == 0 and max(each.ndim for each in arrays) > 1:
+    dimensions = [each.ndim for each in arrays]
+    if known == "ufunc" and 0 in dimensions and max(dimensions) > 1:
         raise ValueError(f"{label}: an array of no dimension keeps CuPy from taking the others as vectors")
     if known == "ufunc" and out is not None and out.dtype == np.float32:
-        if np.result_type(*(each._arrays if isinstance(each, ndarray) else each for each in args)) == np.float64:
+        given = [each._arrays if isinstance(each, ndarray) else each for each in args]
+        if np.result_type(*given) == np.float64:
             raise ValueError(f"{label}: is computed in float64, for an out= of float32")
 
 
@@ -372,7 +374,7 @@ linalg = types.SimpleNamespace(
 class _Device:
     """A device, the current one by default, and its memory in bytes, free and in all."""
 
-    current = [0]  # the last one, and those that were current before
+    current: ClassVar = [0]  # the last one, and those that were current before
     mem_info = (8 << 30, 16 << 30)
     compute_capability = "90"
 
