@@ -1,14 +1,20 @@
 """Kernel launches per training step of minibp on a GPU, counted without one: python -m benchmarks.launches a b c
 
 Runs on the stand-in for CuPy of the tests, which counts function calls. Each call is at least one kernel launch. Some
-need several on a real GPU (sums, split products), so the count is a lower limit.
+need several on a real GPU (sums, split products), so the count is a lower limit. With MINIBP_CUPY_ON_CPU it runs on
+CuPy's own code (see tests/cupy_on_cpu), and counts what that asks of the GPU: launches, products, copies and waits.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
 
 from .nets import NETS, task
 from .peers import build
@@ -30,8 +36,36 @@ def count(name: str) -> float:
     return (calls[1] - calls[0]) / steps
 
 
+def count_on_cupy(name: str) -> dict[str, int]:
+    """What a step asks of the GPU, the gathering of its batch left out."""
+    from minibp import SGD, Adam, CrossEntropy, Dense, Network, ReLU, Sigmoid, Softmax
+    from minibp.data import Dataset
+    from minibp.data.batches import Batches
+
+    given, kinds = NETS[name], {"sigmoid": Sigmoid, "relu": ReLU}
+    layers: list[Any] = []
+    for pair in pairwise(given.sizes):
+        layers += [Dense(*pair), kinds[given.activation]()]
+    net = Network([*layers[:-1], Softmax()], CrossEntropy(), backend="cupy")
+    optimizer = Adam(net) if given.optimizer == "adam" else SGD(net, lr=given.rate, momentum=given.momentum)
+    x, t = task(given, given.batch)[2:]
+    x, t = next(Batches(net, Dataset(x, t), given.batch)(np.arange(len(x))))
+    on_cpu = importlib.import_module("cupy_on_cpu")
+    for _ in range(3):  # the first makes the workspaces and compiles the kernels
+        on_cpu.fake.clear()
+        with on_cpu.launched() as names:
+            net.unchecked_losses(x, t)
+            net.backward()
+            optimizer.step()
+    return on_cpu.fake.counts() | {"by rows and columns": sum("by rows" in name for name in names)}
+
+
 def main() -> None:
-    print(json.dumps({name: count(name) for name in sys.argv[1:]}))
+    folder = os.environ.get("MINIBP_CUPY_ON_CPU")
+    if folder:
+        sys.path.append("tests")
+        importlib.import_module("cupy_on_cpu").load(folder)
+    print(json.dumps({name: count_on_cupy(name) if folder else count(name) for name in sys.argv[1:]}))
 
 
 if __name__ == "__main__":

@@ -368,6 +368,7 @@ class Network(Boundary, Stateful):
         x = check_inputs(x, self.xp)
         k = self.output_size(x.shape)
         batch_size = self.piece_size(x.shape) if batch_size is None else at_least_one("batch_size", batch_size)
+        batch_size = min(batch_size, len(x))
         if self.program is not None:
             out = self.program.predict(self, x, batch_size)
         else:

@@ -18,6 +18,10 @@ settings.register_profile("minibp", deadline=None, max_examples=30, derandomize=
 settings.load_profile("minibp")
 
 ROOT = Path(__file__).parent.parent
+folder = os.environ.get("MINIBP_CUPY_ON_CPU")  # where build.py of tests/cupy_on_cpu has put it
+if folder:
+    importlib.import_module("cupy_on_cpu").load(folder)
+
 LIBRARIES = ["numpy", "standin", pytest.param("cupy", marks=pytest.mark.gpu)]
 
 
@@ -65,6 +69,23 @@ def error_line(capsys):
         return error
 
     return printed
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what CuPy's own code cannot show on a CPU, and say why."""
+    if not folder:
+        return
+    reason = importlib.import_module("cupy_on_cpu.not_shown").reason
+    for item in items:
+        if item.get_closest_marker("gpu") and (why := reason(item.name)):
+            item.add_marker(pytest.mark.skip(reason=f"not shown by CuPy's code on a CPU: {why}"))
+
+
+@pytest.fixture
+def two_gpus():
+    """Two GPUs, the first of them current."""
+    if importlib.import_module("cupy").cuda.runtime.getDeviceCount() < 2:
+        pytest.skip("there are not two GPUs")
 
 
 def pytest_generate_tests(metafunc):

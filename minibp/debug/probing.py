@@ -129,7 +129,7 @@ def probe(net: Network, optimizer: Optimizer, dataset: Dataset, batch_size: int 
         If a layer was put into another after the network was built.
     """
     check_fit(net, optimizer, dataset)
-    batch_size = at_least_one("batch_size", batch_size)
+    batch_size = min(at_least_one("batch_size", batch_size), len(dataset))
     optimizer = copy.deepcopy(optimizer)
     twin = optimizer.net
     x = twin.prepare_inputs(dataset.x)
