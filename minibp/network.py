@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
@@ -24,7 +23,6 @@ from .base import (
     Twins,
     Weights,
     all_finite,
-    at_least_one,
     check_inputs,
     check_sample_weights,
     flatten,
@@ -52,8 +50,6 @@ FIXED = dict.fromkeys(("layers", "loss", "shapes", "chain", "fused_loss", "outpu
 FIXED |= {"trainable": "freeze layers instead: for layer in net.layers: layer.trainable = False"}
 FIXED |= {"training": "predict and evaluate are in inference mode anyway; in `train` set layer.training = False"}
 FIXED |= dict.fromkeys(("backend", "xp", "dtype", "device"), MOVE) | dict.fromkeys(("weights", "weight_count"), SET)
-PREDICT = 512  # samples predicted at a time: the workspaces of one piece stay in the cache
-PREDICT_BYTES = 32 << 20  # of the widest array of a piece on a GPU, where each piece is waited for: 10,000 MNIST images
 
 
 class Network(Boundary, Stateful):
@@ -83,8 +79,6 @@ class Network(Boundary, Stateful):
         The views of the weight matrices (parameters of two or more dimensions), in the order of the layers.
     weight_count : int
         The number of weights: ``params[:weight_count]`` are weights, the rest are biases.
-    device : context manager
-        Makes the GPU of the network the current one: ``with net.device:``. On NumPy it does nothing.
     rng : numpy.random.Generator
         The generator of the network, which continues from call to call.
 
@@ -120,7 +114,7 @@ class Network(Boundary, Stateful):
     fused_loss: Loss
     output_activation: Layer | None  # turns the output of `chain` into that of the network
     weights: list[Array]
-    device: Any = current_device(np)
+    device: Any = current_device(np)  # a context in which the GPU of the network is the current one
     rng: Any = None
     program: Any = None  # what runs predictions in place of the formulas, see `minibp.compile`
     first_trainable = weight_count = 0
@@ -178,8 +172,7 @@ class Network(Boundary, Stateful):
         self._modules, self._twins, self._spans = modules, Twins(modules), vectors.spans
         weights = [W for span in vectors.spans if (W := getattr(span.module, span.name)).ndim >= 2]
         self.__dict__.update(weights=weights, weight_count=sum(W.size for W in weights))
-        self.program = None
-        self._waiting = False
+        self.program, self._waiting = None, False
         self._output_sizes: dict[Shape, int] = {}  # by the shape of a sample: checked once
         self.refresh_trainable()
 
@@ -352,8 +345,7 @@ class Network(Boundary, Stateful):
         x : array (N, ...)
             Inputs: uint8 is scaled by 1/255, floats are taken as they are.
         batch_size : int, optional
-            Samples at a time. It bounds the memory. By default 512, or on a GPU, if they are more, as many as fill 32
-            MiB where the network is widest.
+            Samples at a time. It bounds the memory. By default 512; on a GPU as many as fill 32 MiB, if they are more.
 
         Raises
         ------
@@ -366,13 +358,11 @@ class Network(Boundary, Stateful):
             infinity that you write into `params` in place may be hidden by an activation, such as Sigmoid.
         """
         x = check_inputs(x, self.xp)
-        k = self.output_size(x.shape)
-        batch_size = self.piece_size(x.shape) if batch_size is None else at_least_one("batch_size", batch_size)
-        batch_size = min(batch_size, len(x))
+        batch_size = self.piece_size(x.shape, batch_size)
         if self.program is not None:
             out = self.program.predict(self, x, batch_size)
         else:
-            out = np.empty((len(x), k), self.dtype)
+            out = np.empty((len(x), self.output_size(x.shape)), self.dtype)
             with self.inference_mode() as twin:
                 for start in range(0, len(x), batch_size):
                     piece = slice(start, start + batch_size)
@@ -383,14 +373,6 @@ class Network(Boundary, Stateful):
             cause = f"the sample is too large for these weights and {self.dtype}; scale inputs to about -1..1"
             raise DivergenceError(f"the outputs of sample {bad} are NaN or infinite: {cause}")
         return out
-
-    def piece_size(self, shape: Shape) -> int:
-        """How many samples of inputs (N, ...) to predict at a time, if nothing else is asked for."""
-        if self.xp is np:
-            return PREDICT
-        shapes = [shape[1:], *infer_shapes(self.layers, self.loss, self.sample_shape(shape))]
-        widest = max(math.prod(each) for each in shapes if each is not None)
-        return max(PREDICT, PREDICT_BYTES // (widest * self.dtype.itemsize))
 
     @contextmanager
     def inference_mode(self) -> Iterator[Network]:

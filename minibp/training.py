@@ -281,10 +281,8 @@ def evaluate(net: Network, dataset: Dataset, batch_size: int | None = None) -> E
     """
     instance("net", net, Network, "call evaluate(net, dataset)").check_weights()
     check_dataset("dataset", dataset)
-    net.output_size(dataset.x.shape)  # refuses what does not fit
-    size = net.piece_size(dataset.x.shape) if batch_size is None else at_least_one("batch_size", batch_size)
     with net.device:
-        return _evaluate(net, Batches(net, dataset, size))
+        return _evaluate(net, Batches(net, dataset, net.piece_size(dataset.x.shape, batch_size)))
 
 
 def _evaluate(net: Network, batches: Batches) -> Evaluation:
