@@ -326,9 +326,11 @@ class Network(Boundary, Stateful):
         """
         if not self._waiting:
             raise StateError("backward was called without a forward before it; call net.forward(x, t) first")
+        if self.xp is not np and self.device != current_device(self.xp):
+            with self.device:
+                return self.backward()
         self.__dict__["_waiting"] = False
-        with self.device:
-            run_backward(self.chain[self.first_trainable :], self.fused_loss.gradient(), self.fused_loss)
+        run_backward(self.chain[self.first_trainable :], self.fused_loss.gradient(), self.fused_loss)
 
     def predict(self, x: Any, batch_size: int | None = None) -> np.ndarray:
         """Outputs (N, K) for inputs x (N, ...), in inference mode: a NumPy array on the host, yours to keep.
@@ -385,8 +387,6 @@ class Network(Boundary, Stateful):
             parts |= {"layers": layers, "chain": layers[: len(self.chain)], "_modules": [*twins.values()]}
             twin.__dict__.update(self.__dict__, **parts)
             yield twin
-
-    # ---- looking
 
     def summary(self) -> str:
         """A table of the layers, their output shapes and parameter counts."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .backend import squares, to_host, to_library
+from .backend import current_device, squares, to_host, to_library
 from .base import (
     Array,
     Checked,
@@ -249,10 +249,9 @@ class Optimizer(Declared, Stateful):
         ArgumentError
             If a schedule returns anything but a number of at least 0. Nothing is changed then.
         """
-        with self.net.device:
-            self._step()
-
-    def _step(self) -> None:
+        if self.xp is not np and self.net.device != current_device(self.xp):
+            with self.net.device:
+                return self.step()
         if self.pieces is None:
             self.pieces = self._cut()
         if self.steps % FLUSH_EVERY == 0:
