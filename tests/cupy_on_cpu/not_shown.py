@@ -2,7 +2,6 @@
 
 SORTS = "CuPy sorts by Thrust, whose kernels are binaries for GPUs"
 HALF = "g++ does not compile CuPy's float16"
-COMPLEX = "g++ does not compile CuPy's complex numbers, which this kernel mentions"
 LATE = "nothing runs late on a CPU"
 DRAWS = "CuPy draws numbers by cuRAND's kernels, which are binaries for GPUs"
 
@@ -16,7 +15,6 @@ NOT_SHOWN = {
     "test_rows_that_sum_to_one_except_for_rounding_are_accepted": HALF,
     "test_float16_data_are_converted_before_computing": HALF,
     "test_with_one_output_integers_are_numbers[cupy-float16": HALF,
-    "test_outputs_have_mean_zero_and_variance_one_at_the_start": COMPLEX,
     "test_a_training_step_does_not_wait_for_the_gpu": LATE,
     "test_a_generator_on_the_device_fills_an_array": DRAWS,
 }
