@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .backend import current_device, squares, to_host, to_library
+from .backend import current_device, squares, to_host, to_library, write
 from .base import (
     Array,
     Checked,
@@ -173,9 +173,8 @@ class Optimizer(Declared, Stateful):
         vars(self).update(numbers)  # all of them first: one alone may contradict another that was there
         for name in self.state_names():
             self.load_value(name, own[name])
-        with self.net.device:
-            for moment, values in zip(self.moments, moments, strict=True):
-                moment[...] = to_library(values, self.xp, self.net.dtype)
+        for moment, values in zip(self.moments, moments, strict=True):
+            write(moment, values, self.xp)
         self.steps, self.schedule = steps, resumed(self.schedule, inner["schedule"])
         self.sync()
 

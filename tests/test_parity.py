@@ -458,6 +458,9 @@ def test_a_network_works_on_its_gpu_whichever_is_current(xp, digits, request):
     optimizer.step()
     net.predict(some.x)
     net.params = backend.to_host(net.params)
+    net.layers[1].b = np.zeros(32)
+    net.layers[1].W = xp.asarray(backend.to_host(net.layers[1].W))  # which lies on the current one
+    net.load_state_dict(net.state_dict())
     optimizer.load_state_dict(optimizer.state_dict())
     *_, _ = train(net, optimizer, some, 2, validation=some)
     evaluate(net, some)

@@ -1,6 +1,6 @@
 """NumPy or CuPy, the array library of a network: what works on this machine, and how arrays move between the two."""
 
-from .arrays import current_device, free_memory, gather, scalar, squares, to_host, to_library, upload
+from .arrays import current_device, free_memory, gather, scalar, squares, to_host, to_library, upload, write
 from .blas import blas_libraries, blas_threads, describe_blas, limited_blas, loaded_blas, one_blas_thread
 from .libraries import INSTALL, NAMES, Backend, available, resolve, resolve_or_numpy, short_message
 
@@ -26,4 +26,5 @@ __all__ = [
     "to_host",
     "to_library",
     "upload",
+    "write",
 ]

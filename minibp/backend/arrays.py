@@ -56,6 +56,15 @@ def upload(array: np.ndarray, xp: Any) -> Any:
     return there
 
 
+def write(array: Any, values: Any, xp: Any) -> None:
+    """Write these values, of any library and GPU, into an array of this library, which may lie on any GPU."""
+    if xp is np:
+        array[...] = to_library(values, xp, array.dtype)
+        return
+    with array.device:
+        array[...] = to_library(values, xp, array.dtype)
+
+
 def squares(array: Any, xp: Any) -> Any:
     """Σ a² over the first axis of a vector or a matrix, without an array of the squares."""
     if xp is np:

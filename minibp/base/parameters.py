@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import to_library
+from ..backend import to_library, write
 from ..errors import ArgumentError, ShapeError, StateError
 from .arguments import Declared
 from .state import Stateful
@@ -146,7 +146,7 @@ class Parameters(Declared, Stateful):
         value = to_library(value, self.xp, self.dtype)
         if value.shape != array.shape:
             raise ShapeError(f"{self}: {name} has shape {array.shape}, received an array of shape {value.shape}")
-        array[...] = value
+        write(array, value, self.xp)
 
     def set_plain(self, name: str, value: Any) -> None:
         """Assign an attribute that is not an array of this object."""
@@ -162,7 +162,7 @@ class Parameters(Declared, Stateful):
         if name not in self._parameters:
             super().load_value(name, value)
         else:
-            getattr(self, name)[...] = to_library(self.check_values(name, value), self.xp, self.dtype)
+            write(getattr(self, name), self.check_values(name, value), self.xp)
 
     def _group(self, prefix: str, trained: bool) -> Mapping[str, Array]:
         names = [name for name, parameter in self._parameters.items() if parameter.trained == trained]

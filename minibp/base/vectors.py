@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import to_library
+from ..backend import to_library, write
 from ..errors import ArgumentError
 from .module import Module
 from .parameters import refuse_too_large
@@ -108,7 +108,6 @@ def vector_property(name: str, doc: str) -> Any:
             check_assigned(values, "the network: params", owner.xp, owner.dtype)
         else:
             check_numbers(values, f"the network: {name}", owner.xp)
-        with owner.device:
-            owner.__dict__[name][...] = to_library(values, owner.xp, owner.dtype)
+        write(owner.__dict__[name], values, owner.xp)
 
     return property(lambda owner: owner.__dict__[name], assign, doc=doc)
