@@ -244,7 +244,7 @@ def refuse_costly(label: str, function: Any, known: str, name: str, args: Any, k
         if of.ndim - 1 in [each % of.ndim for each in axes]:
             raise ValueError(f"{label}: out= of a reduction over the last axis costs CuPy a copy")
     dimensions = [each.ndim for each in arrays]
-    if known == "ufunc" and 0 in dimensions and max(dimensions) > 1:
+    if known == "ufunc" and out is not None and 0 in dimensions and max(dimensions) > 1:
         raise ValueError(f"{label}: an array of no dimension keeps CuPy from taking the others as vectors")
     if known == "ufunc" and out is not None and out.dtype == np.float32:
         given = [each._arrays if isinstance(each, ndarray) else each for each in args]
