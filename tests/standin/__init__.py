@@ -14,6 +14,8 @@ It refuses more than CuPy: an assignment of several values to a repeated index, 
 CuPy more than it need (`refuse_costly`); and what minibp has no use for (`fuse`, kernels, streams,
 modules but `random` and `linalg`, methods of ufuncs, `.flat`, `.data`). So none of these can pass unnoticed.
 
+Much of what it leaves open is shown by CuPy's own code on a CPU (tests/cupy_on_cpu): types, launches, copies, waits.
+
 The tests in test_standin.py run on both, and show that it refuses and wraps as CuPy does, and no more. These tests on
 a GPU (`-m gpu`) show what it cannot; they are in test_standin.py unless another file is named:
 
