@@ -20,6 +20,7 @@ from .arguments import (
     number,
     positive,
     positive_or_none,
+    repeated,
 )
 from .best import BestSoFar
 from .boundary import Boundary
@@ -105,6 +106,7 @@ __all__ = [
     "refuse_other_names",
     "refuse_unusable",
     "relative_weights",
+    "repeated",
     "run_backward",
     "short_name",
     "summary_html",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from numbers import Real
 from typing import Any
 
@@ -200,3 +201,8 @@ def float_dtype(dtype: Any) -> np.dtype:
         except TypeError:
             break
     raise ArgumentError(f"dtype must be 'float32' or 'float64', received {str(dtype)!r}")
+
+
+def repeated(names: Iterable[str]) -> list[str]:
+    """The names that are there more than once, sorted."""
+    return sorted(name for name, count in Counter(names).items() if count > 1)

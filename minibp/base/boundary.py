@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from typing import Any
 
 import numpy as np
 
 from ..backend import scalar, to_host, to_library, upload
 from ..errors import ArgumentError, InputError, ShapeError, TargetError
-from .arguments import at_least_one
+from .arguments import at_least_one, repeated
 from .layer import Layer
 from .loss import Loss
 from .shapes import infer_shapes
@@ -41,7 +40,7 @@ class Names:
         given = names.tolist() if isinstance(names, np.ndarray) else names
         if not isinstance(given, (list, tuple)) or not all(isinstance(name, str) and name for name in given):
             raise ArgumentError(f"{self.name} must be a list of strings, received {names!r:.80}")
-        if twice := sorted(name for name, count in Counter(given).items() if count > 1):
+        if twice := repeated(given):
             raise ArgumentError(f"{self.name} holds {twice[0]!r} twice")
         shape = net.shapes[-1] if self.of_classes else net.layers[0].in_shape or net.shapes[0]
         count = None if shape is None else math.prod(shape)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..base import printable
+from ..base import printable, repeated
 from ..errors import FileFormatError, MissingExtraError, OtherFileError, UnknownNameError
 from .cells import MISSING
 
@@ -171,7 +171,7 @@ def _other_encoding(name: str, encoding: str, error: UnicodeError) -> FileFormat
 
 
 def _refuse_doubles(path: str | os.PathLike[str], names: list[str]) -> None:
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    if twice := repeated(names):
         what = f"{os.fsdecode(path)} has {names.count(twice[0])} columns {printable(twice[0])!r}"
         raise FileFormatError(f"{what}; give each column its own name")
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..base import at_least_one, number, printable
+from ..base import at_least_one, number, printable, repeated
 from ..errors import ArgumentError, InputError
 from .cells import Cells, parse
 
@@ -111,9 +111,9 @@ class Columns:
         self.missing = [_name(word) for word in missing]
         self.target = None if target is None else _name(target)
         names = [column.name for column in self.columns] + ([self.target] if self.target is not None else [])
-        if twice := sorted({name for name in names if names.count(name) > 1}):
+        if twice := repeated(names):
             raise ArgumentError(f"Columns: there are two columns {twice[0]!r}")
-        if twice := sorted({name for name in self.inputs if self.inputs.count(name) > 1}):
+        if twice := repeated(self.inputs):
             raise ArgumentError(f"Columns: two inputs would be called {twice[0]!r}; rename a column")
         if not self.columns:
             raise ArgumentError("Columns: there is no column; expected at least one")
