@@ -16,7 +16,9 @@ from .network import Network
 #   million  0.52  1.05   1.6   2.5    13    51
 #   idle     0.97  1.02  1.04  0.92  0.82  0.85   (in the best turns from 1.6 on: 0.81, 0.79, 0.70, 0.62)
 #   beside    4.7    85   4.1    19   2.9   7.2
-SMALL = 1 << 20
+# At 1.3 million (an estimator on 8 x 8 digits, batches of 200) a training took 0.19 s with one thread, and 0.36 s with
+# two as soon as the second had once slept, on an idle machine. So two begin where they gain in all phases of a machine.
+SMALL = 2 << 20
 TINY = 1 << 13  # OpenBLAS takes no second thread for so little, and setting the number takes a third of such a step
 LONG = 1.0  # seconds: a shorter epoch says little
 SHARE = 0.8  # of the time in which the training's own thread has a processor: 0.97 and more if idle, else 0.46 to 0.72

@@ -80,7 +80,7 @@ def batch_size(samples: int) -> int:
 def few_threads(net: Network, batch: int, threads: int | None) -> AbstractContextManager[Any]:
     """A context in which a network of moderate size takes one thread, unless the user has said how many.
 
-    `train` decides so for products of up to a million multiply-adds. Up to `ONE_THREAD` a second thread saves a tenth
+    `train` decides so for products of up to two million multiply-adds. Up to `ONE_THREAD` a second thread saves a tenth
     on an idle machine, and costs many times the time beside other programs, as they are usual on a desk.
     """
     alone = threads is None and largest_product(net, batch) <= ONE_THREAD
