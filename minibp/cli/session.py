@@ -72,8 +72,6 @@ def refuse_early(options: argparse.Namespace) -> None:
     """Refuse wrong options before a download or a training begins."""
     if options.checkpoint_every is not None and options.checkpoint is None:
         raise ArgumentError("--checkpoint-every needs --checkpoint FILE; give both")
-    if options.threads is not None:
-        at_least_one("--threads", options.threads)
     in_place = options.log and os.path.exists(options.log) and not os.path.isdir(options.log)  # perhaps a pipe
     for file in (options.save, options.checkpoint, options.report, None if in_place else options.log):
         if file:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import data
 from ..data import Columns, Dataset, Origin, Pictures
-from ..data.arrays import EXPECTED, read_idx_folder, read_npz
+from ..data.arrays import EXPECTED, PARTS, read_idx_folder, read_npz
 from ..data.origin import fingerprint
 from ..data.pictures import ENDINGS, list_classes, list_pictures
 from ..errors import ArgumentError, FileFormatError
@@ -23,8 +23,6 @@ KINDS = (
     f"a folder of IDX files, or one of {', '.join(DATASETS)}"
 )
 MOST_PIXELS = 20_000  # values of a sample
-PART_FOLDERS = {"train": "training", "training": "training", "val": "validation", "valid": "validation",
-                "validation": "validation", "test": "test"}  # fmt: skip
 
 
 def load_parts(options: argparse.Namespace) -> Parts:
@@ -129,11 +127,11 @@ def _pictures(options: argparse.Namespace) -> Parts:
 def labelled_pictures(folder: str, notes: list[str]) -> list[tuple[str, str, str]]:
     """The pictures in the sub-folders: part ("" if there are no folders train, test, ...), path and class of each."""
     classes = list_classes(folder)
-    if classes and all(name.lower() in PART_FOLDERS for name in classes) and "train" in "".join(classes).lower():
+    if classes and all(name.lower() in PARTS for name in classes) and "train" in "".join(classes).lower():
         found: list[tuple[str, str, str]] = []
         for name in classes:
             inside = labelled_pictures(os.path.join(folder, name), notes)
-            found += [(PART_FOLDERS[name.lower()], path, label) for _, path, label in inside]
+            found += [(PARTS[name.lower()], path, label) for _, path, label in inside]
         return found
     others, found = 0, []
     for name in classes:
