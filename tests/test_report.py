@@ -442,6 +442,12 @@ def test_the_command_reads_the_log_of_a_script(tmp_path, printed_lines):
     assert re.search(r"optimizer\s*SGD\(lr=", ours.texts["trained"]) and re.search(r"seed\s*0", ours.texts["trained"])
 
 
+def test_a_script_writes_its_report_in_chinese(tmp_path):
+    options = ["--model", "softmax", "--epochs", "1", "--quiet", "--language", "zh"]
+    assert script("digits", data.digits, [*options, "--report", str(tmp_path / "a.html")]) == 0
+    assert 'lang="zh-CN"' in (tmp_path / "a.html").read_text(encoding="utf-8")
+
+
 def test_a_log_is_read_as_it_was_written(tmp_path):
     history = [Epoch(1, 0.5, 0.4, 0.9, 1.25), Epoch(2, 0.25, None, None, 1.0)]
     log = Log(str(tmp_path / "log.csv"))
@@ -482,6 +488,7 @@ def test_the_command_refuses_what_it_cannot_do(saved, tmp_path, monkeypatch, err
     (["--report", "nowhere/a.html"], "the folder nowhere does not exist"),
     (["--report", "."], "is a folder, a pipe or a device"),
     (["--report", "a", "--save", "./a"], "name the same file"),
+    (["--language", "zh"], "--language is that of the report; give --report FILE, too"),
     (["--report", "a", "--compare-losses"], "--report cannot be used with --compare-losses"),
     (["--report", "a", "--probe"], "--report cannot be used with --probe"),
     (["--report", "a", "--probe", "--model", "mlp"], "--report cannot be used with --probe"),

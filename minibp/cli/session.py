@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from functools import partial
 from typing import Any
 
 from .. import backend
@@ -64,6 +65,7 @@ def add_options(p: argparse.ArgumentParser, hidden: str, optimizer: str = "") ->
     files.add_argument("--plot", type=nonempty, metavar="FILE", help=curves)
     page = "write a page about the trained network to this HTML file: curves, mistakes, confidence"
     files.add_argument("--report", type=nonempty, metavar="FILE", help=page)
+    files.add_argument("--language", choices=("en", "zh"), help="of the report: English or Chinese; default en")
     p.add_argument("--quiet", action="store_true", help="print only the last line or the last table")
     return group
 
@@ -72,6 +74,8 @@ def refuse_early(options: argparse.Namespace) -> None:
     """Refuse wrong options before a download or a training begins."""
     if options.checkpoint_every is not None and options.checkpoint is None:
         raise ArgumentError("--checkpoint-every needs --checkpoint FILE; give both")
+    if options.language is not None and options.report is None:
+        raise ArgumentError("--language is that of the report; give --report FILE, too")
     in_place = options.log and os.path.exists(options.log) and not os.path.isdir(options.log)  # perhaps a pipe
     for file in (options.save, options.checkpoint, options.report, None if in_place else options.log):
         if file:
@@ -93,7 +97,8 @@ def refuse_early(options: argparse.Namespace) -> None:
 def writers(options: argparse.Namespace) -> tuple[Callable[..., None] | None, Callable[..., None] | None]:
     """What draws the plot and writes the report, if they are asked for. A MissingExtraError before the training."""
     draw = import_plotting("minibp.cli.plot").draw_history if options.plot else None
-    return draw, import_report() if options.report else None
+    write = partial(import_report(), language=options.language or "en") if options.report else None
+    return draw, write
 
 
 def checkpoint_of(options: argparse.Namespace, stopping: Any = None) -> Checkpoint | None:
