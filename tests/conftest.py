@@ -12,7 +12,7 @@ from hypothesis import settings
 
 from minibp import Network, program
 from minibp.base.module import Module
-from minibp.cli import main
+from minibp.cli.command_line import main
 
 settings.register_profile("minibp", deadline=None, max_examples=30, derandomize="CI" in os.environ)
 settings.load_profile("minibp")

@@ -15,7 +15,7 @@ from failing import failing
 
 import minibp
 from minibp import CrossEntropy, Dense, HuberLoss, Network, SigmoidCrossEntropy, Softmax, data, evaluate, save
-from minibp.cli import main
+from minibp.cli.command_line import main
 
 DIGITS = ("--dataset", "digits", "--seed", "0")
 

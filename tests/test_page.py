@@ -41,7 +41,7 @@ from minibp import (
 )
 from minibp.backend import to_host
 from minibp.base import disk
-from minibp.cli import main
+from minibp.cli.command_line import main
 from minibp.errors import ArgumentError, NotWritableError, ShapeError, UnknownNameError
 from minibp.export import page, to_page, to_torch
 

@@ -13,7 +13,7 @@ import standin
 from pages import blocks, examples, read, run, same_output, slug, without_words
 
 from minibp import data
-from minibp.cli import main
+from minibp.cli.command_line import main
 from minibp.data import published
 
 ROOT = Path(__file__).parent.parent

@@ -33,7 +33,7 @@ from minibp import (
     save,
     train,
 )
-from minibp.cli import main
+from minibp.cli.command_line import main
 from minibp.cli.log import Log
 from minibp.data import Dataset
 from minibp.errors import (

@@ -11,7 +11,7 @@ from arrays import idx_bytes
 
 from datasets.script import main as script
 from minibp import data, load
-from minibp.cli import main
+from minibp.cli.command_line import main
 from minibp.export import read_history
 
 pandas = pytest.importorskip("pandas")

@@ -1,6 +1,5 @@
 """The command line, python -m minibp, and what all programs share: options, progress, and how they end."""
 
-from .command_line import main
 from .program import (
     PICTURES,
     epoch_bar,
@@ -21,7 +20,6 @@ __all__ = [
     "exit_status",
     "import_plotting",
     "import_report",
-    "main",
     "new_picture",
     "nonempty",
     "parse_options",
