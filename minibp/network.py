@@ -361,7 +361,7 @@ class Network(Boundary, Stateful):
         """
         x = check_inputs(x, self.xp)
         batch_size = self.piece_size(x.shape, batch_size)
-        if self.program is not None:
+        if self.program is not None and self.program.predicts:
             out = self.program.predict(self, x, batch_size)
         else:
             out = np.empty((len(x), self.output_size(x.shape)), self.dtype)

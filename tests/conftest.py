@@ -22,6 +22,7 @@ folder = os.environ.get("MINIBP_CUPY_ON_CPU")  # where build.py of tests/cupy_on
 if folder:
     importlib.import_module("cupy_on_cpu").load(folder)
 
+WITHOUT_NUMBA = {"table", "rows", "runs", "kernels", "launches", "gpu", "choice"}  # modules of program/
 LIBRARIES = ["numpy", "standin", pytest.param("cupy", marks=pytest.mark.gpu)]
 
 
@@ -129,7 +130,7 @@ def replace_numba(monkeypatch):
     def replace(module):
         monkeypatch.setitem(sys.modules, "numba", module)
         for name in [name for name in vars(program) if f"minibp.program.{name}" in sys.modules]:
-            if name not in ("table", "rows", "choice"):  # which do not import numba
+            if name not in WITHOUT_NUMBA:
                 monkeypatch.delitem(sys.modules, f"minibp.program.{name}")
                 monkeypatch.delattr(program, name)
 

@@ -5,34 +5,25 @@ import math
 import pickle
 import threading
 import types
-from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from both_ways import compare, trainings
+from hypothesis import given, settings
 from networks import TwoBranches, every_layer, samples
 from runs import Run, assert_same
 
 import minibp
 from minibp import (
-    ELU,
-    GELU,
     SGD,
     AbsoluteLoss,
-    AdaGrad,
     Adam,
-    AdamW,
-    BatchNorm,
     BinaryCrossEntropy,
     Checkpoint,
     CrossEntropy,
     Dense,
-    Dropout,
-    Exp,
     Flatten,
     HuberLoss,
-    LayerNorm,
     LeakyReLU,
     Network,
     PoissonLoss,
@@ -40,14 +31,9 @@ from minibp import (
     QuantileLoss,
     ReLU,
     Residual,
-    RMSProp,
-    Sequential,
     Sigmoid,
-    SigmoidCrossEntropy,
     Softmax,
     SoftmaxCrossEntropy,
-    Softplus,
-    Standardize,
     Tanh,
     evaluate,
     schedules,
@@ -59,122 +45,12 @@ from minibp.program import choice, rows
 
 numba = pytest.importorskip("numba")
 
-TOLERANCE = {"float32": 1e-3, "float64": 1e-9}  # of the largest weight, after 100 steps
-
-HIDDEN = {
-    "ReLU": lambda n: ReLU(),
-    "LeakyReLU": lambda n: LeakyReLU(0.1),
-    "ELU": lambda n: ELU(0.7),
-    "GELU": lambda n: GELU(),
-    "Sigmoid": lambda n: Sigmoid(),
-    "Exp": lambda n: Sequential(Tanh(), Exp()),  # whose sizes stay within e, where rounding errors do not grow
-    "Softplus": lambda n: Softplus(),
-    "Tanh": lambda n: Tanh(),
-    "Softmax": lambda n: Softmax(),
-    "Dropout": lambda n: Dropout(0.3),
-    "BatchNorm": BatchNorm,
-    "LayerNorm": LayerNorm,
-    "Standardize": lambda n: Standardize(np.linspace(-1, 1, n), np.linspace(0.5, 2, n)),
-    "Flatten": lambda n: Flatten(),
-    "Sequential": lambda n: Sequential(Dense(n, n), Tanh()),
-    "Residual": lambda n: Residual(Dense(n, n), Sigmoid(), Residual(Dropout(0.1), Dense(n, n))),
-}
-LOSSES = {
-    "QuadraticLoss": (QuadraticLoss, []),
-    "HuberLoss": (lambda: HuberLoss(0.4), []),
-    "PoissonLoss": (PoissonLoss, []),
-    "SoftmaxCrossEntropy": (SoftmaxCrossEntropy, []),
-    "SoftmaxCrossEntropy, smoothed": (lambda: SoftmaxCrossEntropy(0.1), []),
-    "CrossEntropy": (CrossEntropy, [Softmax]),
-    "CrossEntropy, smoothed": (lambda: CrossEntropy(0.1), [Softmax]),
-    "CrossEntropy, not fused": (CrossEntropy, [Softmax, Flatten]),
-    "CrossEntropy, smoothed and not fused": (lambda: CrossEntropy(0.1), [Softmax, Flatten]),
-    "SigmoidCrossEntropy": (SigmoidCrossEntropy, []),
-    "BinaryCrossEntropy": (BinaryCrossEntropy, [Sigmoid]),
-    "BinaryCrossEntropy, not fused": (BinaryCrossEntropy, [Sigmoid, Flatten]),
-}
-OPTIMIZERS = {
-    "SGD": lambda net, **more: SGD(net, 0.05, **more),
-    "momentum": lambda net, **more: SGD(net, 0.02, momentum=0.8, **more),
-    "Nesterov": lambda net, **more: SGD(net, 0.02, momentum=0.8, nesterov=True, **more),
-    "AdaGrad": lambda net, **more: AdaGrad(net, eps=1e-3, **more),
-    "RMSProp": lambda net, **more: RMSProp(net, eps=1e-3, **more),
-    "Adam": lambda net, **more: Adam(net, eps=1e-3, **more),
-    "AdamW": lambda net, **more: AdamW(net, eps=1e-3, **more),
-}
-OPTIONS = [{}, {"weight_decay": 0.01}, {"clip_norm": 0.5}, {"max_norm": 0.8}]
-OPTIONS += [{"weight_decay": 0.1, "clip_norm": 0.1, "max_norm": 1.0}]
-
-
-def compare(make, optimizer, dataset, epochs, batch_size, dtype):
-    """Train twice, compiled and by the formulas, and compare parameters, losses and predictions."""
-    runs = []
-    for compiled in (True, False):
-        net = make(dtype)
-        opt = optimizer(net)
-        losses = [epoch[1:4] for epoch in train(net, opt, dataset, epochs, batch_size, dataset, compiled=compiled)]
-        assert net.compiled == compiled
-        runs.append((net, opt, losses))
-    (ours, our_opt, our_losses), (theirs, their_opt, their_losses) = runs
-    tolerance = TOLERANCE[dtype]
-    kept = trained_alike(theirs)
-    largest = abs(theirs.params).max()
-    np.testing.assert_allclose(ours.params[kept], theirs.params[kept], rtol=0, atol=tolerance * largest)
-    np.testing.assert_allclose(ours.buffers, theirs.buffers, rtol=tolerance, atol=tolerance)
-    np.testing.assert_allclose(np.array(our_losses)[:, :2], np.array(their_losses)[:, :2], rtol=tolerance)
-    np.testing.assert_allclose(ours.predict(dataset.x), theirs.predict(dataset.x), rtol=0, atol=10 * tolerance)
-    assert our_opt.steps == their_opt.steps and our_opt.rate == pytest.approx(their_opt.rate, rel=1e-12)
-    steps = [[layer.step for layer in net.layers if isinstance(layer, Dropout)] for net in (ours, theirs)]
-    assert steps[0] == steps[1]
-    return ours, theirs
-
-
-def trained_alike(net):
-    """Which parameters to compare: not the biases that feed a BatchNorm, whose true gradient is 0."""
-    kept, inside = np.ones(net.params.size, bool), [m for m in net.modules() if isinstance(m, (Dense, BatchNorm))]
-    for first, second in pairwise(inside):
-        if isinstance(first, Dense) and isinstance(second, BatchNorm):
-            (span,) = (span for span in net._spans if span.module is first and span.name == "b")
-            kept[span.start : span.stop] = False
-    return kept
-
-
-networks = st.lists(st.tuples(st.integers(1, 9), st.sampled_from(sorted(HIDDEN))), min_size=0, max_size=4)
-
-
 @pytest.mark.filterwarnings("ignore::minibp.errors.TrainingWarning")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @settings(max_examples=40)
-@given(
-    hidden=networks, loss=st.sampled_from(sorted(LOSSES)), optimizer=st.sampled_from(sorted(OPTIMIZERS)),
-    options=st.sampled_from(OPTIONS), batch_size=st.integers(1, 12), as_rows=st.booleans(), as_bytes=st.booleans(),
-    frozen=st.integers(0, 8), seed=st.integers(0, 1000),
-)  # fmt: skip
-def test_the_program_agrees_with_the_formulas(
-    dtype, hidden, loss, optimizer, options, batch_size, as_rows, as_bytes, frozen, seed
-):
-    n, make_loss, ending = 23, *LOSSES[loss]
-    # Of two values a normalization gives 1 and -1: a step as high as 2, which rounding may take in either direction.
-    assume(not any(name == "LayerNorm" and k == 2 for k, name in hidden))
-    assume(not any(name == "BatchNorm" for _, name in hidden) or 2 not in (batch_size, n % batch_size))
-    # After one unit it gives the signs of its weights, whose gradient is only rounding.
-    assume(not any(k == 1 and name == "BatchNorm" for (k, _), (_, name) in pairwise(hidden)))
-    rng = np.random.default_rng(seed)
-    x = rng.integers(0, 256, (n, 5)).astype("uint8") if as_bytes else rng.normal(size=(n, 5)).astype(dtype)
-    t = rng.dirichlet(np.ones(3), n) if as_rows or make_loss().of_numbers else rng.integers(0, 3, n)
-
-    def make(dtype):
-        layers, size = [], 5
-        for k, name in hidden:
-            layers, size = [*layers, Dense(size, k), HIDDEN[name](k)], k
-        layers += [Dense(size, 3), *(each() for each in ending)]
-        net = Network(layers, make_loss(), dtype=dtype, seed=seed)
-        if frozen < len(layers):
-            layers[frozen].trainable = False
-        return net
-
-    steps = -(-n // batch_size)
-    compare(make, lambda net: OPTIMIZERS[optimizer](net, **options), Dataset(x, t), -(-100 // steps), batch_size, dtype)
+@given(training=trainings())
+def test_the_program_agrees_with_the_formulas(dtype, training):
+    compare(*training, dtype)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -1,8 +1,10 @@
 """What CuPy's own code does with minibp, counted on a CPU: see tests/cupy_on_cpu."""
 
+import ctypes
 import importlib
 import os
 from itertools import pairwise
+from pathlib import Path
 
 import cupy_on_cpu
 import numpy as np
@@ -29,6 +31,7 @@ from minibp.backend import available
 from minibp.data import Dataset
 from minibp.data.batches import Batches
 from minibp.errors import BackendError
+from minibp.program import kernels
 
 pytestmark = pytest.mark.cupy_cpu
 
@@ -181,6 +184,63 @@ def test_a_product_on_another_gpu_than_the_current_one_fails_here(cupy, two_gpus
         cupy.matmul(a, a, out=a)  # on a GPU it fails later, or not at all
 
 
-def test_the_benchmark_of_launches_runs_on_it(fake):
-    counts = launches.count_on_cupy("a")
-    assert counts["gemms"] == 7 and not set(counts) & {"uploads", "reads", "syncs", "allocations"}
+@pytest.mark.parametrize("name", "abcdeg")  # f differs from d by its sizes alone, and takes a minute
+def test_a_step_by_minibps_kernels_is_five_launches_for_a_dense_and_one(name):
+    counts, dense = launches.count_step(name, compiled=True), len(NETS[name].sizes) - 1
+    assert set(counts) == {"launches", "gemms"}  # no copy, no wait, no allocation
+    assert counts["launches"] + counts["gemms"] <= 5 * dense + 1
+    assert counts["gemms"] == 3 * dense - 1  # no dx of the first
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_a_step_by_minibps_kernels_sends_nothing_waits_for_nothing_and_allocates_nothing(fake, make):
+    counts, rng = [], np.random.default_rng(0)
+    for steps in (6, 6, 2):
+        net = wide()
+        data = Dataset(rng.integers(256, size=(32 * steps, 64)).astype("uint8"), rng.integers(10, size=32 * steps))
+        epochs = minibp.train(net, make(net), data, 1, 32, compiled=True)
+        fake.clear()
+        next(epochs)
+        counts.append(fake.counts())
+    assert {kind for kind in counts[1] if counts[1][kind] != counts[2].get(kind)} == {"launches", "gemms"}
+
+
+# --- the kernels, compiled by NVIDIA's compiler --------------------------------------------------------------------
+
+
+class Compiler:
+    """NVRTC, which compiles CUDA C++ for GPUs, and needs none."""
+
+    def __init__(self):
+        site = Path(os.environ["MINIBP_CUPY_ON_CPU"]) / "site"
+        self.nvrtc = ctypes.CDLL(str(next(site.glob("nvidia/cuda_nvrtc/lib/libnvrtc.so.*"))))
+
+    def text(self, what, program):
+        """What the compiler has to say or to give about a program."""
+        size = ctypes.c_size_t()
+        getattr(self.nvrtc, f"nvrtcGet{what}Size")(program, ctypes.byref(size))
+        found = ctypes.create_string_buffer(size.value)
+        getattr(self.nvrtc, f"nvrtcGet{what}")(program, found)
+        return found.raw.rstrip(b"\0")
+
+    def __call__(self, source, *options):
+        """The binary for a GPU; an AssertionError with what the compiler says, if there is any."""
+        program, given = ctypes.c_void_p(), [option.encode() for option in options]
+        self.nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernels.cu", 0, None, None)
+        status = self.nvrtc.nvrtcCompileProgram(program, len(given), (ctypes.c_char_p * len(given))(*given))
+        log = self.text("ProgramLog", program).decode()
+        assert status == 0 and not log, log
+        return self.text("CUBIN", program)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_90", "sm_100"])  # Turing, Ampere, Hopper, Blackwell
+def test_the_kernels_compile_for_gpus_of_the_last_years(architecture, dtype):
+    options = (f"-arch={architecture}", *kernels.OPTIONS, "-ftz=true")  # which CuPy adds
+    binary = Compiler()(kernels.source(np.dtype(dtype)), *options)
+    assert binary.startswith(b"\x7fELF") and b"minibp_softmax_cross_entropy" in binary
+
+
+def test_the_compiler_says_what_is_wrong():
+    with pytest.raises(AssertionError, match="INFINITY"):
+        Compiler()("__device__ float f() { return INFINITY; }", "-arch=sm_80")

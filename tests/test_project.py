@@ -32,8 +32,8 @@ INSIDE = {
              "reading", "origin"],
     "files": ["tensorfile", "saving", "facts", "checkpoint"],
     "debug": ["diagnosis", "finite_differences", "watching", "alone", "gradients", "probing"],
-    "program": ["table", "rows", "views", "elementary", "products", "layers", "normalization", "batches", "losses",
-                "optimizers", "interpreter", "program", "choice"],
+    "program": ["table", "rows", "runs", "kernels", "launches", "gpu", "views", "elementary", "products", "layers",
+                "normalization", "batches", "losses", "optimizers", "interpreter", "program", "choice"],
     "sklearn": ["sparse", "updates", "building", "descent", "lbfgs", "base", "estimators"],
     "export": ["layers", "resources", "torch_source", "torch", "texts", "calibration", "findings", "history", "figures",
                "sections", "report", "page", "onnx_writer", "onnx_graph", "onnx_layers", "onnx_reader"],
@@ -207,6 +207,7 @@ def test_the_wheel_holds_minibp_and_nothing_else(wheel):
     assert {name for name in names if name.startswith("minibp/")} == {
         *modules, "minibp/py.typed", "minibp/data/digits.npz",
         *(path.relative_to(ROOT).as_posix() for path in (PACKAGE / "export" / "web").iterdir()),
+        *(path.relative_to(ROOT).as_posix() for path in (PACKAGE / "program" / "cuda").iterdir()),
     }  # fmt: skip
     assert f"{info}/licenses/LICENSE" in names
     assert f"{info}/entry_points.txt" in names

@@ -15,6 +15,7 @@ from .table import UnknownError
 # What a step saves at least: the calls of Python, and for each parameter the passes over memory (docs/performance.md).
 # To load numba and the operations takes a third of a second; to compile them, once on a machine, three to five.
 SAVED_A_STEP, SAVED_A_PARAMETER = 30e-6, 1.5e-9  # seconds
+SAVED_ON_GPU = 80e-6  # seconds a step: some 20 launches of 4 us and more. An estimate, no GPU has been measured
 PAYS = 0.4  # seconds saved that are worth it
 
 
@@ -47,13 +48,18 @@ def compile(net: Network) -> Network:
 
 def choose(net: Network, optimizer: Optimizer | None, steps: int, compiled: bool | None) -> Any:
     """The program that runs so many steps; None if the formulas do. An ArgumentError if it was asked for in vain."""
-    pays = steps * (SAVED_A_STEP + SAVED_A_PARAMETER * net.params.size) > PAYS
+    on_host = net.backend == "numpy"
+    pays = steps * (SAVED_A_STEP + SAVED_A_PARAMETER * net.params.size if on_host else SAVED_ON_GPU) > PAYS
     if compiled is False or (compiled is None and not pays):
         return None
     if reason := why_not(net, optimizer):
         if compiled:
             raise ArgumentError(f"this network cannot run compiled: {reason}. Without, it runs the formulas")
         return None
+    if not on_host:
+        from .gpu import GpuProgram
+
+        return GpuProgram()
     from .program import Program
 
     return Program()
@@ -63,6 +69,14 @@ def why_not(net: Network, optimizer: Optimizer | None = None) -> str:
     """Why this network, or its training by this optimizer, has no compiled form; empty if it has one."""
     try:
         check_known(net, optimizer)
+        if net.backend == "cupy":
+            if optimizer is None:
+                raise UnknownError("on a GPU, predictions run the formulas")
+            from .kernels import load
+
+            with net.device:
+                load(net.xp, net.dtype)
+            return ""
     except UnknownError as error:
         return str(error)
     try:

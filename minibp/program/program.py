@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,13 @@ from ..errors import InputError
 from ..network import Network
 from ..optimizer import Optimizer
 from ..progress import Progress
-from ..schedules import Constant
 from .interpreter import address_of, run_table
 from .products import blas
 from .rows import inference_table, step_table
+from .runs import rates_of_run, readable_targets, source_dtype
 from .table import RUN, Table, address
 
 LONG = 0.1  # seconds of a run, after which Python has its turn: for Ctrl-C, checkpoints, other threads
-READABLE = {np.dtype("uint8"), np.dtype("float32"), np.dtype("float64")}  # other inputs are converted before a run
 NONE = np.empty((0, 0), "float32")  # outputs, where nobody asks for them
 MOST_KINDS = 16  # shapes and sizes of batches whose runners are kept
 MOST_SPARE = 32  # runners of a kind to keep for later predictions, one for each thread that predicts at a time
@@ -66,6 +64,9 @@ class Runner:
 class Program:
     """The compiled operations of a network. It does not hold the network, which holds it as ``net.program``."""
 
+    backend = "numpy"
+    predicts = True  # and evaluates
+
     def __init__(self) -> None:
         self.spare: dict[Any, list[Runner]] = {}  # by what they are for; no thread uses them now
 
@@ -78,8 +79,8 @@ class Program:
         """
         size, arrays = batches.batch_size, [net.params, *optimizer.moments]
         for x, t, w, order, done in batches.windows(net.rng, progress.steps):
-            t, w = _targets(net, x, t), None if w is None else np.ascontiguousarray(w, net.dtype)
-            source, shape, labels, weighted = _source(net, x), x.shape[1:], t.ndim == 1, w is not None
+            t, w = readable_targets(net, x, t), None if w is None else np.ascontiguousarray(w, net.dtype)
+            source, shape, labels, weighted = source_dtype(net, x), x.shape[1:], t.ndim == 1, w is not None
             kind = source, size, shape, labels, weighted, *map(address, arrays)
             runner = self.take(kind, step_table, net, optimizer, source, shape, labels, weighted, size)
             for i, layer in runner.table.counters.items():
@@ -87,7 +88,7 @@ class Program:
             first = done * size
             while first < len(order):
                 most = every - optimizer.steps % every if every else runner.most
-                rates = self.rates(optimizer, min(most, runner.most, -(-(len(order) - first) // size)))
+                rates = rates_of_run(optimizer, min(most, runner.most, -(-(len(order) - first) // size)))
                 part = order[first : first + len(rates) * size]
                 runner.run["step"] = before = optimizer.steps
                 try:
@@ -102,17 +103,6 @@ class Program:
                 yield
             self.give(kind, runner)
 
-    def rates(self, optimizer: Optimizer, count: int) -> np.ndarray:
-        """The rates of the next steps: so many, or fewer if a schedule fails."""
-        steps = optimizer.steps
-        if type(optimizer.schedule) is Constant:
-            return np.full(count, optimizer.lr)
-        rates = [optimizer.rate_after(steps)]
-        with suppress(Exception):  # it comes again when the steps before have been made
-            for step in range(steps + 1, steps + count):
-                rates.append(optimizer.rate_after(step))
-        return np.array(rates)
-
     def predict(self, net: Network, x: Array, batch_size: int) -> Array:
         """Outputs (N, K) for inputs that `check_inputs` has passed."""
         if x.dtype.kind == "f" and not (x.dtype == net.dtype and all_finite(np, x)):  # which is fast
@@ -121,8 +111,8 @@ class Program:
 
     def infer(self, net: Network, x: Array, t: Array | None, batch_size: int) -> tuple[Array, Array]:
         """Outputs (N, K) for checked inputs x, and the losses (N,), if there are targets t."""
-        n, k, source = len(x), net.output_size(x.shape), _source(net, x)
-        t = None if t is None else _targets(net, x, t)
+        n, k, source = len(x), net.output_size(x.shape), source_dtype(net, x)
+        t = None if t is None else readable_targets(net, x, t)
         size, labels = batch_size if n > 1 else 1, None if t is None else t.ndim == 1
         outputs, losses = np.empty((n, k), net.dtype), np.empty(0 if t is None else n, net.dtype)
         kind = source, size, x.shape[1:], labels, address(net.params)
@@ -156,18 +146,6 @@ class Program:
         spare = self.spare.setdefault(kind, [])
         if len(spare) < MOST_SPARE:
             spare.append(runner)
-
-
-def _source(net: Network, x: Array) -> np.dtype:
-    """The dtype that operations read these inputs in."""
-    return x.dtype if x.dtype in READABLE else net.dtype
-
-
-def _targets(net: Network, x: Array, t: Array) -> Array:
-    """Targets as operations read them: labels as int64, or rows in the dtype of the network."""
-    if t.ndim == 1 and net.output_size(x.shape) > 1:
-        return np.ascontiguousarray(t, "int64")
-    return np.ascontiguousarray(t.reshape(len(t), -1), net.dtype)
 
 
 def _part(values: Array | None, order: Array) -> Array | None:

@@ -22,7 +22,7 @@ from ..normalization import BatchNorm, LayerNorm, Standardize
 from ..optimizer import FLUSH_BELOW, Optimizer
 from ..optimizers import SGD, AdaGrad, Adam, AdamW, RMSProp
 from ..regression import AbsoluteLoss, HuberLoss, PoissonLoss, QuantileLoss
-from .table import Table, UnknownError, Value, address
+from .table import Table, UnknownError, Value
 
 # OpenBLAS multiplies by the transpose of a small matrix at half the speed. For a W of so many numbers it is faster to
 # transpose it first: 32 x 64 x 64 takes 4.0 microseconds instead of 5.0 (2026-11-29, AMD EPYC, OpenBLAS 0.3.31).
@@ -48,7 +48,8 @@ def element_by_element(operation: str, number: str = "", keeps: bool = False) ->
 def dense(table: Table, layer: Dense, x: Value, backward: bool) -> Value:
     """Dense."""
     y = table.value((layer.n_out,))
-    places = {"w": address(layer.W), "b": address(layer.b), "dw": address(layer.dW), "db": address(layer.db)}
+    places = {"w": table.place(layer.W), "b": table.place(layer.b)}
+    places |= {"dw": table.place(layer.dW), "db": table.place(layer.db)}
     sizes = {"size_in": layer.n_in, "size": layer.n_out}
     modes = {"trains": table.get(layer, "trainable"), "needs_dx": table.get(layer, "needs_dx")}
     if backward and layer.W.size <= SMALL:
@@ -87,11 +88,12 @@ def normalization(operation: str) -> Rows:
 
     def rows(table: Table, layer: Any, x: Value, backward: bool) -> Value:
         y, n = table.value(x.shape), layer.n
-        places = {"w": address(layer.gamma), "b": address(layer.beta), "xhat": table.memory(table.batch_size, n)}
-        places |= {"dw": address(layer.dgamma), "db": address(layer.dbeta), "kept": table.memory(3, n)}
+        places = {"w": table.place(layer.gamma), "b": table.place(layer.beta)}
+        places |= {"dw": table.place(layer.dgamma), "db": table.place(layer.dbeta)}
+        places |= {"xhat": table.memory(table.batch_size, n), "kept": table.memory(3, n)}
         places |= {"std": table.memory(max(table.batch_size, n))}
         if isinstance(layer, BatchNorm):
-            places |= {"mean": address(layer.running_mean), "var": address(layer.running_var)}
+            places |= {"mean": table.place(layer.running_mean), "var": table.place(layer.running_var)}
             places |= {"number": table.get(layer, "momentum")}
         modes = {"trains": table.get(layer, "trainable"), "needs_dx": table.get(layer, "needs_dx")}
         modes |= {"training": table.training and table.get(layer, "training")}
@@ -105,8 +107,9 @@ def normalization(operation: str) -> Rows:
 def standardize(table: Table, layer: Standardize, x: Value, backward: bool) -> Value:
     """Standardize."""
     y = table.value(x.shape)
-    places = {"x": x.y, "y": y.y, "dx": x.dy, "dy": y.dy, "mean": address(layer.mean), "std": address(layer.std)}
-    table.add("standardize", backward and table.get(layer, "needs_dx"), **places, size=x.size)
+    places = {"mean": table.place(layer.mean), "std": table.place(layer.std)}
+    backward = backward and table.get(layer, "needs_dx")
+    table.add("standardize", backward, x=x.y, y=y.y, dx=x.dy, dy=y.dy, **places, size=x.size)
     return y
 
 
@@ -188,8 +191,6 @@ def check_known(net: Network, optimizer: Optimizer | None) -> None:
     """Raise an UnknownError if some part of a network, or its optimizer, has no rows."""
     if type(net) is not Network:
         raise UnknownError(f"{type(net).__name__} is a class of its own")
-    if net.backend != "numpy":
-        raise UnknownError("the network is on a device")
     for layer in (*net.chain, net.output_activation):
         for module in layer.modules() if layer is not None else ():
             rows_of(LAYERS, module)
@@ -206,7 +207,7 @@ def step_table(
     `source` is the dtype of the inputs, `shape` that of a sample; `labels` says whether the targets are labels,
     `weighted` whether samples have weights.
     """
-    table = Table(net.dtype, batch_size, training=True)
+    table = Table(net.dtype, batch_size, True, net.xp)
     x, weights = gathered(table, net, source, shape), table.memory(batch_size)
     if weighted:
         table.forward.insert(0, {"operation": "weights", "y": weights})
@@ -219,7 +220,6 @@ def step_table(
         table.add("weigh_losses", y=weights)
     for row in optimizer_rows(table, net, optimizer):
         table.backward.insert(0, row)  # the last to run
-    table.arrays += [net.params, net.grads, net.buffers, *optimizer.moments]  # which must not be freed
     return table
 
 
@@ -231,7 +231,6 @@ def inference_table(net: Network, source: Any, shape: Shape, labels: bool | None
         close(table, net.fused_loss, y, labels, backward=False)
     y = chain(table, [net.output_activation], y, 0) if net.output_activation is not None else y
     table.add("give", x=y.y, size=y.size)
-    table.arrays += [net.params, net.buffers]
     return table
 
 
@@ -264,14 +263,14 @@ def optimizer_rows(table: Table, net: Network, optimizer: Optimizer) -> list[dic
     clip_norm, max_norm = table.get(optimizer, "clip_norm"), table.get(optimizer, "max_norm")
     weight_decay = table.get(optimizer, "weight_decay")
     tiny, size, rows = float(np.finfo(net.dtype).tiny), net.dtype.itemsize, []
-    params, grads = address(net.params), address(net.grads)
+    params, grads = table.place(net.params), table.place(net.grads)
     if clip_norm is not None:
         numbers = {"number": clip_norm, "eps": tiny}
         rows.append({"operation": "clip", "dw": grads, "size": net.grads.size, **numbers})
     for first, last in table.get(net, "trained_ranges"):
         middle = min(max(net.weight_count, first), last)  # weights decay, biases do not
         for start, stop in pairwise(sorted({first, middle if weight_decay else first, last})):
-            moments = {name: address(m) + start * size for name, m in zip("mv", optimizer.moments, strict=False)}
+            moments = {name: table.place(m) + start * size for name, m in zip("mv", optimizer.moments, strict=False)}
             for place in moments.values():
                 rows.append({"operation": "flush", "m": place, "size": stop - start, "eps": tiny * FLUSH_BELOW})
             places = {"w": params + start * size, "dw": grads + start * size, **moments}
@@ -280,6 +279,6 @@ def optimizer_rows(table: Table, net: Network, optimizer: Optimizer) -> list[dic
     if max_norm is not None:
         for W in net.trained_weights:
             inputs, units = W.reshape(-1, W.shape[-1]).shape
-            fields = {"w": address(W), "size_in": inputs, "size": units, "kept": table.memory(units)}
+            fields = {"w": table.place(W), "size_in": inputs, "size": units, "kept": table.memory(units)}
             rows.append({"operation": "max_norm", "number": max_norm, **fields})
     return rows

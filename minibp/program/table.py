@@ -64,8 +64,8 @@ class Value(NamedTuple):
 
 
 def address(array: Array) -> int:
-    """Where the numbers of an array begin."""
-    return int(array.__array_interface__["data"][0])
+    """Where the numbers of an array begin, on the host or on a GPU."""
+    return int(array.__array_interface__["data"][0] if isinstance(array, np.ndarray) else array.data.ptr)
 
 
 class Table:
@@ -79,31 +79,39 @@ class Table:
         The largest batch.
     training : bool
         Whether gradients are computed, and layers are in training mode.
+    xp : module
+        The array library, on which the memory lies.
 
     Attributes
     ----------
-    arrays : list of array
-        The memory. It belongs to this table alone: two threads need two tables.
+    arrays : dict of int to array
+        The memory, and the vectors of the network, by address. The memory belongs to this table alone: two threads need
+        two tables.
     read : list of (weak reference, name, value)
         The attributes that the rows depend on. A table is of use as long as they are the same.
     counters : dict of int to layer
         The layers that count their steps, by the number of their row.
     """
 
-    def __init__(self, dtype: np.dtype, batch_size: int, training: bool):
-        self.dtype, self.batch_size, self.training = dtype, batch_size, training
+    def __init__(self, dtype: np.dtype, batch_size: int, training: bool, xp: Any = np):
+        self.dtype, self.batch_size, self.training, self.xp = dtype, batch_size, training, xp
         self.forward: list[dict[str, Any]] = []
         self.backward: list[dict[str, Any]] = []  # in the order of `forward`
-        self.arrays: list[Array] = []
+        self.arrays: dict[int, Array] = {}
         self.read: list[tuple[Any, str, Any]] = []
         self.counters: dict[int, Any] = {}
 
     def memory(self, *shape: int) -> int:
         """The address of new memory, which begins at a border of a cache line."""
         size = math.prod(shape) * self.dtype.itemsize
-        array = np.zeros(size + 64, "uint8")
-        self.arrays.append(array)
-        return -(-address(array) // 64) * 64
+        array = self.xp.zeros(size + 64, "uint8")
+        first = -address(array) % 64
+        return self.place(array[first : first + size].view(self.dtype))
+
+    def place(self, array: Array) -> int:
+        """The address of an array, which stays alive as long as the table."""
+        self.arrays[address(array)] = array
+        return address(array)
 
     def value(self, shape: Shape) -> Value:
         """Memory for a batch of samples of this shape, and in training for its gradient."""

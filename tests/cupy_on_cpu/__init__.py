@@ -94,9 +94,7 @@ def load(folder: str | Path) -> Any:
 
 def build_kernels(source: str, folder: Path, include: Path) -> Path:
     """A shared library of these kernels, for the fake driver."""
-    pattern = r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\s*\('
-    names = re.findall(pattern, source)
-    entries = [f'extern "C" void on_cpu_{name}(void** a) {{ on_cpu::call({name}, a); }}' for name in names]
+    entries = entries_of(source)
     note = " in float64" * ("typedef double" in source) + " by rows and columns" * ("CIndexer<2" in source)
     entries.append(f'extern "C" const char *on_cpu_note; const char *on_cpu_note = "{note}";')
     if re.search("__sync|__shfl", source):
@@ -112,6 +110,16 @@ def build_kernels(source: str, folder: Path, include: Path) -> Path:
             _compile("-x", "c++-header", common, *includes, output=common.with_suffix(".h.gch"))
         _compile("-shared", "-x", "c++", "-", *includes, output=path, code=code)
     return path
+
+
+def entries_of(source: str) -> list[str]:
+    """Functions that call the kernels of a source with the arguments of a launch."""
+    if "#define KERNEL" in source:  # minibp's own, which are declared by a macro
+        command = ["g++", "-E", "-P", "-w", "-x", "c++", "-"]
+        source = subprocess.run(command, input=source, capture_output=True, text=True, check=True).stdout
+    pattern = r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\s*\('
+    names = re.findall(pattern, source)
+    return [f'extern "C" void on_cpu_{name}(void** a) {{ on_cpu::call({name}, a); }}' for name in names]
 
 
 def _compile(*arguments: Any, output: Path, code: str = "") -> None:

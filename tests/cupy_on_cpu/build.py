@@ -1,8 +1,8 @@
 """Build CuPy's own code for a machine without a GPU: python tests/cupy_on_cpu/build.py FOLDER
 
-Fetches CuPy's wheel, its source distribution and the headers of the CUDA runtime by pip, rebuilds the one extension of
-the wheel that contains the CUDA runtime, and builds the fakes that stand below it. It needs g++ and Cython, and takes a
-minute, most of it to fetch 140 MB. Nothing that it writes belongs into the repository.
+Fetches CuPy's wheel, its source distribution, the headers of the CUDA runtime and NVIDIA's compiler by pip, rebuilds
+the one extension of the wheel that contains the CUDA runtime, and builds the fakes that stand below it. It needs g++
+and Cython, and takes a minute, most of it to fetch 230 MB. Nothing that it writes belongs into the repository.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from pathlib import Path
 VERSION = "14.2.0"
 CUDA = "12.9"
 HERE = Path(__file__).resolve().parent
-PACKAGES = (f"cupy-cuda12x=={VERSION}", "cuda-pathfinder", f"nvidia-cuda-runtime-cu12=={CUDA}.*")
+PACKAGES = (f"cupy-cuda12x=={VERSION}", "cuda-pathfinder")
+PACKAGES += (f"nvidia-cuda-runtime-cu12=={CUDA}.*", f"nvidia-cuda-nvrtc-cu12=={CUDA}.*")
 # The fakes: source, the library that it takes the place of, the extension that asks for it, and its functions.
 FAKES = (
     ("cudart.c", "libcudart.so.12", "cupy_backends/cuda/api/runtime", r"cuda\w+"),
@@ -50,8 +51,8 @@ def pip(*arguments: object) -> None:
 
 def fetch(folder: Path) -> None:
     """Install CuPy into FOLDER/site, and unpack its source into FOLDER/source."""
-    if not (folder / "site").exists():
-        pip("install", "--target", folder / "site", *PACKAGES)
+    if not (folder / "site/nvidia/cuda_nvrtc").exists():
+        pip("install", "--upgrade", "--target", folder / "site", *PACKAGES)
         shutil.rmtree(folder / "site/nvidia/cuda_runtime/lib")  # only its headers are wanted
     if not (folder / "source").exists():
         # pip asks a source distribution for its metadata, and CuPy's looks for CUDA first, unless it builds its manual.

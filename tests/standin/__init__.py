@@ -12,7 +12,7 @@ It offers the names and parameters of the real wheel (names.json, written by mak
 
 It refuses more than CuPy: an assignment of several values to a repeated index, which CuPy leaves undefined; what costs
 CuPy more than it need (`refuse_costly`); and what minibp has no use for (`fuse`, kernels, streams,
-modules but `random` and `linalg`, methods of ufuncs, `.flat`, `.data`). So none of these can pass unnoticed.
+modules but `random` and `linalg`, methods of ufuncs, `.flat`). So none of these can pass unnoticed.
 
 Much of what it leaves open is shown by CuPy's own code on a CPU (tests/cupy_on_cpu): types, launches, copies, waits.
 
@@ -55,7 +55,7 @@ SYNCHRONIZING = {*NAMES["synchronizing"]}.union(
 )
 ARRAYS_OF_ONE = {"allclose", "array_equal", "array_equiv", "count_nonzero"}  # where NumPy gives a bool or an int
 REDUCTIONS = {"sum", "mean", "max", "min", "prod", "amax", "amin"}
-NOT_OFFERED = {"cstruct", "data", "flat"}  # NumPy's would hand out memory of the host
+NOT_OFFERED = {"cstruct", "flat"}  # NumPy's would hand out memory of the host
 __version__ = NAMES["version"]
 
 
@@ -174,6 +174,11 @@ class ndarray:  # the name is CuPy's
     @property
     def shape(self) -> tuple[int, ...]:
         return self._arrays.shape
+
+    @property
+    def data(self) -> Any:
+        """Where the numbers begin, as CuPy says it."""
+        return types.SimpleNamespace(ptr=self._arrays.ctypes.data)
 
 
 def flat(index: Any) -> list[Any]:
