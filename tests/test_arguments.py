@@ -62,7 +62,7 @@ def objects():
     "kind, name, known",
     [
         ("Dense", "weight", "training, trainable, W, b"),
-        ("Dropout", "rate_", "training, trainable, rate, seed, step"),
+        ("Dropout", "rate_", "training, trainable, seed, step, rate"),
         ("Residual", "frozen", "training, trainable"),
         ("CrossEntropy", "weights", "training, trainable"),
         ("SGD", "learning_rate", "lr, weight_decay, clip_norm, max_norm, momentum, nesterov"),

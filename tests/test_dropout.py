@@ -100,7 +100,7 @@ def test_the_hash_is_that_of_its_definition(seed):
     layer = Dropout(0.5, seed=seed)
     layer.forward(np.ones((2, 5)))
     first, second = (lowbias32(key(start, seed, 0) + 1) for start in (0, 1))
-    for index, value in enumerate(host(layer.draw()).ravel()):
+    for index, value in enumerate(host(layer.hash).ravel()):
         h = (index + first) % 2**32
         h = (h ^ h >> 16) * 0x21F0AAAD % 2**32 ^ second
         h = (h ^ h >> 15) * 0xD35A2D97 % 2**32 ^ second
