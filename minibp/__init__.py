@@ -1,6 +1,7 @@
 """minibp: backpropagation networks from layers that read like their formulas, on NumPy or CuPy."""
 
 from . import backend, data, initializers, metrics, schedules
+from .augmentation import ElasticDistortion, GaussianNoise, RandomAffine
 from .base import Layer, Loss
 from .containers import Residual, Sequential
 from .debug import check_gradients, probe
@@ -35,9 +36,11 @@ __all__ = [
     "Dense",
     "Dropout",
     "EarlyStopping",
+    "ElasticDistortion",
     "Epoch",
     "Exp",
     "Flatten",
+    "GaussianNoise",
     "HuberLoss",
     "Layer",
     "LayerNorm",
@@ -49,6 +52,7 @@ __all__ = [
     "QuadraticLoss",
     "QuantileLoss",
     "RMSProp",
+    "RandomAffine",
     "ReLU",
     "Residual",
     "Sequential",

@@ -22,6 +22,7 @@ from minibp import (
     Dropout,
     Exp,
     Flatten,
+    GaussianNoise,
     HuberLoss,
     LayerNorm,
     LeakyReLU,
@@ -43,6 +44,7 @@ from minibp import (
 )
 from minibp.backend import to_host
 from minibp.data import Dataset
+from minibp.dropout import RandomLayer
 
 TOLERANCE = {"float32": 1e-3, "float64": 1e-9}  # of the largest weight, after 100 steps
 
@@ -57,6 +59,7 @@ HIDDEN = {
     "Tanh": lambda n: Tanh(),
     "Softmax": lambda n: Softmax(),
     "Dropout": lambda n: Dropout(0.3),
+    "GaussianNoise": lambda n: GaussianNoise(0.3),
     "BatchNorm": BatchNorm,
     "LayerNorm": LayerNorm,
     "Standardize": lambda n: Standardize(np.linspace(-1, 1, n), np.linspace(0.5, 2, n)),
@@ -109,7 +112,7 @@ def compare(make, optimizer, dataset, epochs, batch_size, dtype):
     np.testing.assert_allclose(np.array(our_losses)[:, :2], np.array(their_losses)[:, :2], rtol=tolerance)
     np.testing.assert_allclose(ours.predict(dataset.x), theirs.predict(dataset.x), rtol=0, atol=10 * tolerance)
     assert our_opt.steps == their_opt.steps and our_opt.rate == pytest.approx(their_opt.rate, rel=1e-12)
-    steps = [[layer.step for layer in net.layers if isinstance(layer, Dropout)] for net in (ours, theirs)]
+    steps = [[layer.step for layer in net.layers if isinstance(layer, RandomLayer)] for net in (ours, theirs)]
     assert steps[0] == steps[1]
     return ours, theirs
 

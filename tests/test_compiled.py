@@ -22,13 +22,16 @@ from minibp import (
     Checkpoint,
     CrossEntropy,
     Dense,
+    ElasticDistortion,
     Flatten,
+    GaussianNoise,
     HuberLoss,
     LeakyReLU,
     Network,
     PoissonLoss,
     QuadraticLoss,
     QuantileLoss,
+    RandomAffine,
     ReLU,
     Residual,
     Sigmoid,
@@ -56,6 +59,38 @@ def test_the_program_agrees_with_the_formulas(dtype, training):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_layer_agrees(dtype):
     compare(lambda dtype: every_layer(dtype=dtype), lambda net: SGD(net, 0.05), samples(90), 10, 16, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("make", [RandomAffine, ElasticDistortion])
+@settings(max_examples=20)
+@given(
+    h=st.integers(2, 9), w=st.integers(2, 9), as_rows=st.booleans(), seed=st.integers(0, 2**64),
+    ranges=st.tuples(st.floats(0, 90), st.floats(0, 0.5), st.floats(0, 45), st.floats(0, 0.5)),
+    field=st.tuples(st.floats(0, 3), st.floats(1, 4)),
+)  # fmt: skip
+def test_moved_images_agree(make, dtype, h, w, as_rows, seed, ranges, field):
+    rng, field = np.random.default_rng(0), field if make is ElasticDistortion else ()
+    dataset = Dataset(rng.integers(0, 256, (23, h, w), dtype="uint8"), rng.integers(0, 3, 23))
+
+    def build(dtype):
+        moved = make(*field, *ranges, image_shape=(h, w) if as_rows else None, seed=seed)
+        return Network([moved, Flatten(), Dense(h * w, 3)], SoftmaxCrossEntropy(), dtype=dtype)
+
+    compare(build, lambda net: SGD(net, 0.05), dataset, 10, 8, dtype)
+
+
+def test_ranges_of_images_count_from_the_next_epoch():
+    nets, x = [], np.random.default_rng(0).random((40, 8, 8))
+    for compiled in (True, False):
+        layers = [RandomAffine(), ElasticDistortion(8, 2), GaussianNoise(), Flatten(), Dense(64, 3)]
+        net = Network(layers, SoftmaxCrossEntropy(), dtype="float64")
+        for _ in train(net, SGD(net), Dataset(x, np.arange(40) % 3), 3, 8, compiled=compiled):
+            layers[0].rotation /= 2
+            layers[1].alpha /= 2
+            layers[2].std *= 2
+        nets.append(net)
+    np.testing.assert_allclose(nets[0].params, nets[1].params, rtol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

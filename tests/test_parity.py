@@ -29,13 +29,17 @@ from minibp import (
     Dense,
     Dropout,
     EarlyStopping,
+    ElasticDistortion,
     Exp,
     Flatten,
+    GaussianNoise,
     LayerNorm,
     LeakyReLU,
     Network,
+    RandomAffine,
     ReLU,
     RMSProp,
+    Sequential,
     Sigmoid,
     Softmax,
     Softplus,
@@ -71,6 +75,7 @@ LAYERS = {
     "Softplus": lambda: Softplus(),
     "Softmax": lambda: Softmax(),
     "Dropout": lambda: Dropout(0.4),
+    "GaussianNoise": lambda: GaussianNoise(0.4),
     "BatchNorm": lambda: BatchNorm(6),
     "LayerNorm": lambda: LayerNorm(6),
 }
@@ -122,7 +127,9 @@ def digits():
 def every_layer(n_in=64, n_out=10):
     """Every kind of layer, for the digits."""
     return [
-        *(Flatten(), Dense(n_in, 32), BatchNorm(32), ReLU(), Dropout(0.2), Dense(32, 24), LayerNorm(24), GELU()),
+        Sequential(RandomAffine(), ElasticDistortion(8, 2), Flatten()),
+        *(Dense(n_in, 32), BatchNorm(32), ReLU()),
+        *(GaussianNoise(0.1), Dropout(0.2), Dense(32, 24), LayerNorm(24), GELU()),
         *(Dense(24, 20), ELU(), Dense(20, 20), LeakyReLU(), Dense(20, 20), Softplus(), Dense(20, 16), Tanh()),
         *(Dense(16, 12), Sigmoid(), Dense(12, n_out), Softmax()),
     ]
@@ -227,6 +234,17 @@ def test_dropout_draws_the_same_masks(xp, rng):
     theirs.attach(xp, np.dtype("float64"), {})
     for _ in range(3):
         assert_equal(host(theirs.forward(x)) == 0, ours.forward(x) == 0)
+
+
+@dtypes
+@pytest.mark.parametrize("make", [lambda: RandomAffine(20, 0.2, 10, 0.1), lambda: ElasticDistortion(8, 2, 20, 0.2)])
+def test_images_are_moved_alike(xp, digits, make, dtype):
+    x = (digits.x[:50] / 255).astype(dtype)
+    ours, theirs = make().astype(dtype), make()
+    ours.seed = theirs.seed = 5
+    theirs.attach(xp, np.dtype(dtype), {})
+    for _ in range(3):
+        close(theirs.forward(x), ours.forward(x), TOLERANCE[dtype])
 
 
 def test_evaluation_and_prediction_agree(xp, digits):

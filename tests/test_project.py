@@ -19,9 +19,10 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # The modules and packages of minibp: each imports only from those before it.
 ORDER = [
-    "errors", "backend", "base", "initializers", "layers", "normalization", "dropout", "containers", "losses",
-    "regression", "network", "schedules", "optimizer", "optimizers", "data", "stopping", "progress", "program",
-    "threads", "files", "metrics", "hints", "training", "sklearn", "debug", "__init__", "export", "cli", "__main__",
+    "errors", "backend", "base", "initializers", "layers", "normalization", "dropout", "augmentation", "containers",
+    "losses", "regression", "network", "schedules", "optimizer", "optimizers", "data", "stopping", "progress",
+    "program", "threads", "files", "metrics", "hints", "training", "sklearn", "debug", "__init__", "export", "cli",
+    "__main__",
 ]  # fmt: skip
 # The same for the modules of each package, whose __init__ comes last.
 INSIDE = {
@@ -33,7 +34,7 @@ INSIDE = {
     "files": ["tensorfile", "saving", "facts", "checkpoint"],
     "debug": ["diagnosis", "finite_differences", "watching", "alone", "gradients", "probing"],
     "program": ["table", "rows", "runs", "kernels", "launches", "gpu", "views", "elementary", "products", "layers",
-                "normalization", "batches", "losses", "optimizers", "interpreter", "program", "choice"],
+                "normalization", "augmentation", "batches", "losses", "optimizers", "interpreter", "program", "choice"],
     "sklearn": ["sparse", "updates", "building", "descent", "lbfgs", "base", "estimators"],
     "export": ["layers", "resources", "torch_source", "torch", "texts", "calibration", "findings", "history", "figures",
                "sections", "report", "page", "onnx_writer", "onnx_graph", "onnx_layers", "onnx_reader"],
@@ -49,11 +50,12 @@ SCRIPTS = {
 
 PUBLIC = [
     "ELU", "GELU", "SGD", "AbsoluteLoss", "AdaGrad", "Adam", "AdamW", "BatchNorm", "BinaryCrossEntropy", "Checkpoint",
-    "CrossEntropy", "Dense", "Dropout", "EarlyStopping", "Epoch", "Exp", "Flatten", "HuberLoss", "Layer", "LayerNorm",
-    "LeakyReLU", "Loss", "Network", "Optimizer", "PoissonLoss", "QuadraticLoss", "QuantileLoss", "RMSProp", "ReLU",
-    "Residual", "Sequential", "Sigmoid", "SigmoidCrossEntropy", "Softmax", "SoftmaxCrossEntropy", "Softplus",
-    "Standardize", "Tanh", "backend", "check_gradients", "compile", "data", "evaluate", "initializers",
-    "load", "metrics", "probe", "save", "schedules", "train",
+    "CrossEntropy", "Dense", "Dropout", "EarlyStopping", "ElasticDistortion", "Epoch", "Exp", "Flatten",
+    "GaussianNoise", "HuberLoss", "Layer", "LayerNorm", "LeakyReLU", "Loss", "Network", "Optimizer", "PoissonLoss",
+    "QuadraticLoss", "QuantileLoss", "RMSProp", "RandomAffine", "ReLU", "Residual", "Sequential", "Sigmoid",
+    "SigmoidCrossEntropy", "Softmax", "SoftmaxCrossEntropy", "Softplus", "Standardize", "Tanh", "backend",
+    "check_gradients", "compile", "data", "evaluate", "initializers", "load", "metrics", "probe", "save", "schedules",
+    "train",
 ]  # fmt: skip
 
 def dotted(path):

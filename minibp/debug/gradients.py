@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..augmentation import Augmentation
 from ..backend import to_host
 from ..base import Layer, Loss, Module, short_name
 from ..errors import ArgumentError, InputError
@@ -56,7 +57,17 @@ class GradientError(NamedTuple):
 
 
 class GradientReport(list[GradientError]):
-    """The result of `check_gradients`: a list of `GradientError`. ``print(report)`` shows it as a table."""
+    """The result of `check_gradients`: a list of `GradientError`. ``print(report)`` shows it as a table.
+
+    Attributes
+    ----------
+    turned_off : list of str
+        The layers of augmentation, which do nothing in the check. ``print(report)`` names them.
+    """
+
+    def __init__(self, lines: Iterable[GradientError] = (), turned_off: Iterable[str] = ()):
+        super().__init__(lines)
+        self.turned_off = list(turned_off)
 
     @property
     def ok(self) -> bool:
@@ -75,6 +86,8 @@ class GradientReport(list[GradientError]):
             lines.append(f"{line.name:<{width}}  {line.error:8.1e}  {line.verdict}")
             if line.diagnosis:
                 lines.append(f"    {line.diagnosis}")
+        if self.turned_off:
+            lines.append(f"augmentation is turned off here: {', '.join(self.turned_off)}")
         return "\n".join(lines)
 
 
@@ -87,7 +100,8 @@ def check_gradients(net: Network | Layer | Loss, x: Any, t: Any = None) -> Gradi
     layer from the first with parameters, each layer inside these, and the loss are also checked alone, on the input
     that they receive there. So the diagnosis names the layer whose own `gradient` is wrong, and not the layers that the
     error reaches. If one of them cannot be compared, because its `gradient` fails or its formula is random, all others
-    are checked alone. Frozen layers are checked as if they were not frozen.
+    are checked alone. Frozen layers are checked as if they were not frozen. Augmentation is turned off, and the report
+    says so: its layers pass on what they receive.
 
     Parameters
     ----------
@@ -137,6 +151,7 @@ def check_gradients(net: Network | Layer | Loss, x: Any, t: Any = None) -> Gradi
 def _check_network(net: Network, x: Any, t: Any) -> GradientReport:
     net.check_weights()
     twin = copy.deepcopy(net).to("numpy", "float64")
+    turned_off = _turn_off_augmentation(twin.named_modules())
     for layer in twin.layers:
         layer.trainable = True
     x = twin.prepare_inputs(copy.deepcopy(x))  # a layer may change the user's x in place
@@ -145,12 +160,20 @@ def _check_network(net: Network, x: Any, t: Any) -> GradientReport:
     comparable = all(gradient.compared for each in checked for gradient in each.whole.values()) and loss.compared
     whole = _check_whole(twin, x, t) if comparable else {}
 
-    report, later = GradientReport(), [] if loss.ok else [_loss_place(twin)]
+    report, later = GradientReport(turned_off=turned_off), [] if loss.ok else [_loss_place(twin)]
     for each in reversed(checked):
         report[:0] = _lines(each, whole, later)
         later = [*(each.sources() if each.passes_error() else []), *later]
     report.append(_error(f"{_loss_place(twin)}: x", loss))
     return report
+
+
+def _turn_off_augmentation(modules: Mapping[str, Module]) -> list[str]:
+    """Put the layers of augmentation among these, by dotted name, in inference mode; their places in the report."""
+    found = {name: each for name, each in modules.items() if isinstance(each, Augmentation)}
+    for each in found.values():
+        each.training = False
+    return [f"{name.replace('layers.', 'layer ', 1)}: {each}".removeprefix(": ") for name, each in found.items()]
 
 
 def _loss_place(twin: Network) -> str:
@@ -248,6 +271,7 @@ def _check_each_alone(twin: Network, x: np.ndarray, t: np.ndarray) -> tuple[list
 
 def _check_alone(module: Any, x: Any, t: Any) -> GradientReport:
     twin = copy.deepcopy(module)
+    turned_off = _turn_off_augmentation(twin.named_modules())
     twin.trainable = True
     twin.initialize(np.random.default_rng(0))
     for each in twin.modules():
@@ -268,7 +292,7 @@ def _check_alone(module: Any, x: Any, t: Any) -> GradientReport:
         checked.check()
         comparable = all(gradient.compared for gradient in checked.whole.values())
         whole = {key: gradient._replace(diagnosis="") for key, gradient in checked.whole.items()}
-        return _lines(checked, whole if comparable else {})
+        return GradientReport(_lines(checked, whole if comparable else {}), turned_off)
     t = copy.deepcopy(t)  # the loss may change the user's t in place
     with restored(twin), formula_errors(place):
         twin.losses(x.copy(), copy.deepcopy(t))  # for its checks

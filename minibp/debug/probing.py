@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..augmentation import GaussianNoise
 from ..backend import to_host
 from ..base import Array, Layer, Module, at_least_one, short_name
 from ..containers import Residual, Sequential
@@ -37,7 +38,8 @@ SLOPES: dict[type[Layer], Callable[[Any], float]] = {  # the largest f'(z) of ea
     Softplus: lambda layer: 1.0,
 }
 OUTPUT_SLOPES = SLOPES | {Softmax: lambda layer: 0.25}  # of softmax: a (1 - a), the slope of aₖ along zₖ
-NOT_ACTIVATIONS = (Dropout, Flatten, BatchNorm, LayerNorm)  # may stand between the weights and the activation
+# What may stand between the weights and the activation.
+NOT_ACTIVATIONS = (Dropout, GaussianNoise, Flatten, BatchNorm, LayerNorm)
 
 COLUMNS = ("delta", "saturated", "dead", "update")
 UNKNOWN = (math.nan, math.nan, math.nan)  # delta, saturated, dead of a layer that never ran backward

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
+from ..augmentation import ElasticDistortion, GaussianNoise, RandomAffine
 from ..backend import to_host
 from ..base import Layer, Shape, instance, kind_of_rows, new_file, write_atomically
 from ..containers import Residual, Sequential
@@ -123,7 +124,7 @@ FORMS: dict[type[Layer], Callable[[Writer, Any, str], str]] = {
     BatchNorm: batch_norm,
     LayerNorm: lambda f, layer, x: f("LayerNormalization", x, layer.gamma, layer.beta, axis=-1, epsilon=layer.eps),
     Standardize: lambda f, layer, x: f("Div", f("Sub", x, layer.mean), layer.std),
-    Dropout: lambda f, layer, x: x,
+    **dict.fromkeys((Dropout, GaussianNoise, RandomAffine, ElasticDistortion), lambda f, layer, x: x),
     Sequential: lambda f, layer, x: f.run(layer.layers, x),
     Residual: residual,
 }
@@ -140,9 +141,9 @@ def to_onnx(
 
     The input is ``x`` (N, ...), any number of samples, and the output is what `predict` returns: ``probabilities``
     (N, K), also where softmax or sigmoid are part of the loss, or ``y`` (N, K) if these are no probabilities. Dropout
-    is left out. The file has opset 17 and IR version 8, one array for each parameter, named as in files of `save`
-    (``layers.0.W``), and in its metadata the version of minibp, the layers, the loss, and the names of the classes and
-    the columns. `from_onnx` reads it.
+    and augmentation are left out. The file has opset 17 and IR version 8, one array for each parameter, named as in
+    files of `save` (``layers.0.W``), and in its metadata the version of minibp, the layers, the loss, and the names of
+    the classes and the columns. `from_onnx` reads it.
 
     ONNX holds `eps` and slopes in float32. So a network of float64 agrees with its file to about 1e-8.
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..augmentation import ElasticDistortion, GaussianNoise, RandomAffine
 from ..backend import to_host
 from ..base import (
     Layer,
@@ -54,6 +55,9 @@ FORMS: dict[type, tuple[str, ...] | None] = {
     Residual: ("layers",),
     Flatten: None,  # images are rows already
     Dropout: None,
+    GaussianNoise: None,
+    RandomAffine: None,
+    ElasticDistortion: None,
 }
 MIXING = (Dense, Sequential, Residual)  # the second of these begins the second layer of the network
 # Images of MNIST and of the digits, which web/images.js makes from a drawing, and the same as rows.

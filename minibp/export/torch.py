@@ -37,7 +37,7 @@ def to_torch(net: Network, path: str | os.PathLike[str]) -> str:
 
     A training in PyTorch follows the same formulas. The running statistics of `BatchNorm` are the same: both keep the
     unbiased variance, and PyTorch's momentum is 1 minus minibp's. But there PyTorch refuses to train on one sample, and
-    its masks of dropout are others.
+    its masks of dropout are others. Augmentation is left out: an ``nn.Identity()`` stands in its place.
 
     The file holds the state dict: ``0.weight`` of shape (out, in), ``0.bias``, ... The numbers before the dot are those
     of the layers in ``net.layers``. ``num_batches_tracked`` is 0, since minibp does not count. Which layers are frozen

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from textwrap import indent
 from typing import Any
 
+from ..augmentation import ElasticDistortion, GaussianNoise, RandomAffine
 from ..base import Layer
 from ..containers import Residual, Sequential
 from ..dropout import Dropout
@@ -37,6 +38,8 @@ LAYERS: dict[type, Callable[[Any], str]] = {
     Exp: lambda layer: "Exp()",
     Softplus: lambda layer: "nn.Softplus()",  # above 20 it is x there, less than 3e-9 off
     Dropout: lambda layer: f"nn.Dropout({layer.rate})",
+    # Augmentation is not written; its place is kept, so that the layers have their numbers.
+    **dict.fromkeys((GaussianNoise, RandomAffine, ElasticDistortion), lambda layer: "nn.Identity()"),
     LayerNorm: lambda layer: f"nn.LayerNorm({layer.n}, eps={layer.eps})",
     # PyTorch's momentum is the share of the batch. 12 digits: 1 - 0.9 is 0.09999999999999998.
     BatchNorm: lambda layer: f"nn.BatchNorm1d({layer.n}, eps={layer.eps}, momentum={1 - layer.momentum:.12g})",

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import containers, dropout, layers, losses, normalization, regression
+from .. import augmentation, containers, dropout, layers, losses, normalization, regression
 from ..backend import to_host
 from ..base import (
     Layer,
@@ -32,7 +32,7 @@ KIND = "network"
 MOST_LAYERS = 10_000  # of a file: a layer takes 2 KB of memory, and its description 12 bytes
 KNOWN: dict[str, type[Module]] = {
     name: value
-    for module in (layers, normalization, dropout, containers, losses, regression)
+    for module in (layers, normalization, dropout, augmentation, containers, losses, regression)
     for name, value in vars(module).items()
     if isinstance(value, type) and issubclass(value, Module) and value.__module__ == module.__name__
     if value.formula not in (Layer.formula, Loss.formula)  # type: ignore[attr-defined]  # no bases

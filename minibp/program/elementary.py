@@ -42,6 +42,7 @@ def series(term: Callable[[int], float], counts: dict[int, int]) -> Any:
 
 
 exp_series = series(lambda k: 1 / math.factorial(k + 1), {32: 7, 64: 13})  # (exp(r) - 1) / r for |r| <= log(2) / 2
+sin_series = series(lambda k: (-1) ** k / math.factorial(2 * k + 1), {32: 7, 64: 12})  # sin(x) / x of x², |x| <= π/2
 atanh_series = series(lambda k: 2 / (2 * k + 1), {32: 5, 64: 11})  # 2 atanh(s) / s of s², for |s| <= 0.172
 
 

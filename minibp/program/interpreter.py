@@ -13,11 +13,11 @@ import numba
 from llvmlite import ir
 from numba import types
 
-from . import batches, layers, losses, normalization, optimizers
+from . import augmentation, batches, layers, losses, normalization, optimizers
 from .table import RUN, row_dtype
 from .views import intrinsic
 
-MODULES = batches, layers, normalization, losses, optimizers
+MODULES = batches, layers, normalization, augmentation, losses, optimizers
 
 
 @cache

@@ -209,18 +209,14 @@ def softmax_gradient(row: Any, run: Any) -> None:
 
 
 def dropout(row: Any, run: Any) -> None:
-    """y = x m / (1 - rate), with the bits of `Dropout.draw`. The mask is kept for the gradient."""
+    """y = x m / (1 - rate), with the bits of `RandomLayer.bits`. The mask is kept for the gradient."""
     n, zero = run.n * row.size, cast(0, row.one)
     x, y, mask = vector(row.one, row.x, n), vector(row.one, row.y, n), vector(row.one, row.kept, n)
     row.step += 1
     first, second = lowbias32(row.key_1 + row.step), lowbias32(row.key_2 + row.step)
     least, factor = np.uint32(np.int64(row.number * 4294967296.0)), cast(1 / (1 - row.number), row.one)
     for i in range(n):
-        h = np.uint32(np.uint32(i) + first)
-        h = np.uint32(np.uint32((h ^ (h >> np.uint32(SHIFT_1))) * np.uint32(FACTOR_1)) ^ second)
-        h = np.uint32(np.uint32((h ^ (h >> np.uint32(SHIFT_2))) * np.uint32(FACTOR_2)) ^ second)
-        h = np.uint32(h ^ (h >> np.uint32(LAST)))
-        mask[i] = factor if h >= least else zero
+        mask[i] = factor if bits(i, first, second) >= least else zero
         y[i] = x[i] * mask[i]
 
 
@@ -246,6 +242,15 @@ def residual_gradient(row: Any, run: Any) -> None:
     inner, dy, dx = vector(row.one, row.kept, n), vector(row.one, row.dy, n), vector(row.one, row.dx, n)
     for i in range(n):
         dx[i] = inner[i] + dy[i]
+
+
+@jit
+def bits(number: Any, first: Any, second: Any) -> Any:
+    """`RandomLayer.bits` for one number, with the two keys of a step."""
+    h = np.uint32(np.uint32(number) + first)
+    h = np.uint32(np.uint32((h ^ (h >> np.uint32(SHIFT_1))) * np.uint32(FACTOR_1)) ^ second)
+    h = np.uint32(np.uint32((h ^ (h >> np.uint32(SHIFT_2))) * np.uint32(FACTOR_2)) ^ second)
+    return np.uint32(h ^ (h >> np.uint32(LAST)))
 
 
 @jit

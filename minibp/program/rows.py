@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from ..augmentation import BORDER, ElasticDistortion, GaussianNoise, RandomAffine, gaussian
 from ..base import Layer, Shape
 from ..containers import Residual, Sequential
-from ..dropout import Dropout, key
+from ..dropout import Dropout, RandomLayer, key
 from ..layers import ELU, GELU, Dense, Exp, Flatten, LeakyReLU, ReLU, Sigmoid, Softmax, Softplus, Tanh
 from ..losses import BinaryCrossEntropy, CrossEntropy, Loss, QuadraticLoss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from ..network import Network
@@ -70,16 +71,48 @@ def softmax(table: Table, layer: Softmax, x: Value, backward: bool) -> Value:
     return y
 
 
+def draws(table: Table, layer: RandomLayer) -> dict[str, Any]:
+    """The keys of a layer that draws random numbers, whose row comes next and counts its steps."""
+    table.counters[len(table.forward)] = layer
+    return {f"key_{i + 1}": key(i, table.get(layer, "seed") or 0, layer.index) for i in range(4)}
+
+
 def dropout(table: Table, layer: Dropout, x: Value, backward: bool) -> Value:
     """Dropout; at inference nothing."""
     if not (table.training and table.get(layer, "training")):
         return x
     y = table.value(x.shape)
-    first, second = (key(start, table.get(layer, "seed") or 0, layer.index) for start in (0, 1))
-    table.counters[len(table.forward)] = layer
     places = {"x": x.y, "y": y.y, "dx": x.dy, "dy": y.dy, "kept": table.memory(table.batch_size, x.size)}
-    keys = {"key_1": first, "key_2": second, "number": table.get(layer, "rate")}
-    table.add("dropout", backward, **places, **keys, size=x.size)
+    numbers = {"number": table.get(layer, "rate"), "size": x.size}
+    table.add("dropout", backward, **places, **numbers, **draws(table, layer))
+    return y
+
+
+def gaussian_noise(table: Table, layer: GaussianNoise, x: Value, backward: bool) -> Value:
+    """GaussianNoise; at inference nothing. dx is dy, the same memory."""
+    if not (table.training and table.get(layer, "training")):
+        return x
+    y = x._replace(y=table.memory(table.batch_size, *x.shape))
+    table.add("gaussian_noise", x=x.y, y=y.y, number=table.get(layer, "std"), size=x.size, **draws(table, layer))
+    return y
+
+
+def random_affine(table: Table, layer: RandomAffine, x: Value, backward: bool) -> Value:
+    """RandomAffine and ElasticDistortion; at inference nothing. Nothing before them trains."""
+    if not (table.training and table.get(layer, "training")):
+        return x
+    y, (h, w) = x._replace(y=table.memory(table.batch_size, *x.shape)), layer.image_size(x.shape)
+    fields: dict[str, Any] = {"x": x.y, "y": y.y, "kept": table.memory(h + BORDER, w + BORDER), "height": h, "width": w}
+    fields |= {name: table.get(layer, name) for name in ("rotation", "scale", "shear", "translation")}
+    operation = "random_affine"
+    if isinstance(layer, ElasticDistortion):
+        layer.check_field()
+        operation, sigma = "elastic_distortion", table.get(layer, "sigma")
+        down, across = (gaussian(size, sigma, np, table.dtype) for size in (h, w))
+        down *= table.get(layer, "alpha") / 32768
+        fields |= {"field": table.memory(2, h, w), "smooth": table.memory(2, h, w)}
+        fields |= {"down": table.place(down), "across": table.place(across)}
+    table.add(operation, **fields, **draws(table, layer))
     return y
 
 
@@ -151,6 +184,9 @@ LAYERS: dict[type[Layer], Rows] = {
     Tanh: element_by_element("tanh"),
     Softmax: softmax,
     Dropout: dropout,
+    GaussianNoise: gaussian_noise,
+    RandomAffine: random_affine,
+    ElasticDistortion: random_affine,
     BatchNorm: normalization("batch_norm"),
     LayerNorm: normalization("layer_norm"),
     Standardize: standardize,

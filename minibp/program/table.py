@@ -25,12 +25,14 @@ FILES = sorted(Path(__file__).parent.glob("*.py"))
 VERSION = "version_" + hashlib.sha256(b"".join(path.read_bytes() for path in FILES)).hexdigest()
 
 # The fields of a row; 0 where an operation has none. `operation` is the address of the function, the others are those
-# of arrays: x, y and their gradients, targets t, parameters w and b and their gradients, moments m and v, and what a
-# formula keeps for its gradient.
+# of arrays: x, y and their gradients, targets t, parameters w and b and their gradients, moments m and v, what a
+# formula keeps for its gradient, and a random field with the matrices that smooth it.
 ADDRESSES = ["operation", "x", "y", "dx", "dy", "t", "w", "b", "dw", "db", "m", "v", "mean", "var", "xhat", "std"]
-ADDRESSES += ["kept"]
+ADDRESSES += ["kept", "field", "smooth", "down", "across"]
 COUNTS = ["size_in", "size", "trains", "needs_dx", "training", "step", "key_1", "key_2", "per_sample", "raw_eps"]
+COUNTS += ["key_3", "key_4", "height", "width"]
 NUMBERS = ["number", "beta2", "eps", "decay"]  # `number` is the one of most operations: a slope, a momentum, ...
+NUMBERS += ["rotation", "scale", "shear", "translation"]
 
 # What the operations of a run share: the data, the results, the batch that is at work, and the BLAS.
 RUN = np.dtype(
