@@ -22,10 +22,14 @@ from minibp import (
     CrossEntropy,
     Dense,
     Dropout,
+    ElasticDistortion,
+    GaussianNoise,
     LayerNorm,
     LeakyReLU,
     Network,
+    RandomAffine,
     Softmax,
+    SoftmaxCrossEntropy,
 )
 from minibp.backend import available
 from minibp.data import Dataset
@@ -96,6 +100,18 @@ def test_a_training_step_computes_nothing_in_float64():
     with cupy_on_cpu.launched() as names:
         step()
     assert len(names) > 50
+    assert not [name for name in names if "in float64" in name]
+
+
+def test_augmentation_sends_nothing_waits_for_nothing_and_computes_nothing_in_float64(fake):
+    moved = [RandomAffine(image_shape=(8, 8)), ElasticDistortion(8, 2, image_shape=(8, 8))]
+    layers = [*moved, GaussianNoise(), Dense(64, 10)]
+    net = Network(layers, SoftmaxCrossEntropy(), backend="cupy")
+    step = steps(net, Adam(net))
+    fake.clear()
+    with cupy_on_cpu.launched() as names:
+        step()
+    assert {"uploads", "reads", "syncs"}.isdisjoint(fake.counts())
     assert not [name for name in names if "in float64" in name]
 
 

@@ -60,3 +60,23 @@ int cublasDgemm_v2(void *h, int ta, int tb, int m, int n, int k, const void *alp
                    int ldb, const void *beta, void *c, int ldc) {
     return cublasGemmEx(h, ta, tb, m, n, k, alpha, a, DOUBLE, lda, b, DOUBLE, ldb, beta, c, DOUBLE, ldc, 0, 0);
 }
+
+/* Each matrix at its own address: the products of many matrices with one, as CuPy makes them. They count as one. */
+static int batched(int ta, int tb, int m, int n, int k, const void *alpha, const void *const *a, int lda, const void *const *b,
+                   int ldb, const void *beta, void *const *c, int ldc, int count, int type) {
+    long before = fake.gemms;
+    for (int i = 0; i < count; i++) {
+        int status = cublasGemmEx(NULL, ta, tb, m, n, k, alpha, a[i], type, lda, b[i], type, ldb, beta, c[i], type, ldc, 0, 0);
+        if (status != OK) return status;
+    }
+    fake.gemms = before + 1;
+    return OK;
+}
+int cublasSgemmBatched(void *h, int ta, int tb, int m, int n, int k, const float *alpha, const void *const *a, int lda,
+                       const void *const *b, int ldb, const float *beta, void *const *c, int ldc, int count) {
+    return batched(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, count, FLOAT);
+}
+int cublasDgemmBatched(void *h, int ta, int tb, int m, int n, int k, const double *alpha, const void *const *a, int lda,
+                       const void *const *b, int ldb, const double *beta, void *const *c, int ldc, int count) {
+    return batched(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, count, DOUBLE);
+}
