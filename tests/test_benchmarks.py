@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import minibp
-from benchmarks import endtoend, estimators, gpu, inference, launches, nets, startup, train_step
+from benchmarks import augmentation, endtoend, estimators, gpu, inference, launches, nets, startup, train_step
 from benchmarks.machine import others
 from benchmarks.peers import PEERS, ROOT, build, label, revision
 from benchmarks.peers.arrays import Naive
@@ -400,3 +400,11 @@ def test_a_score_may_be_below_that_of_scikit_learn_by_one_standard_error():
     theirs = [0.8, 0.9, 1.0]  # 0.9 ± 0.058
     assert not estimators.below({"scikit-learn": theirs, "formulas": [0.85, 0.85, 0.85]})
     assert estimators.below({"scikit-learn": theirs, "formulas": [0.9, 0.9, 0.9], "compiled": [0.84, 0.84, 0.84]})
+
+
+def test_augmentation_is_measured_beside_an_epoch_of_net_d(capsys):
+    augmentation.main(["--images", "256", "--rounds", "1"])
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.endswith(")") and " s  (" in line]
+    ways = 2 if find_spec("numba") else 1
+    assert len(rows) == ways * (2 + len(augmentation.LAYERS))
+    assert "ElasticDistortion()" in rows[2] and "net d" in rows[len(augmentation.LAYERS) + 1]
