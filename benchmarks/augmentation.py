@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 
 import numpy as np
@@ -35,7 +35,7 @@ from .ratios import spread
 
 IMAGES, BATCH = 60_000, 128
 SMALL = "one Dense"
-LAYERS = {
+LAYERS: dict[str, Callable[[], Layer]] = {
     "RandomAffine()": RandomAffine,
     "ElasticDistortion()": ElasticDistortion,
     "ElasticDistortion(rotation=15, scale=0.15)": lambda: ElasticDistortion(rotation=15, scale=0.15),

@@ -13,7 +13,7 @@ LAST = 15  # and its last shift
 
 
 class RandomLayer(Layer):
-    """Base of layers that draw random numbers in training, for each step new ones.
+    """Base of layers that draw random numbers in training, for each step new ones. At inference they return x.
 
     The numbers are a function of (seed, index of the layer, step, number of the element). So they are the same on every
     array library, and a training that is resumed needs only the step. They are a hash of the element's number,
@@ -31,6 +31,12 @@ class RandomLayer(Layer):
     def initialize(self, rng: np.random.Generator) -> None:
         if self.seed is None:
             self.seed = int(rng.integers(2**63))
+
+    def bind(self, shape: Shape) -> None:
+        if self.training:
+            super().bind(shape)
+        else:  # nothing is computed, so no memory is needed
+            self.__dict__["_shape"] = shape
 
     def next_step(self) -> None:
         """Count a step, whose numbers are drawn next."""

@@ -126,6 +126,18 @@ def test_at_inference_nothing_changes_and_no_step_is_counted(make):
     assert layer.step == 0
 
 
+@every_layer
+def test_inference_takes_no_memory_and_training_takes_it_later(make):
+    layer, x = make(seed=0), images()
+    layer.training = False
+    layer.forward(x)
+    assert not layer._memory.flat
+    layer.training = True
+    assert_equal(layer.forward(x), make(seed=0).forward(x))
+    layer.training = False
+    assert_equal(layer.forward(x), x)
+
+
 @of_images
 def test_rows_with_an_image_shape_are_images(make):
     x = images()
