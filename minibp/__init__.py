@@ -2,6 +2,7 @@
 
 from . import backend, data, initializers, metrics, schedules
 from .augmentation import ElasticDistortion, GaussianNoise, RandomAffine
+from .averaging import WeightAverage
 from .base import Layer, Loss
 from .containers import Residual, Sequential
 from .debug import check_gradients, probe
@@ -63,6 +64,7 @@ __all__ = [
     "Softplus",
     "Standardize",
     "Tanh",
+    "WeightAverage",
     "backend",
     "check_gradients",
     "compile",

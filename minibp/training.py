@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .averaging import WeightAverage, give
 from .backend import to_host, to_library
 from .base import Array, all_finite, at_least_one, instance
 from .data import Batches, Dataset
@@ -45,6 +46,7 @@ def train(
     validation: Dataset | None = None,
     checkpoint: Checkpoint | None = None,
     compiled: bool | None = None,
+    average: WeightAverage | None = None,
 ) -> Iterator[Epoch]:
     """Train a network. This is a generator: it yields after each epoch, and your loop decides what happens then.
 
@@ -85,6 +87,8 @@ def train(
         a resumed training goes on as it began. ``net.compiled`` tells. Then only `params`, `buffers`, `grads` and the
         optimizer are kept up to date: with ``compiled=False``, layers also hold the x, y and dx of the last batch. On a
         GPU, the steps take kernels of minibp's own, which need no extra.
+    average : WeightAverage, optional
+        Averages the weights over the steps. The network holds the average while your loop runs, and afterwards.
 
     Yields
     ------
@@ -106,7 +110,7 @@ def train(
     Raises
     ------
     ArgumentError
-        If the optimizer or the checkpoint's `stopping` belongs to another network, an argument is outside its range,
+        If optimizer, average or the checkpoint's `stopping` is of another network, an argument is outside its range,
         something has an attribute that a checkpoint cannot keep, a schedule returns anything but a number of at least
         0, or with compiled=True, if this training cannot be compiled; the message says why.
     InputError, ShapeError, TargetError
@@ -129,6 +133,11 @@ def train(
     held_out = Batches(net, validation, net.piece_size(validation.x.shape)) if validation is not None else None
     for hint in hints(net, dataset, batches.batch_size, validation):
         warnings.warn(hint, TrainingWarning, 2)
+    if average is not None:
+        create = "create one for this network: WeightAverage(net)"
+        if instance("average", average, WeightAverage, create).net is not net:
+            raise ArgumentError(f"the average belongs to another network; {create}")
+        average.give(False)
     if checkpoint is not None:
         instance("checkpoint", checkpoint, Checkpoint, "create one: Checkpoint('run.ckpt')")
         if net.training_lock.locked():  # the checkpoint would set it back on the way
@@ -138,8 +147,8 @@ def train(
     program = choose(net, optimizer, epochs * math.ceil(len(dataset) / batches.batch_size), compiled)
     progress = Progress()
     if checkpoint is not None:
-        progress = checkpoint.begin(net, optimizer, batches, held_out, epochs, program is not None)
-    return _epochs(net, optimizer, batches, epochs, held_out, progress, checkpoint, program)
+        progress = checkpoint.begin(net, optimizer, batches, held_out, epochs, program is not None, average)
+    return _epochs(net, optimizer, batches, epochs, held_out, progress, checkpoint, program, average)
 
 
 def check_fit(net: Network, optimizer: Optimizer, dataset: Any) -> None:
@@ -168,6 +177,7 @@ def _epochs(
     progress: Progress,
     checkpoint: Checkpoint | None,
     program: Any,
+    average: WeightAverage | None,
 ) -> Iterator[Epoch]:
     if checkpoint is not None:
         checkpoint.settle()
@@ -176,15 +186,17 @@ def _epochs(
         if not net.training_lock.acquire(blocking=False):
             raise StateError(TRAINED_ELSEWHERE)
         try:
+            give(average, False)
             batches, validation = batches.sync(), validation.sync() if validation is not None else None
             net.program = program if program and program.backend == net.backend else None  # it may have moved
             with threads, net.device:
                 start = time.perf_counter() - progress.seconds
-                losses = _one_epoch(net, optimizer, batches, progress, checkpoint)
+                losses = _one_epoch(net, optimizer, batches, progress, checkpoint, average)
                 loss = _mean(losses, batches)
                 seconds = time.perf_counter() - start
                 if not (np.isfinite(loss) and all_finite(net.xp, net.params, net.buffers, *optimizer.moments)):
                     raise DivergenceError(diagnosis(net, optimizer, batches, to_host(losses), number))
+                give(average, True)
                 val_loss, val_accuracy = _evaluate(net, validation) if validation is not None else (None, None)
         finally:
             net.training_lock.release()
@@ -200,11 +212,18 @@ def _epochs(
         if checkpoint is None:
             progress = Progress()  # no history, which nobody would read
         else:
+            give(average, False)  # which the file holds
             checkpoint.epoch_done(epoch, last=number == epochs)
+    give(average, True)
 
 
 def _one_epoch(
-    net: Network, optimizer: Optimizer, batches: Batches, progress: Progress, checkpoint: Checkpoint | None
+    net: Network,
+    optimizer: Optimizer,
+    batches: Batches,
+    progress: Progress,
+    checkpoint: Checkpoint | None,
+    average: WeightAverage | None,
 ) -> Array:
     """Make one pass over the samples, or the rest of one; returns the loss of each when it was trained on."""
     seen, start = net.xp.empty(len(batches), net.dtype), time.perf_counter() - progress.seconds
@@ -214,14 +233,16 @@ def _one_epoch(
     with np.errstate(all="ignore"):  # the losses are checked
         every = checkpoint.every if checkpoint is not None and checkpoint.counts_steps else 0
         train_on = net.program.train if net.program is not None else _steps
-        for _ in train_on(net, optimizer, batches, progress, every):
+        for _ in train_on(net, optimizer, batches, progress, every, average):
             if checkpoint is not None:
                 progress.seconds = time.perf_counter() - start
                 checkpoint.step_done()
     return seen
 
 
-def _steps(net: Network, optimizer: Optimizer, batches: Batches, progress: Progress, every: int) -> Iterator[None]:
+def _steps(
+    net: Network, optimizer: Optimizer, batches: Batches, progress: Progress, every: int, average: WeightAverage | None
+) -> Iterator[None]:
     """Make the steps of an epoch, or the rest of them, by the formulas, and yield after each."""
     for x, t, *weights in batches.shuffled(net.rng, progress.steps):
         done = slice(progress.samples, progress.samples + len(x))
@@ -231,6 +252,8 @@ def _steps(net: Network, optimizer: Optimizer, batches: Batches, progress: Progr
             progress.losses[done] = net.unchecked_losses(x, t, *weights)
             net.backward()
             optimizer.step()
+            if average is not None:
+                average.update()
             if weights:
                 progress.losses[done] *= weights[0].values
         progress.samples, progress.steps = done.stop, progress.steps + 1

@@ -20,6 +20,7 @@ from minibp import (
     CrossEntropy,
     Dense,
     Dropout,
+    ElasticDistortion,
     Exp,
     Flatten,
     GaussianNoise,
@@ -29,6 +30,7 @@ from minibp import (
     Network,
     PoissonLoss,
     QuadraticLoss,
+    RandomAffine,
     ReLU,
     Residual,
     RMSProp,
@@ -40,6 +42,7 @@ from minibp import (
     Softplus,
     Standardize,
     Tanh,
+    WeightAverage,
     train,
 )
 from minibp.backend import to_host
@@ -94,20 +97,29 @@ OPTIONS = [{}, {"weight_decay": 0.01}, {"clip_norm": 0.5}, {"max_norm": 0.8}]
 OPTIONS += [{"weight_decay": 0.1, "clip_norm": 0.1, "max_norm": 1.0}]
 
 
-def compare(make, optimizer, dataset, epochs, batch_size, dtype):
-    """Train twice, compiled and by the formulas, and compare parameters, losses and predictions."""
+def compare(make, optimizer, dataset, epochs, batch_size, dtype, decay=None):
+    """Train twice, compiled and by the formulas, and compare parameters, losses and predictions.
+
+    With `decay` also the averages of the weights.
+    """
     runs = []
     for compiled in (True, False):
         net = make(dtype)
         opt = optimizer(net)
-        losses = [epoch[1:4] for epoch in train(net, opt, dataset, epochs, batch_size, dataset, compiled=compiled)]
+        average = WeightAverage(net, decay) if decay else None
+        options = {"compiled": compiled, "average": average}
+        losses = [epoch[1:4] for epoch in train(net, opt, dataset, epochs, batch_size, dataset, **options)]
         assert net.compiled == compiled
-        runs.append((net, opt, losses))
-    (ours, our_opt, our_losses), (theirs, their_opt, their_losses) = runs
+        runs.append((net, opt, losses, average))
+    (ours, our_opt, our_losses, our_average), (theirs, their_opt, their_losses, their_average) = runs
     tolerance = TOLERANCE[dtype]
     kept = trained_alike(theirs)
     params, expected = to_host(ours.params)[kept], to_host(theirs.params)[kept]
     np.testing.assert_allclose(params, expected, rtol=0, atol=tolerance * abs(to_host(theirs.params)).max())
+    if decay:
+        assert our_average.step == their_average.step == our_opt.steps
+        params, expected = (to_host(average.params)[kept] for average in (our_average, their_average))
+        np.testing.assert_allclose(params, expected, rtol=0, atol=tolerance * abs(expected).max())
     np.testing.assert_allclose(to_host(ours.buffers), to_host(theirs.buffers), rtol=tolerance, atol=tolerance)
     np.testing.assert_allclose(np.array(our_losses)[:, :2], np.array(their_losses)[:, :2], rtol=tolerance)
     np.testing.assert_allclose(ours.predict(dataset.x), theirs.predict(dataset.x), rtol=0, atol=10 * tolerance)
@@ -168,3 +180,24 @@ def trainings(draw, steps=100):
     note(f"{make('float64')}, {optimizer(make('float64'), **options)}, batches of {batch_size}")
     epochs = -(-steps // -(-n // batch_size))
     return Training(make, lambda net: optimizer(net, **options), Dataset(x, t), epochs, batch_size)
+
+
+@st.composite
+def trainings_on_images(draw, epochs=10):
+    """A network that begins with random images, moved by a random map."""
+    h, w, as_rows = draw(st.integers(2, 9)), draw(st.integers(2, 9)), draw(st.booleans())
+    seed = draw(st.integers(0, 2**64))
+    ranges = draw(st.tuples(st.floats(0, 90), st.floats(0, 0.5), st.floats(0, 45), st.floats(0, 0.5)))
+    field = draw(st.none() | st.tuples(st.floats(0, 3), st.floats(1, 4)))
+    rng, image_shape = np.random.default_rng(0), (h, w) if as_rows else None
+    dataset = Dataset(rng.integers(0, 256, (23, h, w), dtype="uint8"), rng.integers(0, 3, 23))
+
+    def make(dtype):
+        if field is None:
+            moved = RandomAffine(*ranges, image_shape=image_shape, seed=seed)
+        else:
+            moved = ElasticDistortion(*field, *ranges, image_shape=image_shape, seed=seed)
+        return Network([moved, Flatten(), Dense(h * w, 3)], SoftmaxCrossEntropy(), dtype=dtype)
+
+    note(make("float64"))
+    return Training(make, lambda net: SGD(net, 0.05), dataset, epochs, 8)

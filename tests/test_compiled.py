@@ -8,8 +8,9 @@ import types
 
 import numpy as np
 import pytest
-from both_ways import compare, trainings
+from both_ways import compare, trainings, trainings_on_images
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from networks import TwoBranches, every_layer, samples
 from runs import Run, assert_same
 
@@ -51,9 +52,9 @@ numba = pytest.importorskip("numba")
 @pytest.mark.filterwarnings("ignore::minibp.errors.TrainingWarning")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @settings(max_examples=40)
-@given(training=trainings())
-def test_the_program_agrees_with_the_formulas(dtype, training):
-    compare(*training, dtype)
+@given(training=trainings(), decay=st.sampled_from([None, 0.9]))
+def test_the_program_agrees_with_the_formulas(dtype, training, decay):
+    compare(*training, dtype, decay)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -62,22 +63,10 @@ def test_every_layer_agrees(dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("make", [RandomAffine, ElasticDistortion])
-@settings(max_examples=20)
-@given(
-    h=st.integers(2, 9), w=st.integers(2, 9), as_rows=st.booleans(), seed=st.integers(0, 2**64),
-    ranges=st.tuples(st.floats(0, 90), st.floats(0, 0.5), st.floats(0, 45), st.floats(0, 0.5)),
-    field=st.tuples(st.floats(0, 3), st.floats(1, 4)),
-)  # fmt: skip
-def test_moved_images_agree(make, dtype, h, w, as_rows, seed, ranges, field):
-    rng, field = np.random.default_rng(0), field if make is ElasticDistortion else ()
-    dataset = Dataset(rng.integers(0, 256, (23, h, w), dtype="uint8"), rng.integers(0, 3, 23))
-
-    def build(dtype):
-        moved = make(*field, *ranges, image_shape=(h, w) if as_rows else None, seed=seed)
-        return Network([moved, Flatten(), Dense(h * w, 3)], SoftmaxCrossEntropy(), dtype=dtype)
-
-    compare(build, lambda net: SGD(net, 0.05), dataset, 10, 8, dtype)
+@settings(max_examples=40)
+@given(training=trainings_on_images())
+def test_moved_images_agree(dtype, training):
+    compare(*training, dtype)
 
 
 def test_ranges_of_images_count_from_the_next_epoch():

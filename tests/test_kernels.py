@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from both_ways import compare, trainings
+from both_ways import compare, trainings, trainings_on_images
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from kernel_mistakes import FOUND, MISTAKES
 from networks import every_layer, samples
 
@@ -69,9 +70,9 @@ def xp(request):
 @pytest.mark.filterwarnings("ignore::minibp.errors.TrainingWarning")
 @DTYPES
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
-@given(training=trainings(steps=30))
-def test_the_kernels_agree_with_the_formulas(dtype, training):
-    compare(*training, dtype)
+@given(training=trainings(steps=30), decay=st.sampled_from([None, 0.9]))
+def test_the_kernels_agree_with_the_formulas(dtype, training, decay):
+    compare(*training, dtype, decay)
 
 
 @DTYPES
@@ -82,6 +83,13 @@ def test_matrices_of_more_than_a_warp_and_a_block_agree(sizes, dtype, rng):
     make = lambda dtype: Network([Dense(k, hidden), Tanh(), Dense(hidden, outputs), Softmax()], CrossEntropy(),  # noqa: E731
                                  dtype=dtype)  # fmt: skip
     compare(make, lambda net: Adam(net, eps=1e-3, clip_norm=0.1, max_norm=1.0), Dataset(x, t), 2, 70, dtype)
+
+
+@DTYPES
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@given(training=trainings_on_images(epochs=2))
+def test_moved_images_agree(dtype, training):
+    compare(*training, dtype)
 
 
 @DTYPES

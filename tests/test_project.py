@@ -20,9 +20,9 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # The modules and packages of minibp: each imports only from those before it.
 ORDER = [
     "errors", "backend", "base", "initializers", "layers", "normalization", "dropout", "augmentation", "containers",
-    "losses", "regression", "network", "schedules", "optimizer", "optimizers", "data", "stopping", "progress",
-    "program", "threads", "files", "metrics", "hints", "training", "sklearn", "debug", "__init__", "export", "cli",
-    "__main__",
+    "losses", "regression", "network", "averaging", "schedules", "optimizer", "optimizers", "data", "stopping",
+    "progress", "program", "threads", "files", "metrics", "hints", "training", "sklearn", "debug", "__init__", "export",
+    "cli", "__main__",
 ]  # fmt: skip
 # The same for the modules of each package, whose __init__ comes last.
 INSIDE = {
@@ -53,9 +53,9 @@ PUBLIC = [
     "CrossEntropy", "Dense", "Dropout", "EarlyStopping", "ElasticDistortion", "Epoch", "Exp", "Flatten",
     "GaussianNoise", "HuberLoss", "Layer", "LayerNorm", "LeakyReLU", "Loss", "Network", "Optimizer", "PoissonLoss",
     "QuadraticLoss", "QuantileLoss", "RMSProp", "RandomAffine", "ReLU", "Residual", "Sequential", "Sigmoid",
-    "SigmoidCrossEntropy", "Softmax", "SoftmaxCrossEntropy", "Softplus", "Standardize", "Tanh", "backend",
-    "check_gradients", "compile", "data", "evaluate", "initializers", "load", "metrics", "probe", "save", "schedules",
-    "train",
+    "SigmoidCrossEntropy", "Softmax", "SoftmaxCrossEntropy", "Softplus", "Standardize", "Tanh", "WeightAverage",
+    "backend", "check_gradients", "compile", "data", "evaluate", "initializers", "load", "metrics", "probe", "save",
+    "schedules", "train",
 ]  # fmt: skip
 
 def dotted(path):

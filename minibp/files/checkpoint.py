@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from ..averaging import WeightAverage
 from ..backend import describe_blas
 from ..base import (
     BestSoFar,
@@ -136,6 +137,7 @@ class Checkpoint:
         validation: Batches | None,
         epochs: int,
         compiled: bool,
+        average: WeightAverage | None = None,
     ) -> Progress:
         """Resume from the file if there is one, else write the first one. `train` says what is refused."""
         for left in glob.glob(f"{glob.escape(self.path)}.{'[0-9a-f]' * 16}.part"):  # left by a process that was killed
@@ -143,7 +145,8 @@ class Checkpoint:
                 os.unlink(left)
         if self.stopping is not None and self.stopping.net is not net:
             raise ArgumentError("stopping belongs to another network; create one for this: EarlyStopping(net)")
-        self.net, self.optimizer, self.batch_size, self._asked = net, optimizer, batches.batch_size, False
+        self.net, self.optimizer, self.average = net, optimizer, average
+        self.batch_size, self._asked = batches.batch_size, False
         self._first, self._mapped = True, batches.mapped
         self.progress, self._resumed = Progress(self._rng_state()), False
         self._blas = describe_blas(1 if takes_one_thread(net, batches.batch_size) else None)
@@ -156,6 +159,7 @@ class Checkpoint:
             "batch size": str(batches.batch_size),
             "early stopping": repr(self.stopping),
             "steps": COMPILED if compiled else "by the formulas",
+            **({"average": repr(average)} if average is not None else {}),
         }
         found = self._read()
         if found is None:
@@ -237,6 +241,7 @@ class Checkpoint:
         """The objects whose state is kept, by name."""
         things: dict[str, Stateful] = {"network": self.net, "progress": self.progress}
         things |= {"early stopping": self.stopping} if self.stopping is not None else {}
+        things |= {"average": self.average} if self.average is not None else {}
         return things | {"optimizer": self.optimizer}  # last, because it may replace its schedule
 
     def _parts(self) -> dict[str, Stateful]:

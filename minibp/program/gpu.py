@@ -70,13 +70,14 @@ class GpuProgram:
     def __init__(self) -> None:
         self.kind: Any = None  # what the table is for
         self.table: Any = None
+        self.average: Any = None  # of the weights, if one is kept
         self.launches: dict[int, list[Launch]] = {}  # by the size of the batch: whole ones, and the last
 
     def train(
-        self, net: Network, optimizer: Optimizer, batches: Batches, progress: Progress, every: int
+        self, net: Network, optimizer: Optimizer, batches: Batches, progress: Progress, every: int, average: Any
     ) -> Iterator[None]:
         """Make one pass over the samples, or the rest of one, and yield after each run of steps."""
-        size = batches.batch_size
+        size, self.average = batches.batch_size, average
         for window in batches.windows(net.rng, progress.steps):
             samples, first = Samples(net, window, size), window.done * size
             while first < len(samples):
@@ -101,40 +102,40 @@ class GpuProgram:
         for name, values in places.items():
             run[name] = 0 if values is None else address(values)
         run["samples"], made = len(part.x), 0
-        masks = {table.forward[i]["kept"]: layer for i, layer in table.counters.items()}
-        drawn = {place: layer.step for place, layer in masks.items()}
+        counted = [owner.step for owner in table.counters]
         try:
             for first, total in zip(range(0, len(part.order), size), part.totals, strict=True):
                 n = min(size, len(part.order) - first)
                 run["first"], run["n"], run["step"] = first, n, made
                 if total > 0:
-                    self.step(table, n, run, drawn)
+                    self.step(table, n, run, counted)
                     made += 1
                 else:
                     losses[first : first + n] = 0
         finally:  # also after Ctrl-C
             optimizer.__dict__.update(steps=optimizer.steps + made, rate=float(rates[max(made - 1, 0)]))
-            for place, layer in masks.items():
-                layer.__dict__["step"] = drawn[place] + made  # no check: not a user's assignment
+            for before, owner in zip(counted, table.counters, strict=True):
+                owner.__dict__["step"] = before + made  # no check: not a user's assignment
 
-    def step(self, table: Table, n: int, run: np.ndarray, drawn: dict[int, int]) -> None:
-        """Launch all that a step of n samples does. `drawn` are the masks of dropouts before the run, by place."""
+    def step(self, table: Table, n: int, run: np.ndarray, counted: list[int]) -> None:
+        """Launch all that a step of n samples does. `counted` are the steps of the counters before the run."""
         if n not in self.launches:
             self.launches[n] = launches(table, n, load(table.xp, table.dtype))
         for kernel, grid, block, row, product in self.launches[n]:
             if product is not None:
                 table.xp.matmul(product[0], product[1], out=product[2])
                 continue
-            if (place := int(row["kept"])) in drawn:
-                row["step"] = drawn[place]
+            if counter := int(row["counter"]):
+                row["step"] = counted[counter - 1]
             kernel(grid, block, (row, run))
 
     def table_for(self, net: Network, optimizer: Optimizer, part: Part, size: int) -> Table:
         """The table of such a step: the last one, if it still holds."""
-        vectors = net.params, net.grads, net.buffers, *optimizer.moments
+        vectors = [net.params, net.grads, net.buffers, *optimizer.moments]
+        vectors += [self.average.params, self.average.buffers] if self.average is not None else []
         form = part.x.dtype, part.x.shape[1:], part.t.ndim == 1, part.weights is not None, size
         if (*form, *map(address, vectors)) != self.kind or not self.table.is_current():
-            self.table, self.launches = step_table(net, optimizer, *form), {}
+            self.table, self.launches = step_table(net, optimizer, self.average, *form), {}
             self.kind = *form, *map(address, vectors)
         return self.table
 

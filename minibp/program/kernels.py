@@ -17,7 +17,7 @@ from ..backend import short_message
 from ..errors import MinibpWarning
 from .table import ADDRESSES, UnknownError, row_dtype
 
-FILES = "common", "batches", "layers", "normalization", "losses", "optimizers"
+FILES = "common", "batches", "layers", "normalization", "augmentation", "losses", "optimizers"
 # Without contraction a kernel rounds as its formula does; it waits for memory, not for arithmetic.
 OPTIONS = ("--std=c++17", "--fmad=false")
 

@@ -25,11 +25,14 @@ LOSSES = {
 LEFT_OUT = {"weights", "one_hot", "target_rows", "weigh_losses", "weigh_gradient", "flush"}
 LEFT_OUT |= {f"{loss}_gradient" for loss in LOSSES}
 
-UPDATES = {"sgd", "sgd_momentum", "sgd_nesterov", "adagrad", "rmsprop", "adam", "adamw"}
+UPDATES = {"sgd", "sgd_momentum", "sgd_nesterov", "adagrad", "rmsprop", "adam", "adamw", "average"}
 COLUMNS = {"bias_gradient", "batch_norm", "batch_norm_gradient", "layer_norm_parameters", "max_norm"}
 COLUMNS |= {f"{name}_bias_gradient" for name in ACTIVATIONS}  # kernels with a block for 32 columns
 ROWS = {"bias", "layer_norm", "layer_norm_gradient", "standardize", "standardize_gradient"} | LOSSES
 ROWS |= {"gather_bytes", "gather_float32", "gather_float64", *(f"bias_{name}" for name in ACTIVATIONS)}
+
+# Those with a warp for a row of pixels: how many images each sample has there.
+IMAGES = {"random_affine": 1, "elastic_field": 1, "elastic_smooth": 2, "elastic_distortion": 1}
 
 THREADS = 256  # of a block, where nothing else is said: the usual choice
 MOST_BLOCKS = 4096  # which share the elements among them: enough to keep any GPU busy
@@ -63,13 +66,15 @@ def launches(table: Table, n: int, kernel: Callable[[str], Any]) -> list[Launch]
 
 def _shape(name: str, fields: dict[str, Any], n: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The blocks of a kernel, and the threads of a block."""
-    size = fields["size"]
+    size = fields.get("size", 0)
     if name in ("clip", "clip_factor"):
         return (fields["blocks"],), (1024,)
     if name in COLUMNS:
         return (-(-size // 32),), (32, 32)
     if name in ROWS:
         threads = n * 32
+    elif name in IMAGES:
+        threads = n * IMAGES[name] * fields["height"] * 32
     elif name.startswith("softmax"):
         threads = n * fields["size_in"] * 32
     else:
@@ -106,6 +111,10 @@ def _forward(table: Table) -> Iterator[tuple[str, dict[str, Any]]]:
                 bias = {"b": row["b"]}
                 continue
             yield "bias", row
+        elif name == "elastic_distortion":
+            yield "elastic_field", row
+            yield "elastic_smooth", row
+            yield name, row
         else:
             yield name, row | bias
         bias = {}

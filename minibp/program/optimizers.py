@@ -152,3 +152,12 @@ def max_norm(row: Any, run: Any) -> None:
     for i in range(row.size_in):
         for j in range(row.size):
             w[i, j] *= factors[j]
+
+
+def average(row: Any, run: Any) -> None:
+    """a ← a + (1 - d) / (1 - dᵗ) (w - a), where a is in `m`: `WeightAverage.update`."""
+    row.step += 1
+    w, a = vector(row.one, row.w, row.size), vector(row.one, row.m, row.size)
+    counts = cast((1 - row.number) / (1 - row.number ** float(row.step)), row.one)
+    for i in range(row.size):
+        a[i] += (w[i] - a[i]) * counts

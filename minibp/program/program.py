@@ -35,11 +35,14 @@ class Runner:
         What the operations share, see `RUN`.
     most : int
         The batches of the next run.
+    counters : list of (numbers of rows, object)
+        What counts its steps, and where: the first of these rows does, and its gradient does not.
     """
 
     def __init__(self, table: Table, source: np.dtype, batch_size: int):
         self.table, self.source, self.batch_size, self.most = table, source, batch_size, 1
         self.rows, self.run = table.rows(address_of), np.zeros(1, RUN)
+        self.counters = [(np.flatnonzero(self.rows["counter"] == i), each) for i, each in enumerate(table.counters, 1)]
         self.run["gemm"], self.run["wide"] = blas(str(table.dtype))
 
     def __call__(
@@ -71,20 +74,21 @@ class Program:
         self.spare: dict[Any, list[Runner]] = {}  # by what they are for; no thread uses them now
 
     def train(
-        self, net: Network, optimizer: Optimizer, batches: Batches, progress: Progress, every: int
+        self, net: Network, optimizer: Optimizer, batches: Batches, progress: Progress, every: int, average: Any
     ) -> Iterator[None]:
         """Make one pass over the samples, or the rest of one, and yield after each run of steps.
 
         The losses are written to ``progress.losses``. If `every` is not 0, a run ends after each so many steps.
         """
         size, arrays = batches.batch_size, [net.params, *optimizer.moments]
+        arrays += [average.params, average.buffers] if average is not None else []
         for x, t, w, order, done in batches.windows(net.rng, progress.steps):
             t, w = readable_targets(net, x, t), None if w is None else np.ascontiguousarray(w, net.dtype)
             source, shape, labels, weighted = source_dtype(net, x), x.shape[1:], t.ndim == 1, w is not None
             kind = source, size, shape, labels, weighted, *map(address, arrays)
-            runner = self.take(kind, step_table, net, optimizer, source, shape, labels, weighted, size)
-            for i, layer in runner.table.counters.items():
-                runner.rows["step"][i] = layer.step
+            runner = self.take(kind, step_table, net, optimizer, average, source, shape, labels, weighted, size)
+            for rows, owner in runner.counters:
+                runner.rows["step"][rows] = owner.step
             first = done * size
             while first < len(order):
                 most = every - optimizer.steps % every if every else runner.most
@@ -96,8 +100,8 @@ class Program:
                 finally:  # also after Ctrl-C
                     made = int(runner.run["step"][0]) - before
                     optimizer.__dict__.update(steps=before + made, rate=float(rates[max(made - 1, 0)]))
-                    for i, layer in runner.table.counters.items():
-                        layer.__dict__["step"] = int(runner.rows["step"][i])  # no check: not a user's assignment
+                    for rows, owner in runner.counters:
+                        owner.__dict__["step"] = int(runner.rows["step"][rows[0]])  # no check: not a user's assignment
                 progress.steps, progress.samples = progress.steps + len(rates), progress.samples + len(part)
                 first += len(part)
                 yield

@@ -72,9 +72,9 @@ def softmax(table: Table, layer: Softmax, x: Value, backward: bool) -> Value:
 
 
 def draws(table: Table, layer: RandomLayer) -> dict[str, Any]:
-    """The keys of a layer that draws random numbers, whose row comes next and counts its steps."""
-    table.counters[len(table.forward)] = layer
-    return {f"key_{i + 1}": key(i, table.get(layer, "seed") or 0, layer.index) for i in range(4)}
+    """The keys and the counter of a layer that draws random numbers."""
+    keys = {f"key_{i + 1}": key(i, table.get(layer, "seed") or 0, layer.index) for i in range(4)}
+    return keys | {"counter": table.count(layer)}
 
 
 def dropout(table: Table, layer: Dropout, x: Value, backward: bool) -> Value:
@@ -108,9 +108,10 @@ def random_affine(table: Table, layer: RandomAffine, x: Value, backward: bool) -
     if isinstance(layer, ElasticDistortion):
         layer.check_field()
         operation, sigma = "elastic_distortion", table.get(layer, "sigma")
-        down, across = (gaussian(size, sigma, np, table.dtype) for size in (h, w))
+        down, across = (gaussian(size, sigma, table.xp, table.dtype) for size in (h, w))
         down *= table.get(layer, "alpha") / 32768
-        fields |= {"field": table.memory(2, h, w), "smooth": table.memory(2, h, w)}
+        images = 1 if table.xp is np else table.batch_size  # at a time
+        fields |= {"field": table.memory(images, 2, h, w), "smooth": table.memory(images, 2, h, w)}
         fields |= {"down": table.place(down), "across": table.place(across)}
     table.add(operation, **fields, **draws(table, layer))
     return y
@@ -236,12 +237,19 @@ def check_known(net: Network, optimizer: Optimizer | None) -> None:
 
 
 def step_table(
-    net: Network, optimizer: Optimizer, source: Any, shape: Shape, labels: bool, weighted: bool, batch_size: int
+    net: Network,
+    optimizer: Optimizer,
+    average: Any,
+    source: Any,
+    shape: Shape,
+    labels: bool,
+    weighted: bool,
+    batch_size: int,
 ) -> Table:
     """A step of training: forward, backward and the update.
 
     `source` is the dtype of the inputs, `shape` that of a sample; `labels` says whether the targets are labels,
-    `weighted` whether samples have weights.
+    `weighted` whether samples have weights. `average` is a WeightAverage, or None.
     """
     table = Table(net.dtype, batch_size, True, net.xp)
     x, weights = gathered(table, net, source, shape), table.memory(batch_size)
@@ -254,7 +262,7 @@ def step_table(
     close(table, net.fused_loss, y, labels, backward)
     if weighted:
         table.add("weigh_losses", y=weights)
-    for row in optimizer_rows(table, net, optimizer):
+    for row in [*optimizer_rows(table, net, optimizer), *average_rows(table, net, average)]:
         table.backward.insert(0, row)  # the last to run
     return table
 
@@ -318,3 +326,12 @@ def optimizer_rows(table: Table, net: Network, optimizer: Optimizer) -> list[dic
             fields = {"w": table.place(W), "size_in": inputs, "size": units, "kept": table.memory(units)}
             rows.append({"operation": "max_norm", "number": max_norm, **fields})
     return rows
+
+
+def average_rows(table: Table, net: Network, average: Any) -> list[dict[str, Any]]:
+    """What `WeightAverage.update` does."""
+    if average is None:
+        return []
+    both = {"operation": "average", "number": table.get(average, "decay"), "counter": table.count(average)}
+    vectors = (net.params, average.params), (net.buffers, average.buffers)
+    return [both | {"w": table.place(w), "m": table.place(a), "size": w.size} for w, a in vectors if w.size]

@@ -30,7 +30,7 @@ VERSION = "version_" + hashlib.sha256(b"".join(path.read_bytes() for path in FIL
 ADDRESSES = ["operation", "x", "y", "dx", "dy", "t", "w", "b", "dw", "db", "m", "v", "mean", "var", "xhat", "std"]
 ADDRESSES += ["kept", "field", "smooth", "down", "across"]
 COUNTS = ["size_in", "size", "trains", "needs_dx", "training", "step", "key_1", "key_2", "per_sample", "raw_eps"]
-COUNTS += ["key_3", "key_4", "height", "width"]
+COUNTS += ["key_3", "key_4", "height", "width", "counter"]
 NUMBERS = ["number", "beta2", "eps", "decay"]  # `number` is the one of most operations: a slope, a momentum, ...
 NUMBERS += ["rotation", "scale", "shear", "translation"]
 
@@ -91,8 +91,8 @@ class Table:
         two tables.
     read : list of (weak reference, name, value)
         The attributes that the rows depend on. A table is of use as long as they are the same.
-    counters : dict of int to layer
-        The layers that count their steps, by the number of their row.
+    counters : list of objects
+        What counts its steps as `step`: layers that draw, and an average. Rows name them by `counter`: 1, 2, ...
     """
 
     def __init__(self, dtype: np.dtype, batch_size: int, training: bool, xp: Any = np):
@@ -101,7 +101,7 @@ class Table:
         self.backward: list[dict[str, Any]] = []  # in the order of `forward`
         self.arrays: dict[int, Array] = {}
         self.read: list[tuple[Any, str, Any]] = []
-        self.counters: dict[int, Any] = {}
+        self.counters: list[Any] = []
 
     def memory(self, *shape: int) -> int:
         """The address of new memory, which begins at a border of a cache line."""
@@ -126,6 +126,11 @@ class Table:
         self.read.append((ref(owner), name, value))
         return value
 
+    def count(self, owner: Any) -> int:
+        """The `counter` of a row, for an object that counts its steps."""
+        self.counters.append(owner)
+        return len(self.counters)
+
     def add(self, operation: str, backward: bool = False, **fields: Any) -> None:
         """Add a row; with `backward` also one of `operation`_gradient, which has the same fields."""
         self.forward.append({"operation": operation, **fields})
@@ -134,7 +139,7 @@ class Table:
 
     def is_current(self) -> bool:
         """Whether the attributes are those that the table was built with."""
-        return all(getattr(owner(), name) == value for owner, name, value in self.read)
+        return all(getattr(owner(), name, None) == value for owner, name, value in self.read)  # None: it is gone
 
     def rows(self, address_of: Callable[[str, str], int]) -> np.ndarray:
         """All rows, forward and then backward, with the functions at their addresses."""

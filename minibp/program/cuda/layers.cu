@@ -135,14 +135,17 @@ __device__ unsigned lowbias32(unsigned h) {
     h = (h ^ h >> 15) * 0xd35a2d97;
     return h ^ h >> 15;
 }
-// The factor of element i in the mask of `Dropout.draw`: 0, or 1 / (1 - rate).
-__device__ T mask(const Row &row, const Run &run, long long i) {
-    unsigned step = (unsigned)(row.step + 1 + run.step);
-    unsigned first = lowbias32((unsigned)row.key_1 + step), second = lowbias32((unsigned)row.key_2 + step);
-    unsigned h = (unsigned)i + first;
+// `RandomLayer.bits` for one number, with the two keys of a step.
+__device__ unsigned bits(unsigned number, unsigned first, unsigned second) {
+    unsigned h = number + first;
     h = ((h ^ h >> 16) * 0x21f0aaad) ^ second;
     h = ((h ^ h >> 15) * 0xd35a2d97) ^ second;
-    h ^= h >> 15;
+    return h ^ h >> 15;
+}
+// The factor of element i in the mask of a Dropout: 0, or 1 / (1 - rate).
+__device__ T mask(const Row &row, const Run &run, long long i) {
+    unsigned step = (unsigned)(row.step + 1 + run.step);
+    unsigned h = bits((unsigned)i, lowbias32((unsigned)row.key_1 + step), lowbias32((unsigned)row.key_2 + step));
     return h >= (unsigned)(long long)(row.number * 4294967296.0) ? (T)(1 / (1 - row.number)) : 0;
 }
 KERNEL(dropout) {  // y = x m / (1 - rate)

@@ -104,3 +104,10 @@ KERNEL(max_norm) {  // scales down the columns of W that are longer; those that 
     T norm = sqrt(sum_of_column(sum)), factor = (norm > largest ? largest / norm : 1) + (norm - norm);
     if (j < row.size) EACH_ROW_OF_COLUMN(i, row.size_in) row.w[i * row.size + j] *= factor;
 }
+
+KERNEL(average) {  // a ← a + (1 - d) / (1 - dᵗ) (w - a), where a is in `m`
+    __shared__ double counts;
+    if (threadIdx.x == 0) counts = (1 - row.number) / (1 - pow(row.number, (double)(row.step + 1 + run.step)));
+    __syncthreads();
+    EACH(i, row.size) row.m[i] += (row.w[i] - row.m[i]) * (T)counts;
+}

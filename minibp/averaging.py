@@ -1,0 +1,136 @@
+"""WeightAverage: the exponential moving average of the weights of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .backend import to_host, to_library, write
+from .base import (
+    Array,
+    Checked,
+    Declared,
+    Stateful,
+    at_least_zero,
+    check_vector,
+    fraction,
+    instance,
+    refuse_other_names,
+)
+from .network import Network
+
+VECTORS = "params", "buffers"  # of a network, that are averaged
+
+
+class WeightAverage(Declared, Stateful):
+    """Averages the weights over the last steps of a training, and gives the average to the network between epochs.
+
+    ::
+
+        average = WeightAverage(net)
+        for epoch in train(net, optimizer, train_set, epochs=30, validation=validation_set, average=average):
+            print(epoch)
+
+    Each step ends with a ← a + (1 - d) / (1 - dᵗ) (w - a) after t steps, for all parameters and buffers. That is the
+    average of w with weights that decay by d a step, corrected for its start (as Adam's; Kingma & Ba, 2015). It is less
+    noisy than w, and often generalizes better (Polyak & Juditsky, 1992; Tarvainen & Valpola, 2017).
+
+    The steps go on from w. While your loop runs between two epochs, the network holds the average: `validation` is
+    evaluated with it, and `evaluate`, `predict`, `save` and EarlyStopping see it, too. After the training, or a
+    ``break``, it stays there.
+
+    Parameters
+    ----------
+    net : Network
+        The network.
+    decay : float, default 0.999
+        d, in [0, 1). The average is that of about the last 1 / (1 - d) steps, so 1,000. These should be a few epochs:
+        with few steps in an epoch take a smaller one.
+
+    Attributes
+    ----------
+    step : int
+        The number of steps averaged so far.
+    params, buffers : arrays
+        The average; while the network holds that, the weights of the training.
+    """
+
+    decay: Any = Checked(fraction)
+    step: Any = Checked(at_least_zero)
+    net: Network
+    params: Array
+    buffers: Array
+    _given = False  # whether the network holds the average
+    _scratch: Array  # memory for a change
+
+    def __init__(self, net: Network, decay: float = 0.999):
+        self.net = instance("net", net, Network, "the network comes first: WeightAverage(net, decay=0.999)")
+        self.decay, self.step = decay, 0
+        self.params, self.buffers = net.params.copy(), net.buffers.copy()
+        self.sync()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(net, decay={self.decay})"
+
+    @property
+    def rate(self) -> float:
+        """What the next step counts: (1 - d) / (1 - dᵗ)."""
+        return (1 - self.decay) / (1 - self.decay ** (self.step + 1))
+
+    def update(self) -> None:
+        """Take the weights of a step."""
+        rate, net, xp = self.rate, self.net, self.net.xp
+        for average, now in ((self.params, net.params), (self.buffers, net.buffers)):
+            change = xp.subtract(now, average, out=self._scratch[: now.size])
+            change *= rate
+            average += change
+        self.__dict__["step"] += 1  # saves a check
+
+    def give(self, given: bool) -> None:
+        """Let the network hold the average, or the weights of the training; the other ones are kept here."""
+        if given == self._given or not self.step:
+            return
+        for name in VECTORS:
+            ours, theirs = getattr(self, name), getattr(self.net, name)
+            before = theirs.copy()
+            theirs[...] = ours
+            ours[...] = before
+        self._given = given
+
+    def sync(self) -> None:
+        """Move to where the network is."""
+        net = self.net
+        with net.device:
+            for name in VECTORS:
+                setattr(self, name, to_library(getattr(self, name), net.xp, net.dtype))
+            self._scratch = net.xp.empty(max(net.params.size, net.buffers.size), net.dtype)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, **{name: to_host(getattr(self, name)) for name in VECTORS}, "_scratch": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.sync()
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {name: np.array(to_host(getattr(self, name))) for name in VECTORS}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        refuse_other_names(self, state, [*self.state_names(), *VECTORS])
+        vectors = {name: getattr(self.net, name) for name in VECTORS}
+        values = {name: check_vector(f"WeightAverage: {name}", state[name], vectors[name]) for name in VECTORS}
+        super().load_state_dict({name: state[name] for name in self.state_names()})
+        self.sync()
+        for name in VECTORS:
+            write(getattr(self, name), values[name], self.net.xp)
+        self._given = False
+
+
+def give(average: WeightAverage | None, given: bool) -> None:
+    """`WeightAverage.give`, if there is one, on its network's GPU; it moves along with that."""
+    if average is not None:
+        average.sync()
+        with average.net.device:
+            average.give(given)
