@@ -82,6 +82,13 @@ def uniform(row: Any, number: Any) -> Any:
 
 
 @jit
+def within(place: Any, first: Any, last: Any) -> Any:
+    """The place, or the nearest one in the padded image; the first for NaN, so that nothing is read elsewhere."""
+    place = place if place > first else first
+    return place if place < last else last
+
+
+@jit
 def sample(row: Any, run: Any, k: Any, moved: Any) -> None:
     """y of image k, by bilinear interpolation. `moved` says whether there is a field."""
     h, w, one, zero = row.height, row.width, row.one, cast(0, row.one)
@@ -109,8 +116,7 @@ def sample(row: Any, run: Any, k: Any, moved: Any) -> None:
             if moved:
                 px += field[2 * i, j]
                 py += field[2 * i + 1, j]
-            px = min(max(px, zero), last_x)  # beyond the image all is 0
-            py = min(max(py, zero), last_y)
+            px, py = within(px, zero, last_x), within(py, zero, last_y)  # beyond the image all is 0
             left, top = np.int32(px), np.int32(py)
             px -= cast(left, one)
             py -= cast(top, one)
