@@ -28,7 +28,7 @@ from minibp import (
     save,
     train,
 )
-from minibp.augmentation import RMS
+from minibp.augmentation import RMS, gaussian
 from minibp.data import Dataset
 from minibp.errors import ArgumentError, ShapeError, StateError
 
@@ -181,6 +181,13 @@ def test_scales_and_shifts_of_both_directions_are_independent():
     assert all(0.5 <= each.min() < 0.51 and 1.49 < each.max() <= 1.5 for each in scales)
     assert abs(np.corrcoef([*scales, *middles]) - np.eye(4)).max() < 3 * SIGMAS / math.sqrt(n)
     assert abs(np.corrcoef(scales)[0, 1]) < SIGMAS / math.sqrt(n)
+
+
+@pytest.mark.parametrize("sigma", [0.5, 3])
+def test_the_gaussian_has_the_sum_one_and_this_deviation(sigma):
+    row = gaussian(61, sigma, np, "float64")[30]
+    assert row.sum() == pytest.approx(1, abs=0.02 if sigma == 0.5 else 1e-9)
+    assert (row * (np.arange(61) - 30) ** 2).sum() == pytest.approx(sigma**2, rel=0.15 if sigma == 0.5 else 1e-9)
 
 
 def test_displacements_of_a_field_are_as_large_and_as_smooth_as_stated():
