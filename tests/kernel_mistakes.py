@@ -4,6 +4,7 @@
 says whether that finds it. -1 seeds none. It is a process, because threads that wait at different barriers end it.
 """
 
+import copy
 import sys
 import warnings
 
@@ -18,6 +19,9 @@ from minibp import (
     GELU,
     Dense,
     Dropout,
+    ElasticDistortion,
+    Flatten,
+    GaussianNoise,
     HuberLoss,
     LeakyReLU,
     Network,
@@ -68,6 +72,15 @@ MISTAKES = [  # the text of the source, and what stands there instead
     ("after == before ? now : after", "before"),
     ("- mean - xhat[j] * along)", "- xhat[j] * along)"),
     ("along = sum_of_column(along);", "total = sum_of_column(total);"),
+    # augmentation
+    ("sqrt(log(u) * scale) * sin(v)", "sqrt(log(u) * scale) * cos(v)"),
+    ("bits((unsigned)(6 * image + i)", "bits((unsigned)(image + i)"),
+    ("(s - lean * c) / width", "(s + lean * c) / width"),
+    ("1 <= r && r <= h", "1 <= r && r < h"),
+    ("int r = top + k / 2, c = left + k % 2;", "int r = top + k % 2, c = left + k / 2;"),
+    ("row.down + k % h * h;", "row.down;"),
+    ("below += dy[i]", "below += dx[i]"),
+    ("lowbias32((unsigned)row.key_3 + step)", "lowbias32((unsigned)row.key_1 + step)"),
     # losses
     ("- CrossEntropy::smoothed(target(row, run, sample, j), row)) * scale", ") * scale"),
     ("T shifted = x[j] - largest", "T shifted = x[j]"),
@@ -86,6 +99,7 @@ MISTAKES = [  # the text of the source, and what stands there instead
     ("T norm = largest * sqrt(", "T norm = sqrt("),
     ("row.kept[2 * blockIdx.x + 1] = sum;", "row.kept[1] = sum;"),
     ("norm > largest ? largest / norm : 1", "largest / norm"),
+    ("pow(row.number, (double)(row.step + 1 + run.step))", "pow(row.number, (double)(run.step + 2))"),
 ]  # fmt: skip
 
 
@@ -110,6 +124,14 @@ def comparisons():
         return Network(layers, SoftmaxCrossEntropy(), dtype=dtype)
 
     compare(large, OPTIMIZERS["SGD"], Dataset(rng.normal(size=(60, 5)), rng.integers(4, size=60)), 2, 20, "float64")
+    moved = ElasticDistortion(8, 2, 20, 0.2, 20, 0.2)
+
+    def images(dtype):
+        layers = [copy.deepcopy(moved), GaussianNoise(0.3), Flatten(), Dense(42, 3)]
+        return Network(layers, SoftmaxCrossEntropy(), dtype=dtype)
+
+    pictures = Dataset(rng.integers(256, size=(40, 6, 7)).astype("uint8"), rng.integers(3, size=40))
+    compare(images, OPTIMIZERS["SGD"], pictures, 2, 16, "float64", 0.9)
     numbers = Dataset(rng.normal(size=(90, 5)), rng.uniform(0, 3, size=(90, 2)))
     for loss in (QuadraticLoss, HuberLoss, QuantileLoss, PoissonLoss):
         net = lambda dtype, loss=loss: Network([Dense(5, 2)], loss(), dtype=dtype)  # noqa: E731

@@ -221,6 +221,22 @@ def test_a_step_by_minibps_kernels_sends_nothing_waits_for_nothing_and_allocates
     assert {kind for kind in counts[1] if counts[1][kind] != counts[2].get(kind)} == {"launches", "gemms"}
 
 
+@pytest.mark.parametrize(("layer", "expected"), [
+    (minibp.RandomAffine, 1), (lambda: minibp.ElasticDistortion(8, 2), 3), (minibp.GaussianNoise, 1),
+], ids=["RandomAffine", "ElasticDistortion", "GaussianNoise"])  # fmt: skip
+def test_augmentation_takes_few_launches_by_minibps_kernels(fake, layer, expected):
+    counts, rng = [], np.random.default_rng(0)
+    for steps in (4, 4, 2):
+        net = Network([layer(), minibp.Flatten(), Dense(64, 10), Softmax()], CrossEntropy(), backend="cupy")
+        data = Dataset(rng.integers(256, size=(16 * steps, 8, 8)).astype("uint8"), rng.integers(10, size=16 * steps))
+        epochs = minibp.train(net, SGD(net), data, 1, 16, compiled=True)
+        fake.clear()
+        next(epochs)
+        counts.append(fake.counts())
+    assert counts[1]["launches"] - counts[2]["launches"] == 2 * (4 + expected)
+    assert counts[1]["gemms"] - counts[2]["gemms"] == 2 * 2
+
+
 # --- the kernels, compiled by NVIDIA's compiler --------------------------------------------------------------------
 
 

@@ -1,8 +1,5 @@
 // As augmentation.py. They draw the same numbers as the formulas, in each step new ones.
 
-// The number of this step since the layer was made.
-__device__ unsigned step_of(const Row &row, const Run &run) { return (unsigned)(row.step + 1 + run.step); }
-
 KERNEL(gaussian_noise) {  // y = x + std √(-2 log u) sin(π v), with 16 bits for each of u and v
     unsigned step = step_of(row, run), first = lowbias32((unsigned)row.key_1 + step);
     unsigned second = lowbias32((unsigned)row.key_2 + step);

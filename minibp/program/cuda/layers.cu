@@ -142,9 +142,12 @@ __device__ unsigned bits(unsigned number, unsigned first, unsigned second) {
     h = ((h ^ h >> 15) * 0xd35a2d97) ^ second;
     return h ^ h >> 15;
 }
+// The number of this step, as the layer counts.
+__device__ unsigned step_of(const Row &row, const Run &run) { return (unsigned)(row.step + 1 + run.step); }
+
 // The factor of element i in the mask of a Dropout: 0, or 1 / (1 - rate).
 __device__ T mask(const Row &row, const Run &run, long long i) {
-    unsigned step = (unsigned)(row.step + 1 + run.step);
+    unsigned step = step_of(row, run);
     unsigned h = bits((unsigned)i, lowbias32((unsigned)row.key_1 + step), lowbias32((unsigned)row.key_2 + step));
     return h >= (unsigned)(long long)(row.number * 4294967296.0) ? (T)(1 / (1 - row.number)) : 0;
 }
