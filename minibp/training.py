@@ -188,8 +188,8 @@ def _epochs(
         try:
             give(average, False)
             batches, validation = batches.sync(), validation.sync() if validation is not None else None
-            net.program = program if program and program.backend == net.backend else None  # it may have moved
             with threads, net.device:
+                net.program = program if program and program.runs(net) else None  # it may have moved
                 start = time.perf_counter() - progress.seconds
                 losses = _one_epoch(net, optimizer, batches, progress, checkpoint, average)
                 loss = _mean(losses, batches)

@@ -33,13 +33,14 @@ def objects(seed, epochs):
     optimizers += [SGD(net, s.ReduceOnPlateau(rate, patience=0), momentum=0.5, clip_norm=1 + seed)]
     plateau, stopping = s.ReduceOnPlateau(rate, patience=0), EarlyStopping(net, patience=1 + seed)
     schedules = [s.Constant(rate), s.Step(rate, 2), s.Exponential(rate, 9), s.Cosine(rate, 9), s.Warmup(plateau, 2)]
+    average = minibp.WeightAverage(net, 0.9 / (1 + seed))
     data = Dataset(np.random.default_rng(0).normal(size=(10, 2, 2)), np.arange(10) % 3)
     for optimizer in optimizers:
-        for epoch in train(net, optimizer, data, 1) if epochs else ():
+        for epoch in train(net, optimizer, data, 1, average=average) if epochs else ():
             stopping.should_stop(epoch.loss)
             plateau.update(1.0)
     losses = [cls() for cls in KINDS if issubclass(cls, minibp.Loss)]
-    found = [net, *net.named_modules().values(), *losses, *optimizers, plateau, *schedules, stopping]
+    found = [net, *net.named_modules().values(), *losses, *optimizers, plateau, *schedules, stopping, average]
     return {type(each): each for each in found}
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..backend import upload
 from ..base import Array
 from ..data import Batches
 from ..network import Network
@@ -16,10 +17,10 @@ from .kernels import RUN, STEP, load
 from .launches import Launch, launches
 from .rows import step_table
 from .runs import rates_of_run, readable_targets, source_dtype
-from .table import Table, address
+from .table import Table, UnknownError, address
 
 MOST_STEPS = 256  # of a run, after which Python has its turn: for Ctrl-C and checkpoints
-STAGED = 32 << 20  # bytes of inputs to send to the GPU at a time, if they do not all lie there
+STAGED = 32 << 20  # bytes of inputs to bring into order at a time, if kernels cannot read them where they lie
 
 
 class Part(NamedTuple):
@@ -38,25 +39,30 @@ class Samples:
     def __init__(self, net: Network, window: Any, batch_size: int):
         xp, x = net.xp, window.x
         self.xp, self.size, self.host_order, self.host_weights = xp, batch_size, window.order, window.weights
-        self.there = isinstance(x, xp.ndarray)
-        self.source, self.shape, self.t = source_dtype(net, x), x.shape[1:], readable_targets(net, x, window.t)
-        self.x = xp.ascontiguousarray(x, self.source) if self.there else x
-        self.weights = None if window.weights is None else xp.asarray(window.weights, net.dtype)
-        self.order = xp.asarray(window.order, "int64")
-        self.most = MOST_STEPS if self.there else max(1, STAGED // max(1, batch_size * x[:1].nbytes))
+        self.x, self.source, self.t = x, source_dtype(net, x), readable_targets(net, x, window.t)
+        self.there = isinstance(x, xp.ndarray) and x.dtype == self.source and x.flags.c_contiguous
+        self.weights = None if window.weights is None else upload(window.weights.astype(net.dtype), xp)
+        self.order = upload(window.order, xp)
+        staged = STAGED // (batch_size * (x[:1].size * np.dtype(self.source).itemsize + 1))
+        self.most = MOST_STEPS if self.there else max(1, min(staged, MOST_STEPS))
 
     def __len__(self) -> int:
         return len(self.order)
 
     def part(self, start: int, steps: int) -> Part:
-        """The samples of so many steps, from this number on. If they lie on the host, they are sent in their order."""
+        """The samples of so many steps, from this number on.
+
+        Those that lie on the host, or in a form that kernels do not read, are gathered here, in their order.
+        """
         rows = slice(start, start + steps * self.size)
         order, here = self.order[rows], self.host_order[rows]
         counted = np.ones(len(here)) if self.host_weights is None else self.host_weights[here]
         totals = np.add.reduceat(counted, range(0, len(here), self.size))
         if self.there:
             return Part(self.x, self.t, self.weights, order, totals)
-        x = self.xp.asarray(np.ascontiguousarray(self.x[here], self.source))
+        on_device = isinstance(self.x, self.xp.ndarray)
+        x = self.x[order] if on_device else upload(np.ascontiguousarray(self.x[here], self.source), self.xp)
+        x = self.xp.ascontiguousarray(x, self.source)
         weights = None if self.weights is None else self.weights[order]
         return Part(x, self.t[order], weights, self.xp.arange(len(here)), totals)
 
@@ -64,14 +70,20 @@ class Samples:
 class GpuProgram:
     """The steps of a network on a GPU. Predictions and evaluations run the formulas."""
 
-    backend = "cupy"
     predicts = False
 
     def __init__(self) -> None:
         self.kind: Any = None  # what the table is for
         self.table: Any = None
         self.average: Any = None  # of the weights, if one is kept
-        self.launches: dict[int, list[Launch]] = {}  # by the size of the batch: whole ones, and the last
+        self.launches: dict[int, tuple[list[Launch], list[Launch]]] = {}  # by the size of the batch
+
+    def runs(self, net: Network) -> bool:
+        """Whether the kernels can be had where the network is now."""
+        try:
+            return net.backend == "cupy" and bool(load(net.xp, net.dtype))
+        except UnknownError:
+            return False
 
     def train(
         self, net: Network, optimizer: Optimizer, batches: Batches, progress: Progress, every: int, average: Any
@@ -108,26 +120,18 @@ class GpuProgram:
                 n = min(size, len(part.order) - first)
                 run["first"], run["n"], run["step"] = first, n, made
                 if total > 0:
-                    self.step(table, n, run, counted)
-                    made += 1
+                    if n not in self.launches:
+                        self.launches[n] = launches(table, n, load(xp, table.dtype))
+                    gradients, updates = self.launches[n]
+                    launch(gradients, run, counted, xp)
+                    made += 1  # before the updates, of which a part may have been made when Ctrl-C comes
+                    launch(updates, run, counted, xp)
                 else:
                     losses[first : first + n] = 0
         finally:  # also after Ctrl-C
             optimizer.__dict__.update(steps=optimizer.steps + made, rate=float(rates[max(made - 1, 0)]))
             for before, owner in zip(counted, table.counters, strict=True):
                 owner.__dict__["step"] = before + made  # no check: not a user's assignment
-
-    def step(self, table: Table, n: int, run: np.ndarray, counted: list[int]) -> None:
-        """Launch all that a step of n samples does. `counted` are the steps of the counters before the run."""
-        if n not in self.launches:
-            self.launches[n] = launches(table, n, load(table.xp, table.dtype))
-        for kernel, grid, block, row, product in self.launches[n]:
-            if product is not None:
-                table.xp.matmul(product[0], product[1], out=product[2])
-                continue
-            if counter := int(row["counter"]):
-                row["step"] = counted[counter - 1]
-            kernel(grid, block, (row, run))
 
     def table_for(self, net: Network, optimizer: Optimizer, part: Part, size: int) -> Table:
         """The table of such a step: the last one, if it still holds."""
@@ -151,3 +155,15 @@ def step_numbers(table: Table, optimizer: Optimizer, rates: np.ndarray, totals: 
         steps["a"] = steps["rate"] * (1 - beta1) / (1 - beta1**t) / r
         steps["e"] = adam["eps"] / (np.sqrt(1 - beta2) if adam.get("raw_eps") else r)
     return steps.view("float64")
+
+
+def launch(them: list[Launch], run: np.ndarray, counted: list[int], xp: Any) -> None:
+    """Launch these. `counted` are the steps of the counters before the run."""
+    for kernel, grid, block, row, counter, product in them:
+        if product is not None:
+            a, b, out = product
+            xp.matmul(a, b, out=out)
+            continue
+        if counter:
+            row["step"] = counted[counter - 1]
+        kernel(grid, block, (row, run))

@@ -40,28 +40,32 @@ CLIP_BLOCKS = 128  # at most, of the first kernel of clipping, whose results the
 
 
 class Launch(NamedTuple):
-    """A kernel, its blocks and threads, and its row, an array of one record; or without a kernel, a product."""
+    """A kernel, its blocks and threads, its row, an array of one record, and its counter; or a product."""
 
     kernel: Any
     grid: tuple[int, ...]
     block: tuple[int, ...]
     row: np.ndarray
+    counter: int = 0
     product: tuple[Array, Array, Array] | None = None
 
 
-def launches(table: Table, n: int, kernel: Callable[[str], Any]) -> list[Launch]:
-    """What a step does for a batch of n samples; `kernel` gives those of an operation."""
-    found = []
-    for name, fields in [*_forward(table), *_backward(table)]:
-        if name == "product":
-            found.append(Launch(None, (), (), np.empty(0), _product(table, n, **fields)))
-            continue
-        row = np.zeros((), row_dtype(str(table.dtype)))
-        for field, value in fields.items():
-            if field not in ("operation", "blocks"):
-                row[field] = value
-        found.append(Launch(kernel(name), *_shape(name, fields, n), row))
-    return found
+def launches(table: Table, n: int, kernel: Callable[[str], Any]) -> tuple[list[Launch], list[Launch]]:
+    """What a step of n samples launches, up to the gradients, and after them; `kernel` gives that of an operation."""
+    asked = [*_forward(table), *_backward(table)]
+    first = next((i for i, (name, _) in enumerate(asked) if name in UPDATES | {"clip"}), len(asked))
+    made = [_launch(table, n, kernel, name, fields) for name, fields in asked]
+    return made[:first], made[first:]
+
+
+def _launch(table: Table, n: int, kernel: Callable[[str], Any], name: str, fields: dict[str, Any]) -> Launch:
+    if name == "product":
+        return Launch(None, (), (), np.empty(0), product=_product(table, n, **fields))
+    row = np.zeros((), row_dtype(str(table.dtype)))
+    for field, value in fields.items():
+        if field not in ("operation", "blocks"):
+            row[field] = value
+    return Launch(kernel(name), *_shape(name, fields, n), row, fields.get("counter", 0))
 
 
 def _shape(name: str, fields: dict[str, Any], n: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -115,6 +119,8 @@ def _forward(table: Table) -> Iterator[tuple[str, dict[str, Any]]]:
             yield "elastic_field", row
             yield "elastic_smooth", row
             yield name, row
+        elif name in LOSSES and not row["dx"]:  # nothing before it: its gradient goes nowhere
+            yield name, row | {"dx": table.memory(table.batch_size, row["size"])}
         else:
             yield name, row | bias
         bias = {}

@@ -67,11 +67,14 @@ class Runner:
 class Program:
     """The compiled operations of a network. It does not hold the network, which holds it as ``net.program``."""
 
-    backend = "numpy"
     predicts = True  # and evaluates
 
     def __init__(self) -> None:
         self.spare: dict[Any, list[Runner]] = {}  # by what they are for; no thread uses them now
+
+    def runs(self, net: Network) -> bool:
+        """Whether the network is where the operations are."""
+        return net.backend == "numpy"
 
     def train(
         self, net: Network, optimizer: Optimizer, batches: Batches, progress: Progress, every: int, average: Any

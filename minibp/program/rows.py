@@ -308,7 +308,7 @@ def optimizer_rows(table: Table, net: Network, optimizer: Optimizer) -> list[dic
     weight_decay = table.get(optimizer, "weight_decay")
     tiny, size, rows = float(np.finfo(net.dtype).tiny), net.dtype.itemsize, []
     params, grads = table.place(net.params), table.place(net.grads)
-    if clip_norm is not None:
+    if clip_norm is not None and net.grads.size:
         numbers = {"number": clip_norm, "eps": tiny}
         rows.append({"operation": "clip", "dw": grads, "size": net.grads.size, **numbers})
     for first, last in table.get(net, "trained_ranges"):

@@ -204,12 +204,13 @@ class BaseMLP(BaseEstimator):
     def _outputs(self, X: Any) -> np.ndarray:
         """The outputs of the network (N, K)."""
         x = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
-        if vars(self).get("_compiled") and self.network_.program is None:  # it was unpickled, or moved
+        net = self.network_
+        if vars(self).get("_compiled") and net.program is None and net.backend == "numpy":  # it was unpickled, or moved
             try:
-                compile_network(self.network_)
+                compile_network(net)
             except ArgumentError:  # there is no numba here
                 self._compiled = False
-        outputs = Samples(x, np.empty(0), None).outputs(self.network_)
+        outputs = Samples(x, np.empty(0), None).outputs(net)
         return outputs.astype(np.result_type(x.dtype, outputs.dtype), copy=False)
 
     # ---- the parameters of the network
