@@ -24,7 +24,7 @@ def parser(dataset: str, model: str) -> argparse.ArgumentParser:
         epilog="Options without a default take it from the recipe of the model.",
     )
     p.add_argument("--model", metavar="NAME", help=f"one of {', '.join(models.MODELS)}; default {model}")
-    add_options(p, hidden=" of mlp or small")
+    add_options(p, hidden=f" of {', '.join(models.SIZED)}")
     p.add_argument("--data", type=nonempty, metavar="DIR", help="folder with the files of the data set")
     p.add_argument(
         "--compare-losses",

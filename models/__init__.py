@@ -7,8 +7,21 @@ from collections.abc import Callable
 
 from minibp.errors import UnknownNameError
 
+from .distorted import ciresan1000, meier800, mlp_distorted, simard800_affine, simard800_elastic
 from .model import Model
-from .zoo import keras512, lecun300, mlp, nielsen30, nielsen100, simard800, small, softmax_regression
+from .zoo import (
+    keras512,
+    lecun300,
+    mlp,
+    nielsen30,
+    nielsen100,
+    simard800,
+    small,
+    softmax_regression,
+    srivastava_logistic,
+    srivastava_max_norm,
+    srivastava_relu,
+)
 
 MODELS: dict[str, Callable[..., Model]] = {  # functions of n_in and n_out; the SIZED ones also of hidden
     "softmax": softmax_regression,
@@ -16,11 +29,19 @@ MODELS: dict[str, Callable[..., Model]] = {  # functions of n_in and n_out; the 
     "nielsen100": nielsen100,
     "lecun300": lecun300,
     "simard800": simard800,
+    "simard800_affine": simard800_affine,
+    "simard800_elastic": simard800_elastic,
+    "ciresan1000": ciresan1000,
+    "meier800": meier800,
+    "srivastava_logistic": srivastava_logistic,
+    "srivastava_relu": srivastava_relu,
+    "srivastava_max_norm": srivastava_max_norm,
     "keras512": keras512,
     "mlp": lambda n_in=784, n_out=10, hidden=(512, 512): mlp((n_in, *hidden, n_out)),
+    "mlp_distorted": lambda n_in=784, n_out=10, hidden=(1024, 1024): mlp_distorted((n_in, *hidden, n_out)),
     "small": lambda n_in=64, n_out=10, hidden=(128, 128): small((n_in, *hidden, n_out)),
 }
-SIZED = ("mlp", "small")  # models whose hidden layers can be chosen
+SIZED = ("mlp", "mlp_distorted", "small")  # models whose hidden layers can be chosen
 
 
 def by_name(name: str) -> Callable[..., Model]:
@@ -41,12 +62,20 @@ __all__ = [
     "Model",
     "build",
     "by_name",
+    "ciresan1000",
     "keras512",
     "lecun300",
+    "meier800",
     "mlp",
+    "mlp_distorted",
     "nielsen30",
     "nielsen100",
     "simard800",
+    "simard800_affine",
+    "simard800_elastic",
     "small",
     "softmax_regression",
+    "srivastava_logistic",
+    "srivastava_max_norm",
+    "srivastava_relu",
 ]

@@ -6,7 +6,7 @@ import re
 import pytest
 
 import models
-from minibp import data, train
+from minibp import data, evaluate, train
 from minibp.errors import ArgumentError, UnknownNameError
 
 names = pytest.mark.parametrize("name", models.MODELS)
@@ -31,8 +31,9 @@ def test_each_model_trains_on_images_of_another_size(name):
     model = models.build(name, n_in=64)
     net = model.network(seed=1)
     optimizer = model.make_optimizer(net, len(digits.train))
+    before = evaluate(net, digits.test).loss
     (epoch,) = train(net, optimizer, digits.train, 1, model.batch_size, validation=digits.test)
-    assert math.isfinite(epoch.loss) and epoch.val_accuracy > 0.2
+    assert math.isfinite(epoch.loss) and epoch.val_loss < before
 
 
 @pytest.mark.parametrize("name", [name for name in models.MODELS if name not in models.SIZED])

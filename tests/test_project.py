@@ -43,7 +43,7 @@ INSIDE = {
 }  # fmt: skip
 # The same for the scripts, which import minibp.
 SCRIPTS = {
-    "models": ["model", "zoo", "__init__", "neuron"],
+    "models": ["model", "zoo", "distorted", "__init__", "neuron"],
     "datasets": ["plot", "common", "moons", "compare", "probe", "script", "make_digits", "__init__", "digits",
                  "fashion_mnist", "kmnist", "mnist"],
 }  # fmt: skip
