@@ -132,7 +132,7 @@ class RandomAffine(Augmentation):
         If a sample is not an image, or a row without an `image_shape`.
     """
 
-    rotation: Any = Checked(up_to(90, "would turn images upside down"))
+    rotation: Any = Checked(up_to(90, "would turn images by more than a quarter"))
     scale: Any = Checked(up_to(0.5, "would leave too little of images that shrink"))
     shear: Any = Checked(up_to(45, "would move most of an image out of sight"))
     translation: Any = Checked(up_to(0.5, "would move most of an image out of sight"))
@@ -165,7 +165,7 @@ class RandomAffine(Augmentation):
         """Height and width, for samples of this shape."""
         size = self.image_shape or shape
         if len(size) != 2:
-            cure = f"for rows of pixels say their shape: {type(self).__name__}(..., image_shape=(28, 28))"
+            cure = f"for others say their shape: {type(self).__name__}(..., image_shape=(28, 28))"
             raise ShapeError(f"{self} is fed {describe_sample(shape)}, but takes images (H, W); {cure}")
         return size
 
@@ -257,9 +257,9 @@ class ElasticDistortion(RandomAffine):
     multiplied by `alpha`. With the ranges of `RandomAffine`, both happen in one interpolation: two layers, one after
     the other, would blur the image twice.
 
-    The Gaussian has the sum 1, and beyond the image there is nothing to smooth. So away from the borders, a
-    displacement has a root mean square of 0.163 alpha / sigma pixels: 1.4 with the defaults. Simard et al. divide each
-    field by its norm instead, which on their images of 29 x 29 gives 34 / 29 = 1.2 pixels.
+    The Gaussian has the sum 1, and beyond the image there is nothing to smooth. So away from the borders, Δx
+    and Δy each have a root mean square of 0.163 alpha / sigma pixels: 1.4 with the defaults. Simard et al. normalize
+    the field instead.
 
     Shapes: x and y (N, H, W), or rows (N, H W) with `image_shape`.
 
@@ -316,7 +316,7 @@ class ElasticDistortion(RandomAffine):
         h, w = super().image_size(shape)
         moves = RMS * self.alpha / self.sigma
         if moves > min(h, w) / 4:
-            what = f"{self} moves pixels by {moves:.1f} on average, too far for images of {h} x {w}"
+            what = f"{self} moves pixels by about {moves:.1f} to each side, too far for images of {h} x {w}"
             raise ShapeError(f"{what}; use a smaller alpha")
         return h, w
 

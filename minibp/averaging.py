@@ -37,9 +37,10 @@ class WeightAverage(Declared, Stateful):
     average of w with weights that decay by d a step, corrected for its start (as Adam's; Kingma & Ba, 2015). It is less
     noisy than w, and often generalizes better (Polyak & Juditsky, 1992; Tarvainen & Valpola, 2017).
 
-    The steps go on from w. While your loop runs between two epochs, the network holds the average: `validation` is
-    evaluated with it, and `evaluate`, `predict`, `save` and EarlyStopping see it, too. After the training, or a
-    ``break``, it stays there.
+    The steps go on from w. But while your loop runs between two epochs, the network holds the average: `validation` is
+    evaluated with it, and `evaluate`, `predict`, `save` and EarlyStopping see it, too. It stays there after the
+    training, however that ends. If you change the weights of the network then, as by another training or by
+    ``stopping.restore()``, the next steps go on from these.
 
     Parameters
     ----------
@@ -54,7 +55,9 @@ class WeightAverage(Declared, Stateful):
     step : int
         The number of steps averaged so far.
     params, buffers : arrays
-        The average; while the network holds that, the weights of the training.
+        The average.
+    weights : tuple of arrays (params, buffers), or None
+        Those of the last step, while the network holds the average.
     """
 
     decay: Any = Checked(fraction)
@@ -62,7 +65,7 @@ class WeightAverage(Declared, Stateful):
     net: Network
     params: Array
     buffers: Array
-    _given = False  # whether the network holds the average
+    weights: tuple[Array, Array] | None = None
     _scratch: Array  # memory for a change
 
     def __init__(self, net: Network, decay: float = 0.999):
@@ -88,27 +91,32 @@ class WeightAverage(Declared, Stateful):
             average += change
         self.__dict__["step"] += 1  # saves a check
 
-    def give(self, given: bool) -> None:
-        """Let the network hold the average, or the weights of the training; the other ones are kept here."""
-        if given == self._given or not self.step:
-            return
-        for name in VECTORS:
-            ours, theirs = getattr(self, name), getattr(self.net, name)
-            before = theirs.copy()
-            theirs[...] = ours
-            ours[...] = before
-        self._given = given
+    def give(self) -> None:
+        """Let the network hold the average, and keep its weights for the next step."""
+        net = self.net
+        if self.weights is None and self.step:
+            self.weights = net.params.copy(), net.buffers.copy()
+            net.params[...], net.buffers[...] = self.params, self.buffers
+
+    def take(self) -> None:
+        """Let the network hold the weights of the last step again, unless it no longer holds the average."""
+        net, kept, self.weights = self.net, self.weights, None
+        if kept is not None and (net.params == self.params).all() and (net.buffers == self.buffers).all():
+            net.params[...], net.buffers[...] = kept
 
     def sync(self) -> None:
         """Move to where the network is."""
         net = self.net
         with net.device:
-            for name in VECTORS:
-                setattr(self, name, to_library(getattr(self, name), net.xp, net.dtype))
+            self.params, self.buffers = (to_library(each, net.xp, net.dtype) for each in (self.params, self.buffers))
+            if self.weights is not None:
+                self.weights = tuple(to_library(each, net.xp, net.dtype) for each in self.weights)
             self._scratch = net.xp.empty(max(net.params.size, net.buffers.size), net.dtype)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, **{name: to_host(getattr(self, name)) for name in VECTORS}, "_scratch": None}
+        held = {name: to_host(getattr(self, name)) for name in VECTORS}
+        weights = None if self.weights is None else tuple(map(to_host, self.weights))
+        return {**self.__dict__, **held, "weights": weights, "_scratch": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -125,12 +133,12 @@ class WeightAverage(Declared, Stateful):
         self.sync()
         for name in VECTORS:
             write(getattr(self, name), values[name], self.net.xp)
-        self._given = False
+        self.weights = None
 
 
-def give(average: WeightAverage | None, given: bool) -> None:
-    """`WeightAverage.give`, if there is one, on its network's GPU; it moves along with that."""
+def swap(average: WeightAverage | None, given: bool) -> None:
+    """Let the network hold the average, or the weights of the last step, if there is an average."""
     if average is not None:
         average.sync()
         with average.net.device:
-            average.give(given)
+            average.give() if given else average.take()

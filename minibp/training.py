@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .averaging import WeightAverage, give
+from .averaging import WeightAverage, swap
 from .backend import to_host, to_library
 from .base import Array, all_finite, at_least_one, instance
 from .data import Batches, Dataset
@@ -137,7 +137,6 @@ def train(
         create = "create one for this network: WeightAverage(net)"
         if instance("average", average, WeightAverage, create).net is not net:
             raise ArgumentError(f"the average belongs to another network; {create}")
-        average.give(False)
     if checkpoint is not None:
         instance("checkpoint", checkpoint, Checkpoint, "create one: Checkpoint('run.ckpt')")
         if net.training_lock.locked():  # the checkpoint would set it back on the way
@@ -147,8 +146,10 @@ def train(
     program = choose(net, optimizer, epochs * math.ceil(len(dataset) / batches.batch_size), compiled)
     progress = Progress()
     if checkpoint is not None:
+        swap(average, False)  # the file holds the weights of the training
         progress = checkpoint.begin(net, optimizer, batches, held_out, epochs, program is not None, average)
-    return _epochs(net, optimizer, batches, epochs, held_out, progress, checkpoint, program, average)
+    steps = _epochs(net, optimizer, batches, epochs, held_out, progress, checkpoint, program, average)
+    return _averaged(average, steps)
 
 
 def check_fit(net: Network, optimizer: Optimizer, dataset: Any) -> None:
@@ -166,6 +167,14 @@ def check_fit(net: Network, optimizer: Optimizer, dataset: Any) -> None:
 def check_dataset(name: str, given: Any) -> None:
     """Refuse, by an ArgumentError, anything but a Dataset."""
     instance(name, given, Dataset, "create one: Dataset(x, labels)")
+
+
+def _averaged(average: WeightAverage | None, epochs: Iterator[Epoch]) -> Iterator[Epoch]:
+    """These epochs; however they end, the network holds the average."""
+    try:
+        yield from epochs
+    finally:
+        swap(average, True)
 
 
 def _epochs(
@@ -186,7 +195,7 @@ def _epochs(
         if not net.training_lock.acquire(blocking=False):
             raise StateError(TRAINED_ELSEWHERE)
         try:
-            give(average, False)
+            swap(average, False)
             batches, validation = batches.sync(), validation.sync() if validation is not None else None
             with threads, net.device:
                 net.program = program if program and program.runs(net) else None  # it may have moved
@@ -196,7 +205,7 @@ def _epochs(
                 seconds = time.perf_counter() - start
                 if not (np.isfinite(loss) and all_finite(net.xp, net.params, net.buffers, *optimizer.moments)):
                     raise DivergenceError(diagnosis(net, optimizer, batches, to_host(losses), number))
-                give(average, True)
+                swap(average, True)
                 val_loss, val_accuracy = _evaluate(net, validation) if validation is not None else (None, None)
         finally:
             net.training_lock.release()
@@ -212,9 +221,8 @@ def _epochs(
         if checkpoint is None:
             progress = Progress()  # no history, which nobody would read
         else:
-            give(average, False)  # which the file holds
+            swap(average, False)
             checkpoint.epoch_done(epoch, last=number == epochs)
-    give(average, True)
 
 
 def _one_epoch(

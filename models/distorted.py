@@ -43,19 +43,20 @@ def simard800_affine(n_in: int = 784, n_out: int = 10) -> Model:
 def simard800_elastic(n_in: int = 784, n_out: int = 10) -> Model:
     """`simard800` with elastic distortions: 99.3 %.
 
-    Simard, Steinkraus & Platt, 2003: σ = 4 and α = 34, on images of 29 x 29. Adam with a cosine schedule and 100 epochs
+    Simard, Steinkraus & Platt, 2003: σ = 4 and α = 34, on images of 29 x 29. Adam with a cosine schedule and 150 epochs
     are ours.
     """
-    return _distorted(simard800(n_in, n_out), ElasticDistortion(alpha=34, sigma=4), 99.3)
+    return replace(_distorted(simard800(n_in, n_out), ElasticDistortion(alpha=34, sigma=4), 99.3), epochs=150)
 
 
 def ciresan1000(n_in: int = 784, n_out: int = 10) -> Model:
-    """1000 and 500 hidden tanh units, elastic and affine distortions: 99.51 %, after 1,200 epochs.
+    """1000 and 500 hidden tanh units, elastic and affine distortions: 99.51 %.
 
     Ciresan, Meier, Gambardella & Schmidhuber, "Deep, big, simple neural nets for handwritten digit recognition", 2010,
     the smallest of their five networks: α of 36 to 38 with σ of 5 to 6, rotation up to 15 degrees, scale up to 15 %.
-    They train one image at a time at rates from 0.001 down to 0.000001. Batches of 128, Adam with a cosine schedule,
-    100 epochs, and tanh in place of their scaled tanh are ours.
+    They also lean the digits, and turn 1 and 7 by half as much; their units are a scaled tanh, and they train one image
+    at a time, for hundreds of epochs, at rates from 0.001 down to 0.000001. Batches of 128, Adam with a cosine schedule
+    and 100 epochs are ours.
     """
     layers: list[Layer] = [
         ElasticDistortion(alpha=37, sigma=5.5, rotation=15, scale=0.15),
@@ -71,11 +72,12 @@ def ciresan1000(n_in: int = 784, n_out: int = 10) -> Model:
 
 
 def meier800(n_in: int = 784, n_out: int = 10) -> Model:
-    """800 hidden tanh units, elastic and affine distortions; seven of them vote: 99.61 %.
+    """800 hidden tanh units, elastic and affine distortions. Seven of them together: 99.61 %.
 
     Meier, Ciresan, Gambardella & Schmidhuber, "Better digit recognition with a committee of simple neural nets", 2011.
-    The seven differ in that six are trained on images whose digits were brought to one width, a different one for each.
-    Here they differ in their seed alone. The distortions are those of `ciresan1000`, and so is the recipe.
+    Their seven differ in that six are trained on images whose digits were brought to one width, a different one for
+    each. Ours differ in their seed alone: ``python -m benchmarks.accuracy --models meier800 --seeds 0 1 2 3 4 5 6``.
+    The distortions and the recipe are those of `ciresan1000`.
     """
     layers: list[Layer] = [
         ElasticDistortion(alpha=37, sigma=5.5, rotation=15, scale=0.15),
@@ -85,15 +87,13 @@ def meier800(n_in: int = 784, n_out: int = 10) -> Model:
         Dense(800, n_out, W=LeCunNormal()),
         Softmax(),
     ]
-    return Model(layers, CrossEntropy(), 100, batch_size=128, optimizer=Adam, lr=0.001, schedule=Cosine, accuracy=99.61)
+    return Model(layers, CrossEntropy(), 100, batch_size=128, optimizer=Adam, lr=0.001, schedule=Cosine)
 
 
 def mlp_distorted(sizes: Sequence[int] = (784, 1024, 1024, 10)) -> Model:
     """A plain network of our time on distorted images: ReLU, Adam, a cosine schedule; no dropout.
 
-    The distortions take the place of dropout, which with them made the network worse on samples held out of the
-    training set. So did label smoothing and stronger distortions; batch normalization and averaged weights changed
-    nothing.
+    Chosen on 10,000 images held out of the training set. The distortions take the place of dropout.
 
     Parameters
     ----------

@@ -107,7 +107,9 @@ def simard800(n_in: int = 784, n_out: int = 10) -> Model:
 
     Simard, Steinkraus & Platt, "Best practices for convolutional neural networks applied to visual document analysis",
     2003. As there, the rate is multiplied by 0.3 at intervals. The units (tanh), the rate, the momentum, the batch size
-    and the number of epochs are ours.
+    and the number of epochs are ours. It stays below the paper, and we have not found out why: smaller steps and
+    batches, more epochs, weight decay and sigmoid units gave at most 0.2 more on held-out images. ReLU units gave 0.5
+    more.
     """
     layers = [Flatten(), Dense(n_in, 800, W=LeCunNormal()), Tanh(), Dense(800, n_out, W=LeCunNormal()), Softmax()]
     return Model(

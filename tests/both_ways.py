@@ -123,7 +123,7 @@ def compare(make, optimizer, dataset, epochs, batch_size, dtype, decay=None):
             np.testing.assert_allclose(to_host(one)[kept], expected, rtol=0, atol=tolerance * largest)
     if decay:
         assert our_average.step == their_average.step == our_opt.steps
-        params, expected = (to_host(average.params)[kept] for average in (our_average, their_average))
+        params, expected = (to_host(average.weights[0])[kept] for average in (our_average, their_average))
         np.testing.assert_allclose(params, expected, rtol=0, atol=tolerance * abs(expected).max())
     np.testing.assert_allclose(to_host(ours.buffers), to_host(theirs.buffers), rtol=tolerance, atol=tolerance)
     np.testing.assert_allclose(np.array(our_losses)[:, :2], np.array(their_losses)[:, :2], rtol=tolerance)

@@ -312,7 +312,7 @@ def test_a_field_that_is_made_to_fold_later_is_refused():
 
 @of_images
 def test_rows_without_an_image_shape_are_refused(make):
-    message = r"is fed 56 values, but takes images \(H, W\); for rows of pixels say .*\(..., image_shape=\(28, 28\)\)"
+    message = r"is fed 56 values, but takes images \(H, W\); for others say .*\(..., image_shape=\(28, 28\)\)"
     with pytest.raises(ShapeError, match=message):
         make().forward(np.zeros((2, 56)))
     with pytest.raises(ShapeError, match=message):
@@ -322,7 +322,7 @@ def test_rows_without_an_image_shape_are_refused(make):
 
 
 def test_images_that_are_too_small_for_a_field_are_refused():
-    with pytest.raises(ShapeError, match=r"moves pixels by 1.4 on average, too far for images of 4 x 9; use a smaller"):
+    with pytest.raises(ShapeError, match="by about 1.4 to each side, too far for images of 4 x 9; use a smaller"):
         ElasticDistortion().forward(np.zeros((2, 4, 9)))
 
 

@@ -1,9 +1,11 @@
 """WeightAverage: what it averages, when the network holds it, and how a training is resumed with it."""
 
 import copy
+import gc
 import importlib
 import pickle
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -40,7 +42,7 @@ def test_it_is_the_mean_of_the_weights_after_each_step_that_decay(backend, monke
     net, decay = small(dtype="float64", backend="numpy" if backend == "numpy" else "cupy"), 0.8
     sgd, average, seen = SGD(net), WeightAverage(net, decay), []
     for _ in train(net, sgd, samples(40), 3, 40, average=average):  # a step an epoch
-        seen.append([host(average.params).copy(), host(average.buffers).copy()])  # here the weights of the training
+        seen.append([host(vector).copy() for vector in average.weights])
     counts = decay ** np.arange(3)[::-1]
     for i, held in enumerate((net.params, net.buffers)):
         expected = np.average([values[i] for values in seen], axis=0, weights=counts)
@@ -54,7 +56,7 @@ def test_the_steps_go_on_from_the_weights_of_the_training():
     epochs = train(with_average, Adam(with_average), samples(), 3, 8, average=average)
     losses = [[epoch.loss for epoch in each] for each in (epochs, train(without, Adam(without), samples(), 3, 8))]
     assert losses[0] == losses[1]
-    np.testing.assert_array_equal(average.params, without.params)
+    np.testing.assert_array_equal(average.weights[0], without.params)
     assert (with_average.params != without.params).any()
 
 
@@ -77,19 +79,83 @@ def test_a_training_that_was_left_goes_on():
             for epoch in train(net, adam, samples(), count + 1, 8, average=average):
                 if epoch.number == count:
                     break
-        pairs.append((net.params, average.params))
+        pairs.append((net.params, average.params, *average.weights))
     for one, other in zip(*pairs, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_it_moves_along_with_the_network():
+@pytest.mark.parametrize("change", [
+    lambda net, held: net.load_state_dict(held), lambda net, held: net.__setattr__("params", np.zeros(net.params.size)),
+    lambda net, held: list(train(net, SGD(net), samples(), 2, 8)),
+], ids=["load_state_dict", "assignment", "another training"])  # fmt: skip
+def test_after_a_change_of_the_weights_the_steps_go_on_from_these(change):
+    net, other = small(), small()
+    average, held = WeightAverage(net), small(seed=1).state_dict()
+    list(train(net, SGD(net), samples(), 2, 8, average=average))
+    change(net, held)
+    other.load_state_dict(net.state_dict())
+    other.rng.bit_generator.state = net.rng.bit_generator.state
+    list(train(net, SGD(net), samples(), 1, 8, average=average))
+    list(train(other, SGD(other), samples(), 1, 8))
+    np.testing.assert_array_equal(average.weights[0], other.params)
+
+
+@pytest.mark.parametrize("within", [True, False])
+@pytest.mark.parametrize("where", [("numpy", "float64"), ("cupy", "float32")])
+def test_it_moves_along_with_the_network(monkeypatch, within, where):
+    monkeypatch.setitem(sys.modules, "cupy", importlib.import_module("standin"))
+    net, still = small(dtype="float64"), small(dtype="float64")
+    results = []
+    for each in (net, still):
+        average, sgd = WeightAverage(each), SGD(each)
+        epochs = train(each, sgd, samples(), 2, 8, average=average)
+        next(epochs)
+        if each is net:
+            each.to(*where)
+        if not within:
+            epochs = train(each, sgd, samples(), 1, 8, average=average)
+        list(epochs)
+        results.append(host(average.weights[0]))
+        assert average.params.dtype == each.params.dtype
+    np.testing.assert_allclose(*results, rtol=1e-4, atol=1e-5)
+
+
+def test_after_ctrl_c_the_network_holds_the_average(monkeypatch):
+    net = small()
+    average, update = WeightAverage(net), WeightAverage.update
+
+    def interrupted(self):
+        update(self)
+        if self.step == 13:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(WeightAverage, "update", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(train(net, SGD(net), samples(), 5, 8, average=average))
+    np.testing.assert_array_equal(net.params, average.params)
+    assert average.step == 13 and (average.weights[0] != net.params).any()
+
+
+def test_a_call_of_train_alone_changes_nothing():
     net = small()
     average = WeightAverage(net)
-    epochs = train(net, SGD(net), samples(), 2, 8, average=average)
-    next(epochs)
-    net.to("numpy", "float64")
-    next(epochs)
-    assert average.params.dtype == net.params.dtype == "float64"
+    list(train(net, SGD(net), samples(), 1, 8, average=average))
+    before = net.params.copy()
+    train(net, SGD(net), samples(), 1, 8, average=average)
+    np.testing.assert_array_equal(net.params, before)
+
+
+def test_a_network_is_freed_with_its_average():
+    pytest.importorskip("numba")
+    net = small()
+    average, gone = WeightAverage(net), weakref.ref(net)
+    list(train(net, SGD(net), samples(), 1, 8, average=average, compiled=True))
+    gc.disable()
+    try:
+        del net, average
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -105,7 +171,7 @@ def test_a_resumed_training_ends_with_the_same_bits(path, compiled, every):
         for epoch in train(net, Adam(net), samples(), 4, 8, **options):
             if epoch.number == stop:
                 checkpoint.interrupt()
-        return net.params, net.buffers, average.params, average.step
+        return net.params, net.buffers, *average.weights, average.step
 
     whole = run()
     with pytest.raises(KeyboardInterrupt):

@@ -75,7 +75,6 @@ class GpuProgram:
     def __init__(self) -> None:
         self.kind: Any = None  # what the table is for
         self.table: Any = None
-        self.average: Any = None  # of the weights, if one is kept
         self.launches: dict[int, tuple[list[Launch], list[Launch]]] = {}  # by the size of the batch
 
     def runs(self, net: Network) -> bool:
@@ -89,24 +88,24 @@ class GpuProgram:
         self, net: Network, optimizer: Optimizer, batches: Batches, progress: Progress, every: int, average: Any
     ) -> Iterator[None]:
         """Make one pass over the samples, or the rest of one, and yield after each run of steps."""
-        size, self.average = batches.batch_size, average
+        size = batches.batch_size
         for window in batches.windows(net.rng, progress.steps):
             samples, first = Samples(net, window, size), window.done * size
             while first < len(samples):
                 most = min(samples.most, every - optimizer.steps % every) if every else samples.most
                 rates = rates_of_run(optimizer, min(most, -(-(len(samples) - first) // size)))
                 part = samples.part(first, len(rates))
-                self.run(net, optimizer, part, size, rates, progress.losses[progress.samples :])
+                self.run(net, optimizer, average, part, size, rates, progress.losses[progress.samples :])
                 progress.steps += len(rates)
                 progress.samples += len(part.order)
                 first += len(part.order)
                 yield
 
     def run(
-        self, net: Network, optimizer: Optimizer, part: Part, size: int, rates: np.ndarray, losses: Array
+        self, net: Network, optimizer: Optimizer, average: Any, part: Part, size: int, rates: np.ndarray, losses: Array
     ) -> None:
         """Make a step for each batch of these samples; one in which no sample counts is left out."""
-        table, xp = self.table_for(net, optimizer, part, size), net.xp
+        table, xp = self.table_for(net, optimizer, average, part, size), net.xp
         steps = xp.asarray(step_numbers(table, optimizer, rates, part.totals[part.totals > 0]))
         run, scale = np.zeros((), RUN), xp.ones(1, "float64")
         places = {"targets" if part.t.ndim > 1 else "labels": part.t, "inputs": part.x, "order": part.order}
@@ -114,7 +113,7 @@ class GpuProgram:
         for name, values in places.items():
             run[name] = 0 if values is None else address(values)
         run["samples"], made = len(part.x), 0
-        counted = [owner.step for owner in table.counters]
+        counted = [owner().step for owner in table.counters]
         try:
             for first, total in zip(range(0, len(part.order), size), part.totals, strict=True):
                 n = min(size, len(part.order) - first)
@@ -131,15 +130,15 @@ class GpuProgram:
         finally:  # also after Ctrl-C
             optimizer.__dict__.update(steps=optimizer.steps + made, rate=float(rates[max(made - 1, 0)]))
             for before, owner in zip(counted, table.counters, strict=True):
-                owner.__dict__["step"] = before + made  # no check: not a user's assignment
+                owner().__dict__["step"] = before + made  # no check: not a user's assignment
 
-    def table_for(self, net: Network, optimizer: Optimizer, part: Part, size: int) -> Table:
+    def table_for(self, net: Network, optimizer: Optimizer, average: Any, part: Part, size: int) -> Table:
         """The table of such a step: the last one, if it still holds."""
         vectors = [net.params, net.grads, net.buffers, *optimizer.moments]
-        vectors += [self.average.params, self.average.buffers] if self.average is not None else []
+        vectors += [average.params, average.buffers] if average is not None else []
         form = part.x.dtype, part.x.shape[1:], part.t.ndim == 1, part.weights is not None, size
         if (*form, *map(address, vectors)) != self.kind or not self.table.is_current():
-            self.table, self.launches = step_table(net, optimizer, self.average, *form), {}
+            self.table, self.launches = step_table(net, optimizer, average, *form), {}
             self.kind = *form, *map(address, vectors)
         return self.table
 

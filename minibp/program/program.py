@@ -35,7 +35,7 @@ class Runner:
         What the operations share, see `RUN`.
     most : int
         The batches of the next run.
-    counters : list of (numbers of rows, object)
+    counters : list of (numbers of rows, weak reference to an object)
         What counts its steps, and where: the first of these rows does, and its gradient does not.
     """
 
@@ -91,7 +91,7 @@ class Program:
             kind = source, size, shape, labels, weighted, *map(address, arrays)
             runner = self.take(kind, step_table, net, optimizer, average, source, shape, labels, weighted, size)
             for rows, owner in runner.counters:
-                runner.rows["step"][rows] = owner.step
+                runner.rows["step"][rows] = owner().step
             first = done * size
             while first < len(order):
                 most = every - optimizer.steps % every if every else runner.most
@@ -104,7 +104,7 @@ class Program:
                     made = int(runner.run["step"][0]) - before
                     optimizer.__dict__.update(steps=before + made, rate=float(rates[max(made - 1, 0)]))
                     for rows, owner in runner.counters:
-                        owner.__dict__["step"] = int(runner.rows["step"][rows[0]])  # no check: not a user's assignment
+                        owner().__dict__["step"] = int(runner.rows["step"][rows[0]])  # no check, no user assigns
                 progress.steps, progress.samples = progress.steps + len(rates), progress.samples + len(part)
                 first += len(part)
                 yield

@@ -91,7 +91,7 @@ class Table:
         two tables.
     read : list of (weak reference, name, value)
         The attributes that the rows depend on. A table is of use as long as they are the same.
-    counters : list of objects
+    counters : list of weak references
         What counts its steps as `step`: layers that draw, and an average. Rows name them by `counter`: 1, 2, ...
     """
 
@@ -101,7 +101,7 @@ class Table:
         self.backward: list[dict[str, Any]] = []  # in the order of `forward`
         self.arrays: dict[int, Array] = {}
         self.read: list[tuple[Any, str, Any]] = []
-        self.counters: list[Any] = []
+        self.counters: list[Callable[[], Any]] = []
 
     def memory(self, *shape: int) -> int:
         """The address of new memory, which begins at a border of a cache line."""
@@ -128,7 +128,7 @@ class Table:
 
     def count(self, owner: Any) -> int:
         """The `counter` of a row, for an object that counts its steps."""
-        self.counters.append(owner)
+        self.counters.append(ref(owner))
         return len(self.counters)
 
     def add(self, operation: str, backward: bool = False, **fields: Any) -> None:
