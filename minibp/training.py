@@ -213,10 +213,10 @@ def _epochs(
         if not warned and _stands_still(optimizer, progress.steps):
             what = f"{optimizer.schedule} gave a rate of (almost) 0 in all steps of an epoch: nothing was learned"
             counts = "A schedule counts batches, not epochs, and all steps of the optimizer, also those before it came"
-            warnings.warn(f"{what}. {counts}: give it more steps, or create a new optimizer", TrainingWarning, 2)
+            warnings.warn(f"{what}. {counts}: give it more steps, or create a new optimizer", TrainingWarning, 3)
             warned = True
         if hint := threads.hint():
-            warnings.warn(hint, TrainingWarning, 2)
+            warnings.warn(hint, TrainingWarning, 3)
         yield epoch
         if checkpoint is None:
             progress = Progress()  # no history, which nobody would read

@@ -322,7 +322,7 @@ def test_rows_without_an_image_shape_are_refused(make):
 
 
 def test_images_that_are_too_small_for_a_field_are_refused():
-    with pytest.raises(ShapeError, match="by about 1.4 to each side, too far for images of 4 x 9; use a smaller"):
+    with pytest.raises(ShapeError, match=r"by about 1.4 to each side, too far for images of 4 x 9; use a smaller"):
         ElasticDistortion().forward(np.zeros((2, 4, 9)))
 
 

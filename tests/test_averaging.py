@@ -1,11 +1,9 @@
 """WeightAverage: what it averages, when the network holds it, and how a training is resumed with it."""
 
 import copy
-import gc
 import importlib
 import pickle
 import sys
-import weakref
 
 import numpy as np
 import pytest
@@ -143,19 +141,6 @@ def test_a_call_of_train_alone_changes_nothing():
     before = net.params.copy()
     train(net, SGD(net), samples(), 1, 8, average=average)
     np.testing.assert_array_equal(net.params, before)
-
-
-def test_a_network_is_freed_with_its_average():
-    pytest.importorskip("numba")
-    net = small()
-    average, gone = WeightAverage(net), weakref.ref(net)
-    list(train(net, SGD(net), samples(), 1, 8, average=average, compiled=True))
-    gc.disable()
-    try:
-        del net, average
-        assert gone() is None
-    finally:
-        gc.enable()
 
 
 @pytest.mark.parametrize("compiled", [False, True])
