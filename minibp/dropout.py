@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,9 @@ class RandomLayer(Layer):
         xp, seed = self.xp, self.seed
         assert seed is not None
         first, second = (lowbias32(key(start + i, seed, self.index) + self.step) for i in (0, 1))
-        h = xp.add(counter, np.uint32(first), out=out)
+        if self.shard is not None:  # x is a part of a batch, and numbers count from the start of that
+            first += self.shard.start * math.prod(counter.shape[1:])
+        h = xp.add(counter, np.uint32(first % 2**32), out=out)
         for shift, multiplier in ROUNDS:
             h ^= xp.right_shift(h, np.uint32(shift), out=shifted)
             h *= np.uint32(multiplier)

@@ -61,6 +61,10 @@ class CheckpointError(MinibpError, ValueError):
     """A checkpoint belongs to another training; the message says what differs, or who else writes to it."""
 
 
+class RankError(MinibpError, RuntimeError):
+    """Of a training on several processes, one has failed, left the loop, or was started otherwise than the others."""
+
+
 class MinibpWarning(UserWarning):
     """Base of all warnings of minibp."""
 

@@ -89,11 +89,17 @@ class Normalization(Layer):
             dy.sum(axis=0, out=self.dbeta)
         g = xp.multiply(dy, self.gamma, out=self.dx)
         along = xp.multiply(g, xhat, out=part).mean(axis=self.axis, keepdims=True, out=self.var)
+        mean = g.mean(axis=self.axis, keepdims=True, out=self.mean)
+        along, mean = self.means_of_batch(along, mean)
         xp.multiply(xhat, along, out=part)
-        g -= g.mean(axis=self.axis, keepdims=True, out=self.mean)
+        g -= mean
         g -= part
         g /= self.std
         return g
+
+    def means_of_batch(self, *means: Array) -> tuple[Array, ...]:
+        """These means over `axis`; of the whole batch if x is a part of it, and the axis that of the samples."""
+        return means
 
 
 class LayerNorm(Normalization):
@@ -155,12 +161,37 @@ class BatchNorm(Normalization):
     def formula(self, x: Array) -> Array:
         if self.training:
             self.center(x)
-            if len(x) > 1:
-                self.remember(len(x) / (len(x) - 1))  # unbiased, as in the paper
+            n = len(x) if self.shard is None else self.center_batch()
+            if n > 1:
+                self.remember(n / (n - 1))  # unbiased, as in the paper
         else:
             self.mean[...], self.var[...] = self.running_mean, self.running_var
             self.xp.subtract(x, self.mean, out=self.xhat)
         return self.scaled(self.var)
+
+    def center_batch(self) -> int:
+        """Turn μ, σ² and x - μ of a part of a batch into those of the whole, and return the number of its samples.
+
+        μ = Σ nᵣ μᵣ / N and σ² = Σ nᵣ (σᵣ² + (μᵣ - μ)²) / N over the parts (Chan, Golub & LeVeque, 1979). All ranks
+        compute the same bits. Differences to the first part keep a constant feature exact, as above.
+        """
+        own = self.mean.copy()
+        means, variances = self.shard.gather(self.xp.stack([own, self.var]), self.xp).swapaxes(0, 1)
+        share, first = self.shares(), means[0]
+        self.mean[...] = first + (share * (means - first)).sum(axis=0)
+        self.var[...] = (share * (variances + (means - self.mean) ** 2)).sum(axis=0)
+        self.xhat += own - self.mean
+        return sum(self.shard.sizes)
+
+    def means_of_batch(self, *means: Array) -> tuple[Array, ...]:
+        if self.shard is None or not self.training:
+            return means
+        return tuple((self.shares() * self.shard.gather(self.xp.stack(means), self.xp).swapaxes(0, 1)).sum(axis=1))
+
+    def shares(self) -> Array:
+        """The fraction of the batch in each part (R, 1, 1)."""
+        sizes = self.xp.asarray(self.shard.sizes, self.dtype)
+        return (sizes / sizes.sum())[:, None, None]
 
     def remember(self, factor: float) -> None:
         """running ← momentum running + (1 - momentum) batch, with the variance of the batch times this factor.

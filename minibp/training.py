@@ -6,6 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from .hints import diagnosis, hints, largest
 from .metrics import accuracy, classes, name_classes
 from .network import Network
 from .optimizer import Optimizer
+from .parallel import Ranks, facts_of_start, ranks_of
 from .program import choose, why_not
 from .progress import Epoch, Progress
 from .schedules import Constant
@@ -47,6 +49,7 @@ def train(
     checkpoint: Checkpoint | None = None,
     compiled: bool | None = None,
     average: WeightAverage | None = None,
+    comm: Any = None,
 ) -> Iterator[Epoch]:
     """Train a network. This is a generator: it yields after each epoch, and your loop decides what happens then.
 
@@ -89,6 +92,9 @@ def train(
         GPU, the steps take kernels of minibp's own, which need no extra.
     average : WeightAverage, optional
         Averages the weights over the steps. The network holds the average while your loop runs, and afterwards.
+    comm : mpi4py.MPI.Intracomm, optional
+        Trains on all processes of this communicator, as ``comm=MPI.COMM_WORLD`` (extra `mpi`, docs/parallel.md). All
+        call `train` in the same way, and each computes its part of every batch by the formulas.
 
     Yields
     ------
@@ -123,7 +129,41 @@ def train(
         or infinite; by the call itself, if a weight or a moment already is.
     StateError
         If another thread trains the network.
+    RankError
+        With `comm`, if a process fails, leaves the loop alone, or was started in another way; the message says which.
+    MissingExtraError
+        With `comm`, if mpi4py is missing.
     """
+    ranks = ranks_of(comm)
+    prepare = partial(_prepare, net, optimizer, dataset, epochs, batch_size, validation, checkpoint, compiled, average)
+    batches, held_out, program = prepare(ranks) if ranks is None else ranks.together(partial(prepare, ranks))
+    if ranks is not None:
+        given = (net, optimizer, batches, held_out, epochs, checkpoint, average)
+        ranks.compare(ranks.together(lambda: facts_of_start(*given)))
+    progress = Progress()
+    if checkpoint is not None:
+        swap(average, False)  # the file holds the weights of the training
+        is_compiled = program is not None
+        begin = partial(checkpoint.begin, net, optimizer, batches, held_out, epochs, is_compiled, average, ranks)
+        progress = begin() if ranks is None else ranks.together(begin)
+    trained = _epochs(net, optimizer, batches, epochs, held_out, progress, checkpoint, program, average, ranks)
+    trained = _averaged(average, trained)
+    return trained if ranks is None else ranks.run(net, trained, checkpoint)
+
+
+def _prepare(
+    net: Network,
+    optimizer: Optimizer,
+    dataset: Dataset,
+    epochs: int,
+    batch_size: int,
+    validation: Dataset | None,
+    checkpoint: Checkpoint | None,
+    compiled: bool | None,
+    average: WeightAverage | None,
+    ranks: Ranks | None,
+) -> tuple[Batches, Batches | None, Any]:
+    """Check all that is given to `train`; returns the batches, those of the validation, and the program, if any."""
     check_fit(net, optimizer, dataset)
     if validation is not None:
         check_dataset("validation", validation)
@@ -131,8 +171,9 @@ def train(
     batches = Batches(net, dataset, at_least_one("batch_size", batch_size))
     # Made now, so that data that do not fit are refused before the first epoch, and go to the device once.
     held_out = Batches(net, validation, net.piece_size(validation.x.shape)) if validation is not None else None
-    for hint in hints(net, dataset, batches.batch_size, validation):
-        warnings.warn(hint, TrainingWarning, 2)
+    if ranks is None or not ranks.rank:
+        for hint in hints(net, dataset, batches.batch_size, validation):
+            warnings.warn(hint, TrainingWarning, 3)
     if average is not None:
         create = "create one for this network: WeightAverage(net)"
         if instance("average", average, WeightAverage, create).net is not net:
@@ -141,15 +182,14 @@ def train(
         instance("checkpoint", checkpoint, Checkpoint, "create one: Checkpoint('run.ckpt')")
         if net.training_lock.locked():  # the checkpoint would set it back on the way
             raise StateError(TRAINED_ELSEWHERE)
-        if compiled is None and (compiled := checkpoint.compiled()) and (reason := why_not(net, optimizer)):
+    if ranks is not None:
+        ranks.check(len(dataset), compiled)
+        compiled = False
+    elif checkpoint is not None and compiled is None:
+        compiled = checkpoint.compiled()
+        if compiled and (reason := why_not(net, optimizer)):
             raise CheckpointError(f"{checkpoint.path}: its steps are compiled, which cannot be done here: {reason}")
-    program = choose(net, optimizer, epochs * math.ceil(len(dataset) / batches.batch_size), compiled)
-    progress = Progress()
-    if checkpoint is not None:
-        swap(average, False)  # the file holds the weights of the training
-        progress = checkpoint.begin(net, optimizer, batches, held_out, epochs, program is not None, average)
-    steps = _epochs(net, optimizer, batches, epochs, held_out, progress, checkpoint, program, average)
-    return _averaged(average, steps)
+    return batches, held_out, choose(net, optimizer, epochs * math.ceil(len(dataset) / batches.batch_size), compiled)
 
 
 def check_fit(net: Network, optimizer: Optimizer, dataset: Any) -> None:
@@ -187,10 +227,11 @@ def _epochs(
     checkpoint: Checkpoint | None,
     program: Any,
     average: WeightAverage | None,
+    ranks: Ranks | None,
 ) -> Iterator[Epoch]:
     if checkpoint is not None:
         checkpoint.settle()
-    warned, threads = False, Threads(net, batches.batch_size)
+    warned, threads = False, Threads(net, math.ceil(batches.batch_size / (ranks.size if ranks is not None else 1)))
     for number in range(len(progress.history) + 1, epochs + 1):
         if not net.training_lock.acquire(blocking=False):
             raise StateError(TRAINED_ELSEWHERE)
@@ -200,13 +241,15 @@ def _epochs(
             with threads, net.device:
                 net.program = program if program and program.runs(net) else None  # it may have moved
                 start = time.perf_counter() - progress.seconds
-                losses = _one_epoch(net, optimizer, batches, progress, checkpoint, average)
+                losses = _one_epoch(net, optimizer, batches, progress, checkpoint, average, ranks)
                 loss = _mean(losses, batches)
                 seconds = time.perf_counter() - start
                 if not (np.isfinite(loss) and all_finite(net.xp, net.params, net.buffers, *optimizer.moments)):
                     raise DivergenceError(diagnosis(net, optimizer, batches, to_host(losses), number))
+                if ranks is not None:
+                    seconds = ranks.check_equal(net, optimizer, number, seconds)
                 swap(average, True)
-                val_loss, val_accuracy = _evaluate(net, validation) if validation is not None else (None, None)
+                val_loss, val_accuracy = _evaluate(net, validation, ranks) if validation is not None else (None, None)
         finally:
             net.training_lock.release()
         epoch = Epoch(number, loss, val_loss, val_accuracy, seconds)
@@ -222,7 +265,7 @@ def _epochs(
             progress = Progress()  # no history, which nobody would read
         else:
             swap(average, False)
-            checkpoint.epoch_done(epoch, last=number == epochs)
+            checkpoint.epoch_done(epoch, number == epochs, _asked(checkpoint, ranks))
 
 
 def _one_epoch(
@@ -232,6 +275,7 @@ def _one_epoch(
     progress: Progress,
     checkpoint: Checkpoint | None,
     average: WeightAverage | None,
+    ranks: Ranks | None,
 ) -> Array:
     """Make one pass over the samples, or the rest of one; returns the loss of each when it was trained on."""
     seen, start = net.xp.empty(len(batches), net.dtype), time.perf_counter() - progress.seconds
@@ -240,12 +284,19 @@ def _one_epoch(
     progress.losses = seen
     with np.errstate(all="ignore"):  # the losses are checked
         every = checkpoint.every if checkpoint is not None and checkpoint.counts_steps else 0
-        train_on = net.program.train if net.program is not None else _steps
+        train_on = ranks.train if ranks is not None else net.program.train if net.program is not None else _steps
         for _ in train_on(net, optimizer, batches, progress, every, average):
             if checkpoint is not None:
                 progress.seconds = time.perf_counter() - start
-                checkpoint.step_done()
+                checkpoint.step_done(_asked(checkpoint, ranks))
+            elif ranks is not None and ranks.asked:
+                raise KeyboardInterrupt
     return seen
+
+
+def _asked(checkpoint: Checkpoint, ranks: Ranks | None) -> bool:
+    """Whether the training is to stop now: of several processes, all or none."""
+    return checkpoint.asked if ranks is None else ranks.asked
 
 
 def _steps(
@@ -317,12 +368,12 @@ def evaluate(net: Network, dataset: Dataset, batch_size: int | None = None) -> E
         return _evaluate(net, Batches(net, dataset, net.piece_size(dataset.x.shape, batch_size)))
 
 
-def _evaluate(net: Network, batches: Batches) -> Evaluation:
+def _evaluate(net: Network, batches: Batches, ranks: Ranks | None = None) -> Evaluation:
     if net.program is not None and net.program.predicts:
         outputs, losses = net.program.infer(net, batches.x, batches.t, batches.batch_size)
         answers = classes(outputs)
     else:
-        losses, answers = _inferred(net, batches)
+        losses, answers = _inferred(net, batches, ranks)
     weights = batches.weights
     if weights is not None:
         losses = losses * to_library(weights, net.xp, net.dtype)
@@ -340,14 +391,18 @@ def _evaluate(net: Network, batches: Batches) -> Evaluation:
     return Evaluation(loss, right)
 
 
-def _inferred(net: Network, batches: Batches) -> tuple[Array, Array]:
-    """The loss and the answer for each sample, by the formulas."""
+def _inferred(net: Network, batches: Batches, ranks: Ranks | None) -> tuple[Array, Array]:
+    """The loss and the answer for each sample, by the formulas. Several processes share the samples."""
     n = len(batches)
-    losses, answers, done = net.xp.empty(n, net.dtype), net.xp.empty(n, "int64"), 0
+    part = slice(0, n) if ranks is None else ranks.part(n)
+    losses, answers, done = net.xp.zeros(n, net.dtype), net.xp.zeros(n, "int64"), part.start
     with net.inference_mode() as twin:
-        for x, t, *_ in batches(np.arange(n)):
+        for x, t, *_ in batches(np.arange(part.start, part.stop)):
             y = twin.run_chain(x)
             losses[done : done + len(x)] = twin.fused_loss.unchecked_losses(y, t)
             answers[done : done + len(x)] = classes(twin.outputs(y))
             done += len(x)
+    if ranks is not None:
+        ranks.sum(losses)
+        ranks.sum(answers)
     return losses, answers

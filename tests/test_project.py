@@ -21,7 +21,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ORDER = [
     "errors", "backend", "base", "initializers", "layers", "normalization", "dropout", "augmentation", "containers",
     "losses", "regression", "network", "averaging", "schedules", "optimizer", "optimizers", "data", "stopping",
-    "progress", "program", "threads", "files", "metrics", "hints", "training", "sklearn", "debug", "__init__", "export",
+    "progress", "program", "threads", "files", "metrics", "hints", "parallel",
+    "training", "sklearn", "debug", "__init__", "export",
     "cli", "__main__",
 ]  # fmt: skip
 # The same for the modules of each package, whose __init__ comes last.
@@ -223,5 +224,5 @@ def test_the_changelog_begins_with_this_version_or_the_next():
 def test_extras_are_these():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
-    extras = "test docs plot bench fast sklearn onnx report browser data cuda12 cuda13"
+    extras = "test docs plot bench fast sklearn mpi onnx report browser data cuda12 cuda13"
     assert set(setup["options.extras_require"]) == set(extras.split())

@@ -57,6 +57,7 @@ class Layer(Module):
     gives: str | None = None
     needs_dx = True  # False in the first layer that trains: nothing needs the gradient of the data
     index = 0  # its number in the network, in which layers inside others count
+    shard: Any = None  # while several processes compute a batch together: the part of it that is x
 
     @property
     def output_layer(self) -> Layer:

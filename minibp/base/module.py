@@ -184,7 +184,7 @@ class Module(Parameters):
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy holds the values, on the host, but no workspaces, and belongs to no network.
-        drop = self._memory.names() | {"_memory", "_network", "xp", "x", "y", "_shape", "needs_dx", "index"}
+        drop = self._memory.names() | {"_memory", "_network", "xp", "x", "y", "_shape", "needs_dx", "index", "shard"}
         drop |= {"zero", "half", "one", "log_max", *self._arrays}
         kept = {name: value for name, value in self.__dict__.items() if name not in drop}
         return kept | {"_arrays": {name: to_host(array) for name, array in self._arrays.items()}}

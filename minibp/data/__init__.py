@@ -1,6 +1,6 @@
 """Data sets: your own arrays, tables and pictures, the digits that come with minibp, MNIST and the like; batches."""
 
-from .batches import Batches
+from .batches import Batches, part_of
 from .dataset import Dataset, Splits, class_weights, split
 from .idx import read_idx
 from .origin import Origin
@@ -23,6 +23,7 @@ __all__ = [
     "fashion_mnist",
     "kmnist",
     "mnist",
+    "part_of",
     "read_idx",
     "read_pictures",
     "read_table",

@@ -136,6 +136,28 @@ class Batches:
                     on_library = weights_there[there[start + i : start + i + size]]
                     yield rows[part], targets[part], Weights(on_library, float(here_weights[part].sum()))
 
+    def shards(
+        self, rng: np.random.Generator, done: int, rank: int, size: int
+    ) -> Iterator[tuple[int, Array, Array, Weights]]:
+        """What one of `size` ranks computes of the batches that `shuffled` gives: (n, x, t, weights).
+
+        n is the number of samples of the whole batch, and `weights.total` the sum of its weights. A rank whose part is
+        empty gets one sample, of weight 0.
+        """
+        for x, t, weights, order, first in self.windows(rng, done):
+            for start in range(first * self.batch_size, len(order), self.batch_size):
+                batch = order[start : start + self.batch_size]
+                part = part_of(len(batch), rank, size)
+                own = batch[part] if part.stop > part.start else batch[:1]
+                there, rows = upload(own, self.xp), self.scaled[: len(own)]
+                self.fill(rows, x, there if self.gather_on is self.xp else own)
+                of_batch = np.ones(len(batch)) if weights is None else weights[batch]
+                values = of_batch[part] if part.stop > part.start else np.zeros(1)
+                yield (
+                    len(batch), rows, t[there],
+                    Weights(to_library(values, self.xp, self.dtype), float(of_batch.sum())),
+                )
+
     def fill(self, out: Array, x: Any, rows: Array) -> None:
         """Gather x[rows] into `out`, scaled."""
         raw = self.raw[: len(rows)]
@@ -143,3 +165,10 @@ class Batches:
         self.xp.copyto(out, to_library(raw, self.xp, raw.dtype), casting="same_kind")
         if self.scale is not None:
             out *= self.scale
+
+
+def part_of(n: int, rank: int, size: int) -> slice:
+    """The part of n samples that one of `size` ranks has. Parts differ by at most one sample; the first are longer."""
+    least, more = divmod(n, size)
+    start = rank * least + min(rank, more)
+    return slice(start, start + least + (rank < more))

@@ -7,6 +7,7 @@ import glob
 import os
 import re
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -36,7 +37,7 @@ from ..progress import Epoch, Progress
 from ..schedules import Schedule
 from ..stopping import EarlyStopping
 from ..threads import takes_one_thread
-from .facts import facts_of, facts_of_data
+from .facts import facts_of, facts_of_data, same
 from .tensorfile import checksum, header, read, split, to_bytes
 
 KIND = "checkpoint"
@@ -106,7 +107,8 @@ class Checkpoint:
         self.progress = Progress()
         self._whole = False  # whether the file at `path` is intact and can become the previous one
         self._header = b""  # of the file at `path`, which tells it from those of other trainings
-        self._asked = self._failing = False
+        self.asked = self._failing = False
+        self._ranks: Any = None  # the processes that train together: the first of them reads and writes
 
     @property
     def history(self) -> list[Epoch]:
@@ -118,7 +120,7 @@ class Checkpoint:
 
         For signal handlers, which may run in the middle of a step.
         """
-        self._asked = True
+        self.asked = True
 
     # ---- what `train` calls
 
@@ -138,15 +140,17 @@ class Checkpoint:
         epochs: int,
         compiled: bool,
         average: WeightAverage | None = None,
+        ranks: Any = None,
     ) -> Progress:
         """Resume from the file if there is one, else write the first one. `train` says what is refused."""
+        self._ranks = ranks
         for left in glob.glob(f"{glob.escape(self.path)}.{'[0-9a-f]' * 16}.part"):  # left by a process that was killed
             with suppress(OSError):
                 os.unlink(left)
         if self.stopping is not None and self.stopping.net is not net:
             raise ArgumentError("stopping belongs to another network; create one for this: EarlyStopping(net)")
         self.net, self.optimizer, self.average = net, optimizer, average
-        self.batch_size, self._asked = batches.batch_size, False
+        self.batch_size, self.asked = batches.batch_size, False
         self._first, self._mapped = True, batches.mapped
         self.progress, self._resumed = Progress(self._rng_state()), False
         self._blas = describe_blas(1 if takes_one_thread(net, batches.batch_size) else None)
@@ -161,10 +165,10 @@ class Checkpoint:
             "steps": COMPILED if compiled else "by the formulas",
             **({"average": repr(average)} if average is not None else {}),
         }
-        found = self._read()
+        found = self._read() if ranks is None else ranks.first(self._read)
         if found is None:
             self._remember_start()
-            self._write()
+            self._on_first(self._write)
             return self.progress
         path, contents, arrays = found
         known = STARTS.get(net, {}).get(self.path, {})
@@ -194,23 +198,33 @@ class Checkpoint:
         else:
             self.progress.order = self._rng_state()
 
-    def step_done(self) -> None:
-        """After each step; an ArgumentError if an attribute has changed that a checkpoint does not keep."""
+    def _on_first(self, function: Callable[[], None]) -> None:
+        """Call a function, of several processes on the first, whose errors all raise."""
+        if self._ranks is None:
+            function()
+        else:
+            self._ranks.first(function)
+
+    def step_done(self, asked: bool) -> None:
+        """After each step, with whether to write and stop.
+
+        An ArgumentError if an attribute has changed that a checkpoint does not keep.
+        """
         if self._first:
             self._rng_at_start, self._first = self._rng_state(), False
             self._refuse_lost()
-        if self._asked or (self.counts_steps and self.optimizer.steps % self.every == 0):
+        if asked or (self.counts_steps and self.optimizer.steps % self.every == 0):
             if not self._mapped and self._rng_at_start != self._rng_state():
                 what = "each step draws from the network's generator net.rng"
                 raise ArgumentError(f"{what}, so the order of the epoch cannot be restored: use another generator")
-            self._keep()
+            self._keep(asked)
 
-    def epoch_done(self, epoch: Epoch, last: bool) -> None:
+    def epoch_done(self, epoch: Epoch, last: bool, asked: bool) -> None:
         """After each epoch, when the loop asks for the next one; an ArgumentError as above."""
         self.progress.next(self._rng_state(), epoch)
         self._first = True
-        if last or self._asked or (not self.counts_steps and len(self.history) % self.every == 0):
-            self._keep()
+        if last or asked or (not self.counts_steps and len(self.history) % self.every == 0):
+            self._keep(asked)
 
     def _rng_state(self) -> dict[str, Any]:
         """The state of the network's generator; an ArgumentError if it is not of the kind that a network creates."""
@@ -219,21 +233,25 @@ class Checkpoint:
             raise ArgumentError(f"a checkpoint keeps a generator of PCG64, but net.rng is {self.net.rng!r}; use {cure}")
         return dict(self.net.rng.bit_generator.state)
 
-    def _keep(self) -> None:
+    def _keep(self, asked: bool) -> None:
+        self._on_first(lambda: self._try_to_write(asked))
+        if asked:
+            raise KeyboardInterrupt
+
+    def _try_to_write(self, asked: bool) -> None:
+        """Write it. If the disk is full, warn."""
         try:
             self._write()
             self._failing = False
         except (OSError, MemoryError) as error:
-            if self._asked or not self._failing:  # warn once: a disk stays full for long
+            if asked or not self._failing:  # warn once: a disk stays full for long
                 why = getattr(error, "strerror", None) or str(error) or type(error).__name__
                 what = f"the checkpoint {self.path} could not be written after step {self.optimizer.steps}: {why}"
                 left = next(filter(os.path.isfile, (self.path, self.previous)), "")
                 held = f"The last intact one, {left}, is still there" if left else "There is none on the disk"
-                then = "" if self._asked else "; the training goes on, and tries again"
-                warnings.warn(f"{what}. {held}{then}", CheckpointWarning, 4)
+                then = "" if asked else "; the training goes on, and tries again"
+                warnings.warn(f"{what}. {held}{then}", CheckpointWarning, 7)
             self._failing = True
-        if self._asked:
-            raise KeyboardInterrupt
 
     # ---- the file
 
@@ -254,7 +272,7 @@ class Checkpoint:
         for place, (each, before) in self._undeclared.items():
             now = undeclared_attributes(each) if parts.get(place) is each else before
             for name in before:
-                if not _same(before[name], now.get(name)):
+                if not same(before[name], now.get(name)):
                     line = f"state_attributes = {(*vars(type(each)).get('state_attributes', ()), name)}"
                     cure = f"declare it in class {type(each).__name__}, {line}, and begin another file"
                     raise ArgumentError(f"{place}: {name} has changed, and a checkpoint does not keep it; {cure}")
@@ -376,10 +394,3 @@ class Checkpoint:
             self.net.to(*where)
         for owner, thing in self._things().items():
             thing.load_state_dict(states[owner])
-
-
-def _same(a: Any, b: Any) -> bool:
-    """Whether two plain values or arrays are equal, with their types."""
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
-    return repr(a) == repr(b)

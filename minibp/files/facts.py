@@ -54,5 +54,12 @@ def facts_of_data(batches: Batches) -> str:
     return facts
 
 
+def same(a: Any, b: Any) -> bool:
+    """Whether two plain values or arrays are equal, with their types."""
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+    return repr(a) == repr(b)
+
+
 def _hash(states: dict[str, dict[str, Any]]) -> str:
     return checksum(*split(states))[:16]

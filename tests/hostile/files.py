@@ -187,10 +187,10 @@ def training(which: int, stop_after: int | None = None) -> tuple[int, dict]:
         assert f"{epoch} {epoch.val_loss:.4f} {epoch.val_accuracy:.4f}"
     begun, step = optimizer.steps, checkpoint.step_done
 
-    def step_done():
+    def step_done(asked):
         if stop_after is not None and optimizer.steps >= stop_after:
             checkpoint.interrupt()
-        step()
+        step(asked or checkpoint.asked)
 
     checkpoint.step_done = step_done
     for epoch in epochs:
