@@ -173,7 +173,7 @@ def _prepare(
     held_out = Batches(net, validation, net.piece_size(validation.x.shape)) if validation is not None else None
     if ranks is None or not ranks.rank:
         for hint in hints(net, dataset, batches.batch_size, validation):
-            warnings.warn(hint, TrainingWarning, 3)
+            warnings.warn(hint, TrainingWarning, 3 if ranks is None else 4)
     if average is not None:
         create = "create one for this network: WeightAverage(net)"
         if instance("average", average, WeightAverage, create).net is not net:

@@ -1,0 +1,88 @@
+"""A training on several processes in which something goes wrong on one. `test_parallel.py` starts this by mpiexec.
+
+    rank_faults.py FAULT [CHECKPOINT]
+
+Rank 0 prints the weights, if the training comes to its end.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+
+import numpy as np
+from mpi4py import MPI
+
+from minibp import Adam, BatchNorm, Checkpoint, CrossEntropy, Dense, Dropout, Layer, Network, Softmax, train
+from minibp.data import Dataset
+
+COMM = MPI.COMM_WORLD
+FAULT = sys.argv[1]
+BAD = COMM.size - 1  # the rank
+EPOCHS, LAST_STEP = 6, 17  # of 5 steps each
+
+
+class Faulty(Layer):
+    """Does something to one rank in a step, or to all."""
+
+    state_attributes = ("steps",)
+
+    def __init__(self):
+        super().__init__()
+        self.steps = 0
+
+    def formula(self, x):
+        if self.training:
+            self.steps += 1
+            if self.steps == LAST_STEP:
+                self.go_wrong()
+        return x
+
+    def go_wrong(self):
+        if FAULT == "error on all" or (FAULT == "error" and COMM.rank == BAD):
+            raise OSError("the disk is gone")
+        if FAULT in ("SIGKILL", "SIGTERM", "SIGINT") and COMM.rank == BAD:
+            os.kill(os.getpid(), getattr(signal, FAULT))
+        if FAULT == "wait":  # so that the test can end the launcher
+            sys.stdout.write("waits\n")
+            sys.stdout.flush()
+            time.sleep(2)
+
+    def gradient(self, dy):
+        return dy
+
+
+def main():
+    bad = COMM.rank == BAD
+    rng = np.random.default_rng(0)
+    x, t = rng.normal(size=(41, 4)), rng.integers(3, size=41)
+    if FAULT == "NaN on all":
+        x *= 1e300
+    if FAULT == "NaN in the data" and bad:
+        x[3] = np.nan
+    if FAULT == "other data" and bad:
+        x[3] = 0
+    seed = 1 if FAULT == "other seed" and bad else 0
+    layers = [Dense(4, 8), BatchNorm(8), Faulty(), Dropout(0.3), Dense(8, 3), Softmax()]
+    net = Network(layers, CrossEntropy(), dtype="float64", seed=seed)
+    optimizer = Adam(net, lr=0.02 if FAULT == "other rate" and bad else 0.01)
+    data = Dataset(x[:2], t[:2]) if FAULT == "few samples" else Dataset(x, t)
+    checkpoint = Checkpoint(sys.argv[2], every="3steps") if len(sys.argv) > 2 else None
+    compiled = True if FAULT == "compiled" else None
+    comm = 7 if FAULT == "no communicator" else COMM
+    for epoch in train(net, optimizer, data, EPOCHS, 10, data, checkpoint, compiled, comm=comm):
+        if epoch.number == 3 and FAULT == "loop" and bad:
+            raise ValueError("what is this?")
+        if epoch.number == 3 and FAULT == "break" and bad:
+            break
+        if epoch.number == 3 and FAULT == "exit" and bad:
+            sys.exit(3)
+        if epoch.number == 3 and FAULT == "changed weights" and bad:
+            net.params[0] += 1e-3
+    if COMM.rank == 0:
+        sys.stdout.write(f"{json.dumps([*net.params.tolist(), *net.buffers.tolist()])}\n")
+
+
+if __name__ == "__main__":
+    main()
