@@ -37,7 +37,8 @@ SUBMODULES = tuple(f"minibp.{name}" for name in (
     "schedules", "initializers", "metrics", "data", "debug", "sklearn", "export", "backend", "errors"
 ))  # fmt: skip
 PUBLIC_BASES = [each for module in (minibp, errors) for each in vars(module).values() if isinstance(each, type)]
-GUIDES = ("guide", "answer", "scikit-learn", "export", "performance", "reliability", "design")  # and the rest of docs
+# The rest of docs.
+GUIDES = ("guide", "answer", "scikit-learn", "export", "parallel", "performance", "reliability", "design")
 
 
 class BuildError(Exception):

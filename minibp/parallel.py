@@ -93,13 +93,16 @@ class Ranks:
         self.shard = Shard(self.comm)
         self.checkpoint: Checkpoint | None = None
 
-    def check(self, samples: int, compiled: bool | None) -> None:
-        """Refuse, by an ArgumentError, what cannot be trained on several processes."""
+    def check(self, samples: int, batch_size: int, compiled: bool | None) -> None:
+        """Refuse, by an ArgumentError, what cannot be trained on several processes; warn if some have nothing to do."""
         if compiled:
             what = "compiled=True: a training on several processes (comm=) runs the formulas"
             raise ArgumentError(f"{what}; leave it out, or train in one process")
         if samples < self.size:
             raise ArgumentError(f"{self.size} ranks cannot share {samples} samples: start at most {samples}")
+        if batch_size < self.size and not self.rank:
+            what = f"batches of {batch_size} samples leave {self.size - batch_size} of {self.size} ranks without work"
+            warnings.warn(f"{what}: start fewer, or take larger batches", TrainingWarning, 5)
 
     # ---- a step
 
@@ -316,7 +319,7 @@ def ranks_of(comm: Any) -> Ranks | None:
         told = [(name, os.environ[name]) for name in LAUNCHED if os.environ.get(name, "1") != "1"]
         if told and MPI.COMM_WORLD.size == 1:
             name, value = told[0]
-            library = MPI.Get_library_version().splitlines()[0].strip(" \0")
+            library = " ".join(MPI.Get_library_version().splitlines()[0].strip(" \0").split()).partition(",")[0]
             what = f"this process was started as one of {value} ({name}), but its MPI ({library}) sees no others"
             warnings.warn(f"{what}: it trains alone. Start it by the mpiexec of that MPI", TrainingWarning, 3)
         return None

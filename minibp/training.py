@@ -183,7 +183,7 @@ def _prepare(
         if net.training_lock.locked():  # the checkpoint would set it back on the way
             raise StateError(TRAINED_ELSEWHERE)
     if ranks is not None:
-        ranks.check(len(dataset), compiled)
+        ranks.check(len(dataset), batches.batch_size, compiled)
         compiled = False
     elif checkpoint is not None and compiled is None:
         compiled = checkpoint.compiled()

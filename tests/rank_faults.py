@@ -70,8 +70,9 @@ def main():
     data = Dataset(x[:2], t[:2]) if FAULT == "few samples" else Dataset(x, t)
     checkpoint = Checkpoint(sys.argv[2], every="3steps") if len(sys.argv) > 2 else None
     compiled = True if FAULT == "compiled" else None
+    batch_size = 2 if FAULT == "small batches" else 10
     comm = 7 if FAULT == "no communicator" else COMM
-    for epoch in train(net, optimizer, data, EPOCHS, 10, data, checkpoint, compiled, comm=comm):
+    for epoch in train(net, optimizer, data, EPOCHS, batch_size, data, checkpoint, compiled, comm=comm):
         if epoch.number == 3 and FAULT == "loop" and bad:
             raise ValueError("what is this?")
         if epoch.number == 3 and FAULT == "break" and bad:

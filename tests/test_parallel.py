@@ -210,6 +210,17 @@ def test_another_number_of_ranks_resumes_with_the_same_weights_to_rounding(path,
     np.testing.assert_allclose(*weights, rtol=0, atol=1e-9)
 
 
+@pytest.mark.mpi
+def test_the_program_of_the_documentation_runs(tmp_path):
+    page = (HERE.parent / "docs" / "parallel.md").read_text(encoding="utf-8")
+    script = tmp_path / "train_digits.py"
+    script.write_text(re.search(r"(?s)```python\n(.*?)```", page)[1].replace("digits.ckpt", str(tmp_path / "run.ckpt")))
+    status, out, error = run(2, f"-m mpi4py {script}")
+    assert status == 0, error
+    assert [line.split()[0] for line in out.splitlines()] == ["epoch"] * 10 + ["accuracy"]
+    assert float(out.split()[-1]) > 0.9
+
+
 # --- refused, or told ----------------------------------------------------------------------------------------------
 
 
@@ -229,6 +240,13 @@ def test_processes_of_another_mpi_are_told_that_each_trains_alone():
     status, _, error = run(1, "rank_faults.py", "none", environment={"SLURM_STEP_NUM_TASKS": "4"})
     assert status == 0
     assert re.search(r"TrainingWarning: this process was started as one of 4 \(SLURM_STEP_NUM_TASKS\)", error), error
+
+
+@pytest.mark.mpi
+def test_ranks_without_work_are_told():
+    status, _, error = run(3, "rank_faults.py", "small batches")
+    assert status == 0
+    assert error.count("TrainingWarning: batches of 2 samples leave 1 of 3 ranks without work") == 1
 
 
 @pytest.mark.mpi

@@ -137,6 +137,10 @@ def test_backend_alone_imports_cupy():
     assert [dotted(path) for path in MODULES if "cupy" in imports(path)] == ["backend.libraries"]
 
 
+def test_parallel_alone_imports_mpi4py():
+    assert [dotted(path) for path in MODULES if "mpi4py" in imports(path)] == ["parallel"]
+
+
 def test_network_knows_no_layer_by_name():
     layers = {name for name, cls in vars(minibp).items() if isinstance(cls, type) and issubclass(cls, minibp.Layer)}
     path = ROOT / "minibp" / "network.py"
@@ -150,7 +154,7 @@ def test_importing_minibp_does_not_import_packages_that_few_need():
     loaded = set(done.stdout.split())
     assert "numpy" in loaded
     ours = {"tqdm", "platformdirs", "requests", "safetensors"}
-    assert not loaded & (ours | {"matplotlib", "jinja2", "cupy", "sklearn", "scipy", "numba", "pandas", "PIL"})
+    assert not loaded & (ours | {"matplotlib", "jinja2", "cupy", "sklearn", "scipy", "numba", "pandas", "PIL", "mpi4py"})
 
 
 # --- the source ----------------------------------------------------------------------------------------------------
