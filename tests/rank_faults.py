@@ -14,6 +14,7 @@ import time
 import numpy as np
 from mpi4py import MPI
 
+import minibp
 from minibp import Adam, BatchNorm, Checkpoint, CrossEntropy, Dense, Dropout, Layer, Network, Softmax, train
 from minibp.data import Dataset
 
@@ -70,6 +71,8 @@ def main():
     data = Dataset(x[:2], t[:2]) if FAULT == "few samples" else Dataset(x, t)
     checkpoint = Checkpoint(sys.argv[2], every="3steps") if len(sys.argv) > 2 else None
     compiled = True if FAULT == "compiled" else None
+    if FAULT == "other version" and bad:
+        minibp.__version__ = "0.0.1"
     batch_size = 2 if FAULT == "small batches" else 10
     comm = 7 if FAULT == "no communicator" else COMM
     for epoch in train(net, optimizer, data, EPOCHS, batch_size, data, checkpoint, compiled, comm=comm):

@@ -5,6 +5,7 @@ largest, and the losses and accuracies of the validation.
 """
 
 import hashlib
+import importlib
 import json
 import sys
 import tempfile
@@ -38,6 +39,7 @@ from minibp import (
     WeightAverage,
     train,
 )
+from minibp.backend import to_host
 from minibp.data import Dataset, batches
 
 COMM = MPI.COMM_WORLD
@@ -53,10 +55,10 @@ def samples(n, weighted=False, images=False):
     return Dataset(x, rng.integers(3, size=n), weights)
 
 
-def normalized(dtype):
+def normalized(dtype, backend="numpy"):
     """Dropout and noise, and batch normalization also inside a residual layer."""
     layers = [Dense(4, 8), BatchNorm(8), Tanh(), Dropout(0.3), Residual(Dense(8, 8), BatchNorm(8), Tanh())]
-    return Network([*layers, GaussianNoise(0.1), Dense(8, 3), Softmax()], CrossEntropy(), dtype=dtype, seed=3)
+    return Network([*layers, GaussianNoise(0.1), Dense(8, 3), Softmax()], CrossEntropy(), backend, dtype, seed=3)
 
 
 def plain(dtype):
@@ -94,14 +96,14 @@ def trained(build, optimizer, data, batch_size, dtype, comm, average):
     averaged = WeightAverage(net, decay=0.9) if average else None
     hashes, epochs = [], []
     for epoch in train(net, optimizer(net), data, EPOCHS, batch_size, data, average=averaged, comm=comm):
-        hashes.append(hashlib.sha256(net.params.tobytes() + net.buffers.tobytes()).hexdigest())
+        hashes.append(hashlib.sha256(to_host(net.params).tobytes() + to_host(net.buffers).tobytes()).hexdigest())
         epochs.append(epoch)
     if comm is not None:
         assert len({tuple(each) for each in comm.allgather(hashes)}) == 1, "the ranks have different weights"
         assert len({tuple(each) for each in comm.allgather(epochs)}) == 1, "the ranks have different epochs"
     for b in biases_before_batch_norm(net.layers):
         b[...] = 0  # it changes nothing, and its gradient is rounding, which Adam enlarges
-    return net.params, np.array([epoch[1:4] for epoch in epochs])
+    return to_host(net.params), np.array([epoch[1:4] for epoch in epochs])
 
 
 def biases_before_batch_norm(layers):
@@ -128,6 +130,9 @@ def mapped(folder):
 def main():
     found = {f"{name}, {dtype}": apart(case, dtype) for name, case in CASES.items() for dtype in ("float64", "float32")}
     found["average, float64"] = apart(CASES["Adam"], "float64", average=True)
+    sys.modules["cupy"] = importlib.import_module("standin")
+    case = (lambda dtype: normalized(dtype, "cupy"), OPTIMIZERS["Adam"], samples(SAMPLES, weighted=True), BATCH)
+    found["on the stand-in for CuPy, float64"] = apart(case, "float64")
     with tempfile.TemporaryDirectory() as folder:
         found["memory map, float64"] = apart((plain, sgd, mapped(Path(folder)), BATCH), "float64")
     if COMM.rank == 0:

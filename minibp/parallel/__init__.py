@@ -1,0 +1,6 @@
+"""Data-parallel training on MPI: each process computes its part of every batch, and their gradients are summed."""
+
+from .ranks import Ranks
+from .start import facts_of_start, ranks_of
+
+__all__ = ["Ranks", "facts_of_start", "ranks_of"]

@@ -1,0 +1,99 @@
+"""Agreement: how the processes of a training end alike, whatever happens to one of them."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ..errors import RankError
+
+Result = TypeVar("Result")
+
+PATIENCE = 2.0  # seconds that a rank with an error waits for the others to have one, too
+
+
+class Agreement:
+    """The ranks of an MPI communicator of at least two, who agree on errors.
+
+    What all of them call at once (`together`, `first`, ...) ends on all of them in the same way. An error that only
+    some of them have ends all processes: the others wait in a call of MPI, which nothing else would end.
+    """
+
+    def __init__(self, comm: Any):
+        from mpi4py import MPI
+
+        self.mpi, self.of, self.rank, self.size = MPI, comm, comm.rank, comm.size
+        self.comm, self.errors = comm.Dup(), comm.Dup()  # so that our messages are not taken for those of the program
+
+    def together(self, function: Callable[[], Result]) -> Result:
+        """Call a function on all ranks. If it fails on any, all raise: their own error, or one that names the rank."""
+        error = result = None
+        try:
+            result = function()
+        except Exception as raised:
+            error = raised
+        everyone = self.comm.allgather(_describe(error))
+        if error is not None:
+            raise agreed(error)
+        for rank, what in enumerate(everyone):
+            if what:
+                raise agreed(RankError(f"rank {rank} of {self.size}: {what}"))
+        return result  # type: ignore[return-value]
+
+    def first(self, function: Callable[[], Result]) -> Result:
+        """Call a function on rank 0; returns its result, or raises its error, on all."""
+        error = result = None
+        if self.rank == 0:
+            try:
+                result = function()
+            except Exception as raised:
+                error = raised
+        result, what = self.comm.bcast((result, _describe(error)))
+        if what:
+            raise agreed(error or RankError(f"rank 0 of {self.size}: {what}"))
+        return result
+
+    def compare(self, facts: dict[str, str]) -> None:
+        """Refuse, by a RankError on all ranks, a training that was not started in the same way on all."""
+        everyone = self.comm.allgather(facts)
+        lines = []
+        for name in facts:
+            values = [theirs.get(name, "none") for theirs in everyone]
+            if other := [rank for rank, value in enumerate(values) if value != values[0]]:
+                lines += [f"  {name}", f"    rank 0  {values[0]}", f"    rank {other[0]}  {values[other[0]]}"]
+        if lines:
+            listed = "\n".join(lines)
+            cure = "Start all ranks with the same arguments, seeds, data and versions"
+            raise agreed(RankError(f"the ranks were not started in the same way:\n{listed}\n{cure}"))
+
+    def meet(self, error: BaseException) -> None:
+        """After an error: if all ranks have one, each goes on with its own; else end all processes."""
+        if getattr(error, "agreed", False):
+            return
+        request, until = self.errors.Ibarrier(), time.monotonic() + PATIENCE
+        while not request.Test():
+            if time.monotonic() > until:
+                self.abort(error)
+            time.sleep(0.01)
+        agreed(error)
+
+    def abort(self, error: BaseException) -> None:
+        """Print an error and the rank, and end all processes."""
+        who = f"rank {self.rank} of {self.size} on {platform.node()}"
+        sys.stderr.write(f"{''.join(traceback.format_exception(error))}{who}: it ends all ranks by this error\n")
+        sys.stderr.flush()
+        self.mpi.COMM_WORLD.Abort(1)
+
+
+def agreed(error: BaseException) -> BaseException:
+    """Mark an error that all ranks raise, each this one or its own."""
+    error.agreed = True  # type: ignore[attr-defined]
+    return error
+
+
+def _describe(error: BaseException | None) -> str:
+    return "" if error is None else f"{type(error).__name__}: {error}"

@@ -1,0 +1,107 @@
+"""The start of a training on several processes: who they are, and what must be the same on all."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+
+from ..averaging import WeightAverage
+from ..backend import describe_blas
+from ..base import undeclared_attributes
+from ..data import Batches
+from ..errors import ArgumentError, MissingExtraError, TrainingWarning
+from ..files import Checkpoint, facts_of, facts_of_data
+from ..network import Network
+from ..optimizer import Optimizer
+from .ranks import Ranks, hash_of
+
+# Where launchers say how many processes they start: MPICH and Intel MPI, Open MPI, Slurm.
+LAUNCHED = "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS"
+
+_known: list[Ranks] = []  # of this process; each has communicators of its own
+
+
+def ranks_of(comm: Any) -> Ranks | None:
+    """The ranks of a communicator; None if there is only one.
+
+    Raises
+    ------
+    ArgumentError
+        If it is not a communicator of mpi4py.
+    MissingExtraError
+        If mpi4py is missing.
+    """
+    if comm is None:
+        return None
+    try:
+        from mpi4py import MPI
+    except ImportError as error:
+        raise MissingExtraError("mpi4py>=4", "mpi", "a training on several processes (comm=)") from error
+    if not isinstance(comm, MPI.Intracomm):
+        what = f"comm must be a communicator of mpi4py, as MPI.COMM_WORLD, received {comm!r:.80}"
+        raise ArgumentError(what)
+    if comm.size == 1:
+        told = [(name, os.environ[name]) for name in LAUNCHED if os.environ.get(name, "1") != "1"]
+        if told and MPI.COMM_WORLD.size == 1:
+            name, value = told[0]
+            library = " ".join(MPI.Get_library_version().splitlines()[0].strip(" \0").split()).partition(",")[0]
+            what = f"this process was started as one of {value} ({name}), but its MPI ({library}) sees no others"
+            warnings.warn(f"{what}: it trains alone. Start it by the mpiexec of that MPI", TrainingWarning, 3)
+        return None
+    for known in _known:
+        if known.of == comm:
+            return known
+    _known.append(Ranks(comm))
+    if len(_known) == 1:
+        _end_all_by_errors()
+    return _known[-1]
+
+
+def _end_all_by_errors() -> None:
+    """Let an error that nothing catches end all processes: the others would wait for this one for ever.
+
+    Errors that all ranks agree on are printed by one of them.
+    """
+    before = sys.excepthook
+
+    def hook(kind: Any, error: BaseException, trace: Any) -> None:
+        if not getattr(error, "agreed", False):
+            _known[0].abort(error)
+        if not _known[0].rank:
+            before(kind, error, trace)
+
+    sys.excepthook = hook
+
+
+def facts_of_start(
+    net: Network,
+    optimizer: Optimizer,
+    batches: Batches,
+    validation: Batches | None,
+    epochs: int,
+    checkpoint: Checkpoint | None,
+    average: WeightAverage | None,
+) -> dict[str, str]:
+    """What must be the same on all ranks, by name."""
+    things = {"network": net, "optimizer": optimizer}
+    parts = {place: each for name, thing in things.items() for place, each in thing.with_parts(name).items()}
+    undeclared = {place: (each, undeclared_attributes(each)) for place, each in parts.items()}
+    return {
+        "minibp": sys.modules["minibp"].__version__,
+        "Python": platform.python_version(),
+        "NumPy": np.__version__,
+        "BLAS": describe_blas(1),
+        **facts_of(net, optimizer, parts, undeclared),
+        "generator (seed)": hash_of(np.frombuffer(repr(net.rng.bit_generator.state).encode(), "uint8")),
+        "training data": facts_of_data(batches),
+        "validation data": "none" if validation is None else facts_of_data(validation),
+        "batch size": str(batches.batch_size),
+        "epochs": str(epochs),
+        "checkpoint": "none" if checkpoint is None else f"every {checkpoint.every}, stopping {checkpoint.stopping!r}",
+        "average": repr(average),
+    }
