@@ -7,6 +7,7 @@ from .base import Layer, Loss
 from .containers import Residual, Sequential
 from .debug import check_gradients, probe
 from .dropout import Dropout
+from .evaluation import evaluate
 from .files import Checkpoint, load, save
 from .layers import ELU, GELU, Dense, Exp, Flatten, LeakyReLU, ReLU, Sigmoid, Softmax, Softplus, Tanh
 from .losses import BinaryCrossEntropy, CrossEntropy, QuadraticLoss, SigmoidCrossEntropy, SoftmaxCrossEntropy
@@ -18,7 +19,7 @@ from .program import compile
 from .progress import Epoch
 from .regression import AbsoluteLoss, HuberLoss, PoissonLoss, QuantileLoss
 from .stopping import EarlyStopping
-from .training import evaluate, train
+from .training import train
 
 __version__ = "0.1.0"
 

@@ -1,4 +1,4 @@
-"""train(): one epoch after another, as a generator; evaluate()."""
+"""train(): one epoch after another, as a generator."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +16,9 @@ from .backend import to_host, to_library
 from .base import Array, all_finite, at_least_one, instance
 from .data import Batches, Dataset
 from .errors import ArgumentError, CheckpointError, DivergenceError, StateError, TrainingWarning
+from .evaluation import check_dataset, evaluated, mean_loss
 from .files import Checkpoint
-from .hints import diagnosis, hints, largest
-from .metrics import accuracy, classes, name_classes
+from .hints import diagnosis, hints
 from .network import Network
 from .optimizer import Optimizer
 from .parallel import Ranks, facts_of_start, ranks_of
@@ -30,13 +30,6 @@ from .threads import Threads
 STILL = 1e-12  # nothing is learned at such a rate. Step(0.1, every=10), which counts batches, has it after 110
 
 TRAINED_ELSEWHERE = "the network is being trained by another thread; train a copy of it, or wait"
-
-
-class Evaluation(NamedTuple):
-    """The result of `evaluate`: the mean loss and the accuracy (0..1)."""
-
-    loss: float
-    accuracy: float
 
 
 def train(
@@ -204,11 +197,6 @@ def check_fit(net: Network, optimizer: Optimizer, dataset: Any) -> None:
     optimizer.check_moments()
 
 
-def check_dataset(name: str, given: Any) -> None:
-    """Refuse, by an ArgumentError, anything but a Dataset."""
-    instance(name, given, Dataset, "create one: Dataset(x, labels)")
-
-
 def _averaged(average: WeightAverage | None, epochs: Iterator[Epoch]) -> Iterator[Epoch]:
     """These epochs; however they end, the network holds the average."""
     try:
@@ -242,14 +230,14 @@ def _epochs(
                 net.program = program if program and program.runs(net) else None  # it may have moved
                 start = time.perf_counter() - progress.seconds
                 losses = _one_epoch(net, optimizer, batches, progress, checkpoint, average, ranks)
-                loss = _mean(losses, batches)
+                loss = mean_loss(losses, batches)
                 seconds = time.perf_counter() - start
                 if not (np.isfinite(loss) and all_finite(net.xp, net.params, net.buffers, *optimizer.moments)):
                     raise DivergenceError(diagnosis(net, optimizer, batches, to_host(losses), number))
                 if ranks is not None:
                     seconds = ranks.check_equal(net, optimizer, number, seconds)
                 swap(average, True)
-                val_loss, val_accuracy = _evaluate(net, validation, ranks) if validation is not None else (None, None)
+                val_loss, val_accuracy = evaluated(net, validation, ranks) if validation is not None else (None, None)
         finally:
             net.training_lock.release()
         epoch = Epoch(number, loss, val_loss, val_accuracy, seconds)
@@ -319,90 +307,9 @@ def _steps(
         yield
 
 
-def _mean(losses: Array, batches: Batches) -> float:
-    """The mean of the losses of an epoch, which contain the weights, if there are any."""
-    if batches.weights is None:
-        return float(losses.mean(dtype="float64"))
-    return float(losses.sum(dtype="float64")) / float(batches.weights.sum())
-
-
 def _stands_still(optimizer: Optimizer, steps: int) -> bool:
     """Whether a schedule gave almost no rate in the last `steps` steps. A number that is 0 was meant."""
     schedule = optimizer.schedule
     if optimizer.rate > STILL or isinstance(schedule, Constant):  # of the last step, and mostly the answer
         return False
     return all(schedule(step) <= STILL for step in range(max(optimizer.steps - steps, 0), optimizer.steps))
-
-
-def evaluate(net: Network, dataset: Dataset, batch_size: int | None = None) -> Evaluation:
-    """Mean loss and accuracy of a network on a data set, in inference mode. The network is not changed.
-
-    If the samples have weights, both are weighted means.
-
-    Parameters
-    ----------
-    net : Network
-        The network.
-    dataset : Dataset
-        Inputs and targets.
-    batch_size : int, optional
-        Samples at a time. It bounds the memory. The default is that of `Network.predict`.
-
-    Returns
-    -------
-    Evaluation
-        ``.loss`` and ``.accuracy``: the fraction of samples whose largest output is the true class or, with one output,
-        is on the right side of 0.5. It is NaN if the targets are not classes: numbers to approximate (see
-        `metrics.r2_score`), or several yes/no answers a sample.
-
-    Raises
-    ------
-    ArgumentError, InputError, ShapeError, TargetError
-        If the data do not fit the network.
-    DivergenceError
-        If a weight or the loss of a sample is NaN or infinite.
-    """
-    instance("net", net, Network, "call evaluate(net, dataset)").check_weights()
-    check_dataset("dataset", dataset)
-    with net.device:
-        return _evaluate(net, Batches(net, dataset, net.piece_size(dataset.x.shape, batch_size)))
-
-
-def _evaluate(net: Network, batches: Batches, ranks: Ranks | None = None) -> Evaluation:
-    if net.program is not None and net.program.predicts:
-        outputs, losses = net.program.infer(net, batches.x, batches.t, batches.batch_size)
-        answers = classes(outputs)
-    else:
-        losses, answers = _inferred(net, batches, ranks)
-    weights = batches.weights
-    if weights is not None:
-        losses = losses * to_library(weights, net.xp, net.dtype)
-    loss = _mean(losses, batches)
-    if not np.isfinite(loss):  # then the largest output means nothing
-        bad = int(np.isfinite(to_host(losses)).argmin())
-        what, _ = largest(net, batches.dataset[bad])
-        raise DivergenceError(
-            f"the loss of sample {bad} of this data set is NaN or infinite: its {what} are too large for these weights "
-            f"and {net.dtype}; scale {what} to about -1..1"
-        )
-    t = to_host(batches.t)
-    has_accuracy = not net.loss.of_numbers and name_classes(t)
-    right = accuracy(to_host(answers), t=t, weights=weights) if has_accuracy else float("nan")
-    return Evaluation(loss, right)
-
-
-def _inferred(net: Network, batches: Batches, ranks: Ranks | None) -> tuple[Array, Array]:
-    """The loss and the answer for each sample, by the formulas. Several processes share the samples."""
-    n = len(batches)
-    part = slice(0, n) if ranks is None else ranks.part(n)
-    losses, answers, done = net.xp.zeros(n, net.dtype), net.xp.zeros(n, "int64"), part.start
-    with net.inference_mode() as twin:
-        for x, t, *_ in batches(np.arange(part.start, part.stop)):
-            y = twin.run_chain(x)
-            losses[done : done + len(x)] = twin.fused_loss.unchecked_losses(y, t)
-            answers[done : done + len(x)] = classes(twin.outputs(y))
-            done += len(x)
-    if ranks is not None:
-        ranks.sum(losses)
-        ranks.sum(answers)
-    return losses, answers

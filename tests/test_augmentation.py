@@ -285,7 +285,7 @@ def test_a_saved_network_has_its_augmentation(make, tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: RandomAffine(rotation=91), r"rotation must lie in \[0, 90\], received 91, which would turn .*upside"),
+        (lambda: RandomAffine(rotation=91), r"rotation must lie in \[0, 90\], received 91, which would turn .*quarter"),
         (lambda: RandomAffine(rotation=-5), "rotation must be a finite number of at least 0"),
         (lambda: RandomAffine(scale=1), r"scale must lie in \[0, 0.5\], received 1, which would leave too little"),
         (lambda: RandomAffine(shear=60), r"shear must lie in \[0, 45\], received 60, which would move most"),

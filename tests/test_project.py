@@ -21,9 +21,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ORDER = [
     "errors", "backend", "base", "initializers", "layers", "normalization", "dropout", "augmentation", "containers",
     "losses", "regression", "network", "averaging", "schedules", "optimizer", "optimizers", "data", "stopping",
-    "progress", "program", "threads", "files", "metrics", "hints", "parallel",
-    "training", "sklearn", "debug", "__init__", "export",
-    "cli", "__main__",
+    "progress", "program", "threads", "files", "metrics", "hints", "parallel", "evaluation", "training", "sklearn",
+    "debug", "__init__", "export", "cli", "__main__",
 ]  # fmt: skip
 # The same for the modules of each package, whose __init__ comes last.
 INSIDE = {

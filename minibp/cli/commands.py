@@ -16,9 +16,9 @@ from .. import data
 from ..base import printable
 from ..data import Dataset
 from ..errors import FileFormatError
+from ..evaluation import evaluate
 from ..metrics import classes, r2_score
 from ..network import Network
-from ..training import evaluate
 
 
 def evaluation(net: Network, test: Dataset) -> str:

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from ..evaluation import evaluate
 from ..export.findings import find_answers
 from ..files import save
 from ..metrics import mean_absolute_error, mean_squared_error, r2_score
 from ..network import Network
 from ..progress import Epoch
 from ..stopping import EarlyStopping
-from ..training import evaluate, train
+from ..training import train
 from .parts import Parts, weighted
 from .program import nonempty
 from .recipe import DROPOUT, EPOCHS, HIDDEN, PATIENCE, batch_size, build, few_threads, optimizer

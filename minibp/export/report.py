@@ -17,10 +17,10 @@ from ..backend import describe_blas
 from ..base import instance, new_file, summary_rows, write_atomically
 from ..data import Dataset
 from ..errors import ArgumentError, MissingExtraError
+from ..evaluation import Evaluation, evaluate
 from ..metrics import mean_absolute_error, r2_score
 from ..network import Network
 from ..progress import Epoch
-from ..training import Evaluation, evaluate
 from .findings import find_answers, find_errors
 from .resources import resource
 from .texts import label, texts
