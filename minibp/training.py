@@ -129,7 +129,7 @@ def train(
     """
     ranks = ranks_of(comm)
     prepare = partial(_prepare, net, optimizer, dataset, epochs, batch_size, validation, checkpoint, compiled, average)
-    batches, held_out, program = prepare(ranks) if ranks is None else ranks.together(partial(prepare, ranks))
+    epochs, batches, held_out, program = prepare(ranks) if ranks is None else ranks.together(partial(prepare, ranks))
     if ranks is not None:
         given = (net, optimizer, batches, held_out, epochs, checkpoint, average)
         ranks.compare(ranks.together(lambda: facts_of_start(*given)))
@@ -155,8 +155,8 @@ def _prepare(
     compiled: bool | None,
     average: WeightAverage | None,
     ranks: Ranks | None,
-) -> tuple[Batches, Batches | None, Any]:
-    """Check all that is given to `train`; returns the batches, those of the validation, and the program, if any."""
+) -> tuple[int, Batches, Batches | None, Any]:
+    """Check what `train` was given; returns the epochs, the batches, those of the validation, and any program."""
     check_fit(net, optimizer, dataset)
     if validation is not None:
         check_dataset("validation", validation)
@@ -182,7 +182,8 @@ def _prepare(
         compiled = checkpoint.compiled()
         if compiled and (reason := why_not(net, optimizer)):
             raise CheckpointError(f"{checkpoint.path}: its steps are compiled, which cannot be done here: {reason}")
-    return batches, held_out, choose(net, optimizer, epochs * math.ceil(len(dataset) / batches.batch_size), compiled)
+    program = choose(net, optimizer, epochs * math.ceil(len(dataset) / batches.batch_size), compiled)
+    return epochs, batches, held_out, program
 
 
 def check_fit(net: Network, optimizer: Optimizer, dataset: Any) -> None:
@@ -219,7 +220,9 @@ def _epochs(
 ) -> Iterator[Epoch]:
     if checkpoint is not None:
         checkpoint.settle()
-    warned, threads = False, Threads(net, math.ceil(batches.batch_size / (ranks.size if ranks is not None else 1)))
+    threads = Threads(net, math.ceil(batches.batch_size / (ranks.size if ranks is not None else 1)))
+    warned = ranks is not None and ranks.rank > 0  # the first one does
+    threads.told |= warned
     for number in range(len(progress.history) + 1, epochs + 1):
         if not net.training_lock.acquire(blocking=False):
             raise StateError(TRAINED_ELSEWHERE)
@@ -253,7 +256,7 @@ def _epochs(
             progress = Progress()  # no history, which nobody would read
         else:
             swap(average, False)
-            checkpoint.epoch_done(epoch, number == epochs, _asked(checkpoint, ranks))
+            checkpoint.epoch_done(epoch, number == epochs, (ranks or checkpoint).asked)  # of ranks, all or none
 
 
 def _one_epoch(
@@ -276,15 +279,10 @@ def _one_epoch(
         for _ in train_on(net, optimizer, batches, progress, every, average):
             if checkpoint is not None:
                 progress.seconds = time.perf_counter() - start
-                checkpoint.step_done(_asked(checkpoint, ranks))
+                checkpoint.step_done((ranks or checkpoint).asked)
             elif ranks is not None and ranks.asked:
                 raise KeyboardInterrupt
     return seen
-
-
-def _asked(checkpoint: Checkpoint, ranks: Ranks | None) -> bool:
-    """Whether the training is to stop now: of several processes, all or none."""
-    return checkpoint.asked if ranks is None else ranks.asked
 
 
 def _steps(
