@@ -27,7 +27,10 @@ ROOT = DOCS.parent
 SOURCES, SITE = DOCS / "pages", DOCS / "site"
 
 GROUPS = {  # of the names of `minibp`; the classes of layers, losses and optimizers are found by what they are
-    "networks": ("Networks and training", ["Network", "train", "evaluate", "Epoch", "EarlyStopping", "compile"]),
+    "networks": (
+        "Networks and training",
+        ["Network", "train", "evaluate", "Epoch", "EarlyStopping", "WeightAverage", "compile"],
+    ),
     "layers": ("Layers", ["Layer", "Sequential", "Residual"]),
     "losses": ("Losses", ["Loss"]),
     "optimizers": ("Optimizers", ["Optimizer"]),
