@@ -23,12 +23,11 @@ from minibp import (
     Softmax,
     Tanh,
 )
-from minibp.errors import ArgumentError
 from minibp.initializers import HeNormal, LeCunNormal
 from minibp.schedules import Cosine
 
 from .model import Model
-from .zoo import simard800
+from .zoo import check_sizes, simard800
 
 
 def simard800_affine(n_in: int = 784, n_out: int = 10) -> Model:
@@ -100,9 +99,7 @@ def mlp_distorted(sizes: Sequence[int] = (784, 1024, 1024, 10)) -> Model:
     sizes : sequence of int
         Inputs, units of each hidden layer, classes: at least two numbers.
     """
-    if len(sizes) < 2:
-        what = "mlp_distorted needs the numbers of inputs and of classes, mlp_distorted((784, 10))"
-        raise ArgumentError(f"{what}, received {tuple(sizes)}")
+    check_sizes("mlp_distorted", sizes)
     layers: list[Layer] = [ElasticDistortion(alpha=34, sigma=4, rotation=10, scale=0.1), Flatten()]
     for n_in, n_out in pairwise(sizes[:-1]):
         layers += [Dense(n_in, n_out, W=HeNormal()), ReLU()]

@@ -173,6 +173,13 @@ def _srivastava(n_in: int, n_out: int, activation: type[Layer], W: Any, **recipe
     return Model(layers, CrossEntropy(), 60, batch_size=128, optimizer=Adam, lr=0.001, schedule=Cosine, **recipe)
 
 
+def check_sizes(name: str, sizes: Sequence[int]) -> None:
+    """Refuse, by an ArgumentError, sizes without inputs and classes."""
+    if len(sizes) < 2:
+        what = f"{name} needs the numbers of inputs and of classes, {name}((784, 10))"
+        raise ArgumentError(f"{what}, received {tuple(sizes)}")
+
+
 def mlp(sizes: Sequence[int] = (784, 512, 512, 10), dropout: float = 0.2) -> Model:
     """A multilayer perceptron of any size, in a modern recipe: ReLU, dropout, Adam, a cosine schedule.
 
@@ -183,8 +190,7 @@ def mlp(sizes: Sequence[int] = (784, 512, 512, 10), dropout: float = 0.2) -> Mod
     dropout : float, default 0.2
         Share of the hidden units that dropout drops (Srivastava et al., 2014); 0 for no dropout.
     """
-    if len(sizes) < 2:
-        raise ArgumentError(f"mlp needs the numbers of inputs and of classes, mlp((784, 10)), received {tuple(sizes)}")
+    check_sizes("mlp", sizes)
     layers: list[Layer] = [Flatten()]
     for n_in, n_out in pairwise(sizes[:-1]):
         layers += [Dense(n_in, n_out, W=HeNormal()), ReLU(), *([Dropout(dropout)] if dropout else [])]

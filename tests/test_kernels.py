@@ -428,8 +428,5 @@ def test_each_operation_of_a_table_has_a_kernel_or_needs_none(xp):
     kernel = kernels.load(xp, np.dtype("float32"))
     covered = {type(module) for module in every_layer().modules()} | {type(make(3)) for make in HIDDEN.values()}
     assert {*rows.LAYERS} <= covered  # and so are trained in these tests
-    loss_rows = {name for name, _ in rows.LOSSES.values()}
-    assert loss_rows == launches.LOSSES
-    assert {entry["operation"] for entry in rows.OPTIMIZERS.values()} <= launches.UPDATES
     for name in sorted(launches.UPDATES | launches.COLUMNS | launches.ROWS | launches.ACTIVATIONS):
         kernel(name)

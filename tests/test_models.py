@@ -53,9 +53,11 @@ def test_mlp_has_the_given_hidden_layers(hidden, sizes):
     assert [W.shape for W in net.weights] == sizes
 
 
-def test_mlp_without_inputs_and_classes_is_refused():
-    with pytest.raises(ArgumentError, match=r"mlp needs the numbers of inputs and of classes, .* received \(784,\)"):
-        models.mlp((784,))
+@pytest.mark.parametrize("build", [models.mlp, models.mlp_distorted])
+def test_a_model_without_inputs_and_classes_is_refused(build):
+    message = rf"{build.__name__} needs the numbers of inputs and of classes, .* received \(784,\)"
+    with pytest.raises(ArgumentError, match=message):
+        build((784,))
 
 
 def test_mlp_without_dropout_has_no_dropout_layers():

@@ -14,18 +14,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..base import Array
+from . import rows
 from .table import Table, row_dtype
 
 ACTIVATIONS = {"relu", "leaky_relu", "elu", "gelu", "sigmoid", "exp", "softplus", "tanh"}
-LOSSES = {
-    "quadratic", "absolute", "huber", "quantile", "poisson", "cross_entropy", "softmax_cross_entropy",
-    "binary_cross_entropy", "sigmoid_cross_entropy",
-}  # fmt: skip
+LOSSES = {operation for operation, _ in rows.LOSSES.values()}
 # Done by the kernel of the loss; and `flush`, which is for processors. Those of an update find infinite moments.
 LEFT_OUT = {"weights", "one_hot", "target_rows", "weigh_losses", "weigh_gradient", "flush"}
 LEFT_OUT |= {f"{loss}_gradient" for loss in LOSSES}
 
-UPDATES = {"sgd", "sgd_momentum", "sgd_nesterov", "adagrad", "rmsprop", "adam", "adamw", "average"}
+UPDATES = {row["operation"] for row in rows.OPTIMIZERS.values()} | {"sgd_momentum", "sgd_nesterov", "average"}
 COLUMNS = {"bias_gradient", "batch_norm", "batch_norm_gradient", "layer_norm_parameters", "max_norm"}
 COLUMNS |= {f"{name}_bias_gradient" for name in ACTIVATIONS}  # kernels with a block for 32 columns
 ROWS = {"bias", "layer_norm", "layer_norm_gradient", "standardize", "standardize_gradient"} | LOSSES
@@ -89,9 +87,9 @@ def _shape(name: str, fields: dict[str, Any], n: int) -> tuple[tuple[int, ...], 
 def _product(table: Table, n: int, a: Any, b: Any, out: Any) -> tuple[Array, Array, Array]:
     """The arrays of a product, each given by its address, its rows (-1 for n) and columns, and "T" if transposed."""
 
-    def matrix(place: int, rows: int, columns: int, form: str = "") -> Array:
-        rows = n if rows < 0 else rows
-        array = table.arrays[place].reshape(-1)[: rows * columns].reshape(rows, columns)
+    def matrix(place: int, height: int, columns: int, form: str = "") -> Array:
+        height = n if height < 0 else height
+        array = table.arrays[place].reshape(-1)[: height * columns].reshape(height, columns)
         return array.T if form else array
 
     return matrix(*a), matrix(*b), matrix(*out)
@@ -99,10 +97,10 @@ def _product(table: Table, n: int, a: Any, b: Any, out: Any) -> tuple[Array, Arr
 
 def _forward(table: Table) -> Iterator[tuple[str, dict[str, Any]]]:
     """The kernels and products of the formulas, in order, with the fields of their rows."""
-    rows = [row for row in table.forward if row["operation"] not in LEFT_OUT]
-    read = [place for row in rows for place in {row.get("x"), row.get("kept")}]
+    forward = [row for row in table.forward if row["operation"] not in LEFT_OUT]
+    read = [place for row in forward for place in {row.get("x"), row.get("kept")}]
     bias: dict[str, Any] = {}  # of the Dense before, if the next row adds it
-    for row, after in pairwise([*rows, {}]):
+    for row, after in pairwise([*forward, {}]):
         name = row["operation"]
         if name in ACTIVATIONS and bias:
             yield f"bias_{name}", row | bias
@@ -128,9 +126,9 @@ def _forward(table: Table) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _backward(table: Table) -> Iterator[tuple[str, dict[str, Any]]]:
     """Those of the gradients and the update."""
-    rows = [row for row in table.backward[::-1] if row["operation"] not in LEFT_OUT]
+    backward = [row for row in table.backward[::-1] if row["operation"] not in LEFT_OUT]
     summed = False  # whether db is there already
-    for row, after in pairwise([*rows, {}]):
+    for row, after in pairwise([*backward, {}]):
         name = row["operation"]
         before_dense = after.get("operation") == "dense_gradient" and after["trains"] and after["dy"] == row.get("dx")
         if name.removesuffix("_gradient") in ACTIVATIONS and before_dense:
