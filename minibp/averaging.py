@@ -66,7 +66,7 @@ class WeightAverage(Declared, Stateful):
     params: Array
     buffers: Array
     weights: tuple[Array, Array] | None = None
-    _scratch: Array  # memory for a change
+    _scratch: Array = None  # memory for a change; None: not moved yet
 
     def __init__(self, net: Network, decay: float = 0.999):
         self.net = instance("net", net, Network, "the network comes first: WeightAverage(net, decay=0.999)")
@@ -77,14 +77,9 @@ class WeightAverage(Declared, Stateful):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(net, decay={self.decay})"
 
-    @property
-    def rate(self) -> float:
-        """What the next step counts: (1 - d) / (1 - dᵗ)."""
-        return (1 - self.decay) / (1 - self.decay ** (self.step + 1))
-
     def update(self) -> None:
-        """Take the weights of a step."""
-        rate, net, xp = self.rate, self.net, self.net.xp
+        """Take the weights of a step: a ← a + (1 - d) / (1 - dᵗ) (w - a)."""
+        net, xp, rate = self.net, self.net.xp, (1 - self.decay) / (1 - self.decay ** (self.step + 1))
         for average, now in ((self.params, net.params), (self.buffers, net.buffers)):
             change = xp.subtract(now, average, out=self._scratch[: now.size])
             change *= rate
@@ -106,9 +101,11 @@ class WeightAverage(Declared, Stateful):
 
     def sync(self) -> None:
         """Move to where the network is."""
-        net = self.net
+        net, before = self.net, self.params
         with net.device:
             self.params, self.buffers = (to_library(each, net.xp, net.dtype) for each in (self.params, self.buffers))
+            if self.params is before and self._scratch is not None:
+                return
             if self.weights is not None:
                 self.weights = tuple(to_library(each, net.xp, net.dtype) for each in self.weights)
             self._scratch = net.xp.empty(max(net.params.size, net.buffers.size), net.dtype)
