@@ -14,6 +14,7 @@ from minibp import ElasticDistortion, GaussianNoise, RandomAffine, data
 
 LAYERS = {
     "RandomAffine()": RandomAffine(seed=1),
+    "RandomAffine(rotation=0, scale=0, shear=20, translation=0.1)": RandomAffine(0, 0, 20, 0.1, seed=1),
     "ElasticDistortion()": ElasticDistortion(seed=1),
     "ElasticDistortion(rotation=15, scale=0.15)": ElasticDistortion(rotation=15, scale=0.15, seed=2),
     "GaussianNoise(0.2)": GaussianNoise(0.2, seed=1),

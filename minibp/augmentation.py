@@ -157,6 +157,10 @@ class RandomAffine(Augmentation):
         ranges = {name: getattr(self, name) for name in ("rotation", "scale", "shear", "translation")}
         return ranges | ({"image_shape": list(self.image_shape)} if self.image_shape else {})
 
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value}" for name, value in self.config().items() if value)
+        return f"{type(self).__name__}({given})"
+
     def output_shape(self, shape: Shape) -> Shape:
         self.image_size(shape)
         return shape

@@ -338,3 +338,11 @@ def test_a_layer_that_trains_before_images_are_moved_is_refused(make):
     frozen = Dense(56, 56)
     frozen.trainable = False
     Network([frozen, make(image_shape=(8, 7)), Dense(56, 3)], QuadraticLoss())
+
+
+@pytest.mark.parametrize("layer, text", [
+    (RandomAffine(shear=5), "RandomAffine(rotation=15.0, scale=0.15, shear=5.0)"),
+    (ElasticDistortion(8, 2, image_shape=(4, 6)), "ElasticDistortion(alpha=8.0, sigma=2.0, image_shape=[4, 6])"),
+])  # fmt: skip
+def test_distortions_show_what_they_do_by_name(layer, text):
+    assert repr(layer) == text
