@@ -14,6 +14,7 @@ from ..errors import RankError
 Result = TypeVar("Result")
 
 PATIENCE = 2.0  # seconds that a rank with an error waits for the others to have one, too
+DRAIN = 0.3  # seconds in which mpiexec reads what a rank has printed: that of MPICH drops the rest when a rank ends all
 
 
 class Agreement:
@@ -86,6 +87,7 @@ class Agreement:
         who = f"rank {self.rank} of {self.size} on {platform.node()}"
         sys.stderr.write(f"{''.join(traceback.format_exception(error))}{who}: it ends all ranks by this error\n")
         sys.stderr.flush()
+        time.sleep(DRAIN)
         self.mpi.COMM_WORLD.Abort(1)
 
 
