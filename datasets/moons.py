@@ -16,6 +16,7 @@ import argparse
 import math
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -34,7 +35,7 @@ from minibp import (
     Softmax,
 )
 from minibp.base import at_least_one
-from minibp.cli import exit_status, new_picture, nonempty, parse_options
+from minibp.cli import exit_status, new_picture, nonempty, parse_options, told
 from minibp.errors import ArgumentError
 
 from .common import plotter
@@ -169,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     boundaries = "plot the decision boundaries side by side (png, svg, pdf)"
     p.add_argument("--plot", type=nonempty, metavar="FILE", help=boundaries)
     options = parse_options(p, arguments)
-    return exit_status(lambda: run(options), "use fewer --nodes")
+    return exit_status(lambda: run(options), partial(told, smaller="use fewer --nodes"))
 
 
 def run(options: argparse.Namespace) -> None:

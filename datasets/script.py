@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import models
 from minibp import Epoch, save, train
 from minibp.cli import nonempty, parse_options
-from minibp.cli.session import add_options, checkpoint_of, follow, result, run_training, writers
+from minibp.cli.session import add_options, checkpoint_of, comm_of, follow, result, run_training, writers
 from minibp.data import Origin, Pictures, Splits
 from minibp.errors import ArgumentError
 
@@ -55,6 +55,8 @@ def choose(dataset: str, loader: Callable[..., Splits], options: argparse.Namesp
         raise ArgumentError("--checkpoint-every needs --checkpoint FILE; give both")
     if options.compare_losses and options.probe:
         raise ArgumentError("--probe cannot be used with --compare-losses; leave one of the two out")
+    if options.mpi and (options.compare_losses or options.probe):
+        raise ArgumentError("--mpi shares one training among processes; --compare-losses and --probe run in one alone")
     if options.compare_losses:
         compare.run(dataset, loader, options)
     elif options.probe:
@@ -74,7 +76,8 @@ def run(dataset: str, loader: Callable[..., Splits], options: argparse.Namespace
     checkpoint = checkpoint_of(options)
 
     def begin() -> Iterator[Epoch]:
-        return train(net, optimizer, splits.train, model.epochs, model.batch_size, splits.test, checkpoint)
+        given = (net, optimizer, splits.train, model.epochs, model.batch_size, splits.test, checkpoint)
+        return train(*given, comm=comm_of(options))
 
     history, seconds = follow(begin, optimizer, options, model.epochs, checkpoint, head(dataset, start), line)
 

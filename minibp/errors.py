@@ -41,7 +41,7 @@ class DivergenceError(MinibpError, ArithmeticError):
 
 
 class BackendError(MinibpError, RuntimeError):
-    """The requested array library cannot be used on this machine."""
+    """The requested array library, or MPI, cannot be used on this machine."""
 
 
 class MissingExtraError(MinibpError, ImportError):

@@ -124,8 +124,8 @@ def train(
         If another thread trains the network.
     RankError
         With `comm`, if a process fails, leaves the loop alone, or was started in another way; the message says which.
-    MissingExtraError
-        With `comm`, if mpi4py is missing.
+    MissingExtraError, BackendError
+        With `comm`, if mpi4py, or the MPI library, is missing.
     """
     ranks = ranks_of(comm)
     prepare = partial(_prepare, net, optimizer, dataset, epochs, batch_size, validation, checkpoint, compiled, average)

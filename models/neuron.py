@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from typing import Any, NamedTuple
 
 from minibp import SGD, BinaryCrossEntropy, Dense, Loss, Network, QuadraticLoss, Sigmoid
 from minibp.base import at_least_one
-from minibp.cli import exit_status, import_plotting, new_picture, nonempty, parse_options, save_picture
+from minibp.cli import exit_status, import_plotting, new_picture, nonempty, parse_options, save_picture, told
 
 STARTS = ((0.6, 0.9), (2.0, 2.0))  # w and b
 LOSSES: dict[str, type[Loss]] = {"quadratic": QuadraticLoss, "cross-entropy": BinaryCrossEntropy}
@@ -96,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
     p.add_argument("--steps", type=int, default=300, help="training steps; default 300")
     p.add_argument("--plot", type=nonempty, metavar="FILE", help="plot output and cost over the steps (png, svg, pdf)")
     options = parse_options(p, arguments)
-    return exit_status(lambda: run(options), "use fewer --steps")
+    return exit_status(lambda: run(options), partial(told, smaller="use fewer --steps"))
 
 
 def run(options: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ import standin
 from failing import failing
 
 from minibp import Dense, Network, QuadraticLoss, backend
-from minibp.backend import INSTALL, available, gather, resolve
+from minibp.backend import INSTALL, available, choose_gpu, gather, resolve
 from minibp.errors import BackendError, UnknownNameError
 
 
@@ -227,3 +227,12 @@ def test_gather_picks_rows_on_the_host_and_on_a_device():
         out = xp.empty((2, 3), "uint8")
         gather(xp.asarray(np.arange(12, dtype="uint8").reshape(4, 3)), xp.asarray([3, 1]), out)
         assert backend.to_host(out).tolist() == [[9, 10, 11], [3, 4, 5]]
+
+
+@pytest.mark.parametrize("number, expected", [(0, 0), (1, 1), (5, 1)])
+def test_processes_take_one_gpu_after_the_other(monkeypatch, number, expected):
+    monkeypatch.setitem(sys.modules, "cupy", standin)
+    monkeypatch.setattr(standin.cuda.runtime, "getDeviceCount", lambda: 2)
+    monkeypatch.setattr(standin.cuda.Device, "current", [0])
+    choose_gpu(number)
+    assert standin.cuda.Device().id == expected

@@ -2,11 +2,8 @@
 
 import copy
 import json
-import os
 import re
-import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,18 +11,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mpiexec import SECONDS, run, start
 from networks import samples
 
 from minibp import SGD, CrossEntropy, Dense, Dropout, Network, Softmax, train
 from minibp.data import Batches, Dataset, part_of
-from minibp.errors import MissingExtraError
+from minibp.errors import BackendError, MissingExtraError
 
 HERE = Path(__file__).parent
-SECONDS = 15  # in which any error must have ended all processes; most of it is the start of Python
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(HERE), "OPENBLAS_NUM_THREADS": "1"}
-# Open MPI asks before it starts as root, or more processes than there are cores.
-ENVIRONMENT |= dict.fromkeys(("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"), "1")
-ENVIRONMENT |= {"PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"}
 
 
 def network():
@@ -98,27 +91,20 @@ def test_a_missing_mpi4py_is_named_with_its_extra(monkeypatch):
         train(net, SGD(net, lr=0.1), samples(), 1, comm=object())
 
 
+def test_a_missing_mpi_library_is_told_with_its_cure(monkeypatch):
+    class Finder:
+        def find_spec(self, name, path=None, target=None):
+            if name == "mpi4py":
+                raise RuntimeError("cannot load MPI library\nlibmpi.so")
+
+    monkeypatch.delitem(sys.modules, "mpi4py", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+    net = network()
+    with pytest.raises(BackendError, match=r"an MPI library, .* \(cannot load MPI library\): pip install mpich"):
+        train(net, SGD(net, lr=0.1), samples(), 1, comm=object())
+
+
 # --- by mpiexec ----------------------------------------------------------------------------------------------------
-
-
-def start(n, script, *arguments, environment=()):
-    """Start n processes of a script of this folder."""
-    launcher = Path(sys.executable).parent / "mpiexec"
-    launcher = str(launcher) if launcher.exists() else shutil.which("mpiexec")
-    command = [launcher, "-n", str(n), sys.executable, *script.split(), *map(str, arguments)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "errors": "replace"}
-    return subprocess.Popen(command, cwd=HERE, env={**ENVIRONMENT, **dict(environment)}, **pipes)
-
-
-def run(n, script, *arguments, limit=SECONDS, **options):
-    """Run n processes; returns exit status, stdout and stderr. Ends them, and fails, if they do not end by then."""
-    process = start(n, script, *arguments, **options)
-    try:
-        out, error = process.communicate(timeout=limit)
-    except subprocess.TimeoutExpired:
-        process.terminate()
-        pytest.fail(f"{script} {arguments} had not ended after {limit} s:\n{process.communicate()[1]}")
-    return process.returncode, out, error
 
 
 @pytest.fixture(scope="module", params=[1, 2, 4])

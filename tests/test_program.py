@@ -6,12 +6,13 @@ import shlex
 import signal
 import subprocess
 import sys
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 from failing import failing
 
-from minibp.cli import epoch_bar, exit_status, nonempty, parse_options, save_picture
+from minibp.cli import epoch_bar, exit_status, nonempty, parse_options, save_picture, told
 from minibp.errors import ArgumentError
 
 
@@ -22,7 +23,7 @@ from minibp.errors import ArgumentError
     (KeyboardInterrupt(), 130, "stopped"),
 ])  # fmt: skip
 def test_an_error_is_one_line_and_a_status(capsys, error, status, line):
-    assert exit_status(failing(error), smaller="train less", interrupted=lambda: "stopped") == status
+    assert exit_status(failing(error), partial(told, smaller="train less", interrupted="stopped")) == status
     assert capsys.readouterr() == ("", f"{line}\n")
 
 

@@ -39,8 +39,8 @@ INSIDE = {
     "sklearn": ["sparse", "updates", "building", "descent", "lbfgs", "base", "estimators"],
     "export": ["layers", "resources", "torch_source", "torch", "texts", "calibration", "findings", "history", "figures",
                "sections", "report", "page", "onnx_writer", "onnx_graph", "onnx_layers", "onnx_reader"],
-    "cli": ["output", "program", "plot", "log", "session", "doctor", "commands", "parts", "sources", "asked", "recipe",
-            "training", "exporting", "command_line"],
+    "cli": ["output", "program", "plot", "log", "several", "session", "doctor", "commands", "parts", "sources", "asked",
+            "recipe", "training", "exporting", "command_line"],
 }  # fmt: skip
 # The same for the scripts, which import minibp.
 SCRIPTS = {

@@ -2,7 +2,7 @@
 
 from .arrays import current_device, free_memory, gather, scalar, squares, to_host, to_library, upload, write
 from .blas import blas_libraries, blas_threads, describe_blas, limited_blas, loaded_blas, one_blas_thread
-from .libraries import INSTALL, NAMES, Backend, available, resolve, resolve_or_numpy, short_message
+from .libraries import INSTALL, NAMES, Backend, available, choose_gpu, resolve, resolve_or_numpy, short_message
 
 __all__ = [
     "INSTALL",
@@ -11,6 +11,7 @@ __all__ = [
     "available",
     "blas_libraries",
     "blas_threads",
+    "choose_gpu",
     "current_device",
     "describe_blas",
     "free_memory",

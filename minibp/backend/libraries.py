@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import textwrap
 import warnings
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,6 +105,14 @@ def resolve(name: str) -> Any:
     if name == "auto":
         return np
     raise BackendError(f'backend "cupy" {found}, or use backend="numpy"')
+
+
+def choose_gpu(number: int) -> None:
+    """Make this GPU current; of fewer, count them again from the first. If there is none, `resolve` says so."""
+    with suppress(Exception):
+        import cupy
+
+        cupy.cuda.Device(number % cupy.cuda.runtime.getDeviceCount()).use()
 
 
 def resolve_or_numpy(name: str) -> Any:

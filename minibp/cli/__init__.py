@@ -11,6 +11,7 @@ from .program import (
     parse_options,
     save_picture,
     saved_at_interrupt,
+    told,
     warnings_as_lines,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "parse_options",
     "save_picture",
     "saved_at_interrupt",
+    "told",
     "warnings_as_lines",
 ]

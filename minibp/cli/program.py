@@ -8,9 +8,10 @@ import os
 import signal
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
 from types import FrameType
 from typing import Any
@@ -18,20 +19,30 @@ from typing import Any
 from ..base import new_file, writable_path, write_atomically
 from ..errors import ArgumentError, MinibpError, MissingExtraError
 from ..files import Checkpoint
+from ..parallel import import_mpi, silent
 from .output import lasting_output
 
 PICTURES = (".png", ".svg", ".pdf")
 # Ctrl-C, and what batch schedulers and closed terminals send. Windows has no SIGHUP.
 STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+EXPECTED = MinibpError, OSError, MemoryError, KeyboardInterrupt  # other errors are mistakes in a program
 
 
 def parse_options(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options of a command line, by default that of this process; wrong ones end the process with a message."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    for each in arguments:
-        if each.startswith("--") and each.endswith("=--"):  # before Python 3.13, argparse makes an empty list of it
-            parser.error(f"{each} has no value: -- ends the options")
-    return parser.parse_args(arguments)
+    with silent() if "--mpi" in arguments and not _is_first_rank() else nullcontext():
+        for each in arguments:
+            if each.startswith("--") and each.endswith("=--"):  # before Python 3.13, argparse makes an empty list of it
+                parser.error(f"{each} has no value: -- ends the options")
+        return parser.parse_args(arguments)
+
+
+def _is_first_rank() -> bool:
+    """Whether this process is the first of those of mpiexec."""
+    with suppress(MinibpError):
+        return not import_mpi("--mpi").COMM_WORLD.rank
+    return True
 
 
 def nonempty(text: str) -> str:
@@ -44,19 +55,36 @@ def nonempty(text: str) -> str:
     return os.path.expanduser(text)
 
 
-def exit_status(
-    run: Callable[[], object], smaller: str = "", interrupted: Callable[[], str] = lambda: "interrupted"
-) -> int:
+def told(error: BaseException, smaller: str = "", interrupted: str = "interrupted") -> tuple[str, int]:
+    """What to print after an error, and the exit status.
+
+    Parameters
+    ----------
+    error : BaseException
+        The error.
+    smaller : str, optional
+        What to do if there is too little memory.
+    interrupted : str, default "interrupted"
+        The message after Ctrl-C, SIGTERM or SIGHUP.
+    """
+    if isinstance(error, (MinibpError, OSError)):
+        return f"error: {error}", 2
+    if isinstance(error, MemoryError):
+        return f"error: this takes more memory than there is ({error}){smaller and f': {smaller}'}", 2
+    if isinstance(error, KeyboardInterrupt):
+        return interrupted, 128 + (error.args or (signal.SIGINT,))[0]
+    return "".join(traceback.format_exception(error)), 1
+
+
+def exit_status(run: Callable[[], object], tell: Callable[[BaseException], tuple[str, int]] = told) -> int:
     """Run a program to its end, also when its output is gone, and report an error in one line on stderr.
 
     Parameters
     ----------
     run : callable
         The program.
-    smaller : str, optional
-        What to do if there is too little memory.
-    interrupted : callable, optional
-        Returns the message after Ctrl-C, SIGTERM or SIGHUP.
+    tell : callable, optional
+        Returns what to print after an error, which may be nothing, and the exit status.
 
     Returns
     -------
@@ -73,15 +101,12 @@ def exit_status(
             with handling(stop, lambda so_far: so_far == signal.SIG_DFL):  # not those that nohup ignores
                 run()
             out.check()
-        except (MinibpError, OSError) as error:
-            message, status = f"error: {error}", 2
-        except MemoryError as error:
-            message, status = f"error: this takes more memory than there is ({error}){smaller and f': {smaller}'}", 2
-        except KeyboardInterrupt as interrupt:
-            message, status = interrupted(), 128 + (interrupt.args or (signal.SIGINT,))[0]
+        except EXPECTED as error:
+            message, status = tell(error)
         else:
             return 0
-        print(message, file=sys.stderr)
+        if message:
+            print(message, file=sys.stderr)
     return status
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,13 +24,16 @@ from .program import (
     PICTURES,
     epoch_bar,
     exit_status,
+    handling,
     import_plotting,
     import_report,
     new_picture,
     nonempty,
     saved_at_interrupt,
+    told,
     warnings_as_lines,
 )
+from .several import start_ranks
 
 
 def add_options(p: argparse.ArgumentParser, hidden: str, optimizer: str = "") -> Any:
@@ -49,6 +53,8 @@ def add_options(p: argparse.ArgumentParser, hidden: str, optimizer: str = "") ->
     group.add_argument("--backend", default="numpy", help=f"one of {', '.join(backend.NAMES)}; default numpy")
     threads = "threads of the matrix products, in place of one for each processor; small networks take one anyway"
     group.add_argument("--threads", type=int, metavar="N", help=threads)
+    several = "train on all processes that mpiexec starts: mpiexec -n 4 ... --mpi (extra mpi, docs/parallel.md)"
+    group.add_argument("--mpi", action="store_true", help=several)
     files = p.add_argument_group("files to write")
     files.add_argument("--save", type=nonempty, metavar="FILE", help="save the trained network, as safetensors")
     files.add_argument(
@@ -106,6 +112,11 @@ def checkpoint_of(options: argparse.Namespace, stopping: Any = None) -> Checkpoi
     return Checkpoint(options.checkpoint, options.checkpoint_every or 1, stopping) if options.checkpoint else None
 
 
+def comm_of(options: argparse.Namespace) -> Any:
+    """The communicator of the training; None if this process trains alone."""
+    return options.ranks and options.ranks.of
+
+
 def follow(
     begin: Callable[[], Iterator[Epoch]],
     optimizer: Optimizer,
@@ -148,13 +159,17 @@ def follow(
     with ExitStack() as stack:
         stack.enter_context(warnings_as_lines(MinibpWarning))
         epochs = begin()
+        if options.ranks:
+            stack.enter_context(options.ranks.meeting())
         history: list[Epoch] = list(checkpoint.history) if checkpoint else []
         if not options.quiet:
             print(head, flush=True)
             if checkpoint and optimizer.steps:
                 print(f"continuing from {encodable(options.checkpoint)}, after step {optimizer.steps:,}\n", flush=True)
         start_time = time.perf_counter() - sum(epoch.seconds for epoch in history)
-        if checkpoint:
+        if options.ranks:
+            stack.enter_context(handling(signal.default_int_handler, callable))  # the training puts its own there
+        elif checkpoint:
             stack.enter_context(saved_at_interrupt(checkpoint))
         log = stack.enter_context(closing(Log(options.log, held_out))) if options.log else None
         if log:
@@ -172,18 +187,34 @@ def follow(
 
 
 def run_training(run: Callable[[], object], options: argparse.Namespace) -> int:
-    """Run a training to its end, with the threads that the options ask for. Returns the exit status."""
+    """Run a training to its end, with the processes and threads that the options ask for. Returns the exit status."""
+    options.ranks = None
 
     def limited() -> None:
         threads = None if options.threads is None else at_least_one("--threads", options.threads)
         with backend.limited_blas(threads):
             run()
 
-    def interrupted() -> str:
-        saved = options.checkpoint and os.path.exists(options.checkpoint)
-        return f"interrupted{f'; the same command line continues from {options.checkpoint}' if saved else ''}"
+    def on_ranks() -> None:
+        options.ranks = start_ranks(options) if options.mpi else None
+        if options.ranks is None:
+            limited()
+        else:
+            options.ranks.tell = tell
+            options.ranks.run_program(limited)
 
-    return exit_status(limited, "use fewer units (--hidden) or smaller batches (--batch-size)", interrupted)
+    def tell(error: BaseException) -> tuple[str, int]:
+        saved = options.checkpoint and os.path.exists(options.checkpoint)
+        interrupted = f"interrupted{f'; the same command line continues from {options.checkpoint}' if saved else ''}"
+        if isinstance(error, KeyboardInterrupt) and options.ranks and options.ranks.signal:
+            error = KeyboardInterrupt(options.ranks.signal)
+        return told(error, "use fewer units (--hidden) or smaller batches (--batch-size)", interrupted)
+
+    def tell_once(error: BaseException) -> tuple[str, int]:
+        message, status = tell(error)
+        return "" if options.ranks and options.ranks.rank else message, status
+
+    return exit_status(on_ranks, tell_once)
 
 
 def result(accuracy: float | None, loss: float | None, epochs: int, seconds: float) -> str:

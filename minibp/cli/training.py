@@ -23,7 +23,7 @@ from ..training import train
 from .parts import Parts, weighted
 from .program import nonempty
 from .recipe import DROPOUT, EPOCHS, HIDDEN, PATIENCE, batch_size, build, few_threads, optimizer
-from .session import add_options, checkpoint_of, follow, refuse_early, result, writers
+from .session import add_options, checkpoint_of, comm_of, follow, refuse_early, result, writers
 from .sources import KINDS, load_parts
 
 RULES = """\
@@ -107,7 +107,7 @@ def run_train(options: argparse.Namespace) -> None:
     checkpoint = checkpoint_of(options, best)
 
     def begin() -> Iterator[Epoch]:
-        return train(net, optimize, parts.training, epochs, size, parts.validation, checkpoint)
+        return train(net, optimize, parts.training, epochs, size, parts.validation, checkpoint, comm=comm_of(options))
 
     def stop(epoch: Epoch) -> bool:
         return best.should_stop(epoch.val_loss)
@@ -207,7 +207,8 @@ def what_next(options: argparse.Namespace, parts: Parts) -> str:
     ours = sys.argv[1:] if len(sys.argv) > 1 else ["train", options.source]
     lines = []
     if not options.save:
-        again = shlex.join([*program.split(), *ours, "--save", "model.safetensors"])
+        launcher = ["mpiexec", "-n", str(options.ranks.size)] if options.ranks else []
+        again = shlex.join([*launcher, *program.split(), *ours, "--save", "model.safetensors"])
         lines += ["Nothing was saved. To keep the network:", f"  {again}"]
     else:
         file, source = shlex.quote(options.save), shlex.quote(options.source)

@@ -24,7 +24,7 @@ from ..optimizer import Optimizer
 from ..progress import Epoch, Progress
 from .agreement import PATIENCE, Agreement, agreed
 
-SIGNALS = signal.SIGINT, signal.SIGTERM
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 LATE = 0.2  # seconds after which a signal has reached all ranks
 
 
@@ -69,9 +69,12 @@ class Ranks(Agreement):
     ----------
     asked : bool
         Whether any rank was asked to stop by a signal, as of the last step or epoch: the same on all.
+    signal : int or None
+        The signal that this rank received.
     """
 
     asked = False
+    signal: int | None = None
     _signalled = 0.0  # when this one was
 
     def __init__(self, comm: Any):
@@ -175,7 +178,7 @@ class Ranks(Agreement):
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """A context in which SIGINT and SIGTERM, where the program has not said what they do, ask all ranks to stop."""
+        """A context in which signals, where the program has not said what they do, ask all ranks to stop."""
         before = {}
         if threading.current_thread() is threading.main_thread():
             plain = signal.default_int_handler, signal.SIG_DFL
@@ -191,11 +194,11 @@ class Ranks(Agreement):
             for each, handler in before.items():
                 signal.signal(each, handler)
 
-    def _on_signal(self, *_: Any) -> None:
+    def _on_signal(self, number: int, _: Any) -> None:
         """Note the signal. A second one, later than a launcher passes it on, ends this rank where it is."""
         if self._signalled and time.monotonic() > self._signalled + 1:
             raise KeyboardInterrupt
-        self._signalled = self._signalled or time.monotonic()
+        self._signalled, self.signal = self._signalled or time.monotonic(), number
 
     def check_equal(self, net: Network, optimizer: Optimizer, number: int, seconds: float) -> float:
         """Refuse, by a RankError, networks that are no longer the same to the bit; returns the seconds of rank 0."""

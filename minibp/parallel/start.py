@@ -14,7 +14,7 @@ from ..averaging import WeightAverage
 from ..backend import describe_blas
 from ..base import undeclared_attributes
 from ..data import Batches
-from ..errors import ArgumentError, MissingExtraError, TrainingWarning
+from ..errors import ArgumentError, BackendError, MissingExtraError, TrainingWarning
 from ..files import Checkpoint, facts_of, facts_of_data
 from ..network import Network
 from ..optimizer import Optimizer
@@ -33,25 +33,18 @@ def ranks_of(comm: Any) -> Ranks | None:
     ------
     ArgumentError
         If it is not a communicator of mpi4py.
-    MissingExtraError
-        If mpi4py is missing.
+    MissingExtraError, BackendError
+        If mpi4py, or the MPI library, is missing.
     """
     if comm is None:
         return None
-    try:
-        from mpi4py import MPI
-    except ImportError as error:
-        raise MissingExtraError("mpi4py>=4", "mpi", "a training on several processes (comm=)") from error
-    if not isinstance(comm, MPI.Intracomm):
+    mpi = import_mpi("a training on several processes (comm=)")
+    if not isinstance(comm, mpi.Intracomm):
         what = f"comm must be a communicator of mpi4py, as MPI.COMM_WORLD, received {comm!r:.80}"
         raise ArgumentError(what)
     if comm.size == 1:
-        told = [(name, os.environ[name]) for name in LAUNCHED if os.environ.get(name, "1") != "1"]
-        if told and MPI.COMM_WORLD.size == 1:
-            name, value = told[0]
-            library = " ".join(MPI.Get_library_version().splitlines()[0].strip(" \0").split()).partition(",")[0]
-            what = f"this process was started as one of {value} ({name}), but its MPI ({library}) sees no others"
-            warnings.warn(f"{what}: it trains alone. Start it by the mpiexec of that MPI", TrainingWarning, 3)
+        if mpi.COMM_WORLD.size == 1 and (what := other_launcher(mpi)):
+            warnings.warn(what, TrainingWarning, 3)
         return None
     for known in _known:
         if known.of == comm:
@@ -60,6 +53,33 @@ def ranks_of(comm: Any) -> Ranks | None:
     if len(_known) == 1:
         _end_all_by_errors()
     return _known[-1]
+
+
+def import_mpi(purpose: str) -> Any:
+    """The module mpi4py.MPI, whose import starts MPI; an error as of `ranks_of` if it cannot."""
+    try:
+        from mpi4py import MPI
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("mpi4py>=4", "mpi", purpose) from error
+    except (ImportError, RuntimeError) as error:
+        what = f"{purpose} needs an MPI library, and mpi4py fails ({str(error).partition(chr(10))[0]})"
+        raise BackendError(f"{what}: pip install mpich, or load that of the cluster") from error
+    return MPI
+
+
+def other_launcher(mpi: Any) -> str:
+    """Says, of a process that sees no others, that the launcher of another MPI started it; "" if none did."""
+    told = [(name, os.environ[name]) for name in LAUNCHED if os.environ.get(name, "1") != "1"]
+    if not told:
+        return ""
+    name, value = told[0]
+    what = f"this process was started as one of {value} ({name}), but its MPI ({library(mpi)}) sees no others"
+    return f"{what}: it trains alone. Start it by the mpiexec of that MPI"
+
+
+def library(mpi: Any) -> str:
+    """The MPI library and its version."""
+    return " ".join(mpi.Get_library_version().splitlines()[0].strip(" \0").split()).partition(",")[0]
 
 
 def _end_all_by_errors() -> None:

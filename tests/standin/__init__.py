@@ -395,6 +395,10 @@ class _Device:
     def __exit__(self, *error: object) -> None:
         self.current.pop()
 
+    def use(self) -> None:
+        """Make it the current one."""
+        self.current[-1] = self.id
+
     def __eq__(self, other: Any) -> bool:
         return isinstance(other, _Device) and self.id == other.id
 
