@@ -87,7 +87,8 @@ def train(
         Averages the weights over the steps. The network holds the average while your loop runs, and afterwards.
     comm : mpi4py.MPI.Intracomm, optional
         Trains on all processes of this communicator, as ``comm=MPI.COMM_WORLD`` (extra `mpi`, docs/parallel.md). All
-        call `train` in the same way, and each computes its part of every batch by the formulas.
+        call `train` in the same way, and each computes its part of every batch by the formulas. From this call on,
+        those on one host share its processors, unless OPENBLAS_NUM_THREADS (or MKL_NUM_THREADS, ...) is set.
 
     Yields
     ------

@@ -14,6 +14,7 @@ from mpi4py import MPI
 
 import minibp.cli.training as command
 from minibp import AdamW
+from minibp.backend import blas_threads
 from minibp.cli import session
 from minibp.cli.command_line import main
 
@@ -38,6 +39,14 @@ def slow(load):
     return later
 
 
+def telling(load):
+    def told(options):
+        sys.stdout.write(f"threads {blas_threads()}\n")
+        return load(options)
+
+    return told
+
+
 def wrong():
     """Put what goes wrong in its place."""
     if FAULT in ("no data", "no data, others busy") and BAD:
@@ -54,6 +63,8 @@ def wrong():
         session.Log = gone
     if FAULT == "mistake" and not COMM.rank:
         command.save = None
+    if FAULT == "threads":
+        command.load_parts = telling(command.load_parts)
 
 
 if __name__ == "__main__":

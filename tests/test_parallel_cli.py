@@ -1,5 +1,6 @@
 """The command line on several processes (-m mpi): --mpi of `train` and of the training scripts."""
 
+import os
 import re
 import signal
 import sys
@@ -11,6 +12,7 @@ from mpiexec import SECONDS, run, start
 from minibp import load
 from minibp.cli.command_line import main
 
+PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 LAST = r"test accuracy \d\.\d{4}  loss \d+\.\d{4}  epochs 2  seconds \d+\.\d\n"
 DIGITS = "train", "digits", "--mpi", "--hidden", "8", "--epochs", "2"
 QUIET = *DIGITS, "--quiet"
@@ -131,3 +133,21 @@ def test_a_signal_to_mpiexec_ends_all_and_the_same_command_continues(tmp_path, s
     assert next(line for line in lines if line.startswith("continuing from "))
     process.terminate()
     process.communicate(timeout=SECONDS)
+
+
+# --- threads ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.mpi
+@pytest.mark.skipif(PROCESSORS < 2, reason="one processor")
+@pytest.mark.parametrize("given, options, threads", [
+    (None, (), PROCESSORS // 2),
+    ("2", (), 2),
+    (None, ("--threads", "2"), 2),
+    ("2", ("--threads", "1"), 1),
+])  # fmt: skip
+def test_processes_share_the_processors_unless_the_user_has_said_how(tmp_path, given, options, threads):
+    command = "rank_commands.py", "threads", tmp_path, *QUIET, *options
+    status, out, error = run(2, *command, environment={"OPENBLAS_NUM_THREADS": given})
+    assert status == 0, error
+    assert out.startswith(f"threads {threads}\n")

@@ -1,12 +1,22 @@
 """NumPy or CuPy, the array library of a network: what works on this machine, and how arrays move between the two."""
 
 from .arrays import current_device, free_memory, gather, scalar, squares, to_host, to_library, upload, write
-from .blas import blas_libraries, blas_threads, describe_blas, limited_blas, loaded_blas, one_blas_thread
+from .blas import (
+    THREAD_VARIABLES,
+    blas_libraries,
+    blas_threads,
+    describe_blas,
+    limited_blas,
+    loaded_blas,
+    one_blas_thread,
+    set_blas_threads,
+)
 from .libraries import INSTALL, NAMES, Backend, available, choose_gpu, resolve, resolve_or_numpy, short_message
 
 __all__ = [
     "INSTALL",
     "NAMES",
+    "THREAD_VARIABLES",
     "Backend",
     "available",
     "blas_libraries",
@@ -22,6 +32,7 @@ __all__ = [
     "resolve",
     "resolve_or_numpy",
     "scalar",
+    "set_blas_threads",
     "short_message",
     "squares",
     "to_host",

@@ -9,6 +9,15 @@ from typing import Any
 
 import numpy as np
 
+# Where users say how many threads a BLAS takes.
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
 
 def loaded_blas() -> list[dict[str, Any]]:
     """What threadpoolctl finds of each loaded BLAS: "internal_api", "version", "architecture", "num_threads"."""
@@ -41,6 +50,11 @@ def limited_blas(threads: int | None) -> AbstractContextManager[Any]:
     import threadpoolctl  # here, for a fast start
 
     return threadpoolctl.threadpool_limits(threads, "blas")
+
+
+def set_blas_threads(threads: int) -> None:
+    """Let products take so many threads from now on."""
+    _set([(library, threads) for library in blas_libraries()])
 
 
 class OneThread:

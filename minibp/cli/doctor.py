@@ -9,11 +9,10 @@ from contextlib import suppress
 import numpy as np
 
 from .. import __version__, program
-from ..backend import available, loaded_blas, short_message
+from ..backend import THREAD_VARIABLES, available, loaded_blas, short_message
 from ..errors import ArgumentError
 
 QUOTA = "/sys/fs/cgroup/cpu.max"  # of a container: microseconds of processor time per microseconds, or "max"
-LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 WITHOUT_AVX2 = (
     "prescott core2 penryn dunnington nehalem atom nano sandybridge "
@@ -67,7 +66,7 @@ def _blas() -> Rows:
     """The library that multiplies matrices, its kernels on this processor, and its threads."""
     pools, unknown = loaded_blas(), "unknown to threadpoolctl"
     built = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
-    limits = ", ".join(f"{name}={os.environ[name]}" for name in LIMITS if name in os.environ)
+    limits = ", ".join(f"{name}={os.environ[name]}" for name in THREAD_VARIABLES if name in os.environ)
 
     def values(*keys: str) -> str:
         return "; ".join(" ".join(str(pool.get(key) or "unknown") for key in keys) for pool in pools)

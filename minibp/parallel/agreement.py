@@ -29,6 +29,8 @@ class Agreement:
     ----------
     host_rank, host_size : int
         Which of the ranks on this host this is, from 0, and how many there are.
+    processors : int
+        How many processors each of them has.
     tell : callable
         Returns, for an error that ends all processes, the text to print, and the exit status.
     """
@@ -40,6 +42,8 @@ class Agreement:
         self.comm, self.errors = comm.Dup(), comm.Dup()  # so that our messages are not taken for those of the program
         host = comm.Split_type(self.mpi.COMM_TYPE_SHARED)
         self.host_rank, self.host_size = host.rank, host.size
+        usable = set[int]().union(*host.allgather(_processors()))  # launchers may have bound each rank to some
+        self.processors = max(1, len(usable) // host.size)
         host.Free()
         self.tell, self.stderr = _with_traceback, sys.stderr
 
@@ -143,6 +147,13 @@ def silent() -> Iterator[None]:
 
 def _is_agreed(error: BaseException) -> bool:
     return getattr(error, "agreed", False)
+
+
+def _processors() -> set[int]:
+    """The processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
 
 
 def _with_traceback(error: BaseException) -> tuple[str, int]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..averaging import WeightAverage
-from ..backend import describe_blas
+from ..backend import THREAD_VARIABLES, blas_threads, describe_blas, set_blas_threads
 from ..base import undeclared_attributes
 from ..data import Batches
 from ..errors import ArgumentError, BackendError, MissingExtraError, TrainingWarning
@@ -50,6 +50,7 @@ def ranks_of(comm: Any) -> Ranks | None:
         if known.of == comm:
             return known
     _known.append(Ranks(comm))
+    _share_processors(_known[-1])
     if len(_known) == 1:
         _end_all_by_errors()
     return _known[-1]
@@ -80,6 +81,15 @@ def other_launcher(mpi: Any) -> str:
 def library(mpi: Any) -> str:
     """The MPI library and its version."""
     return " ".join(mpi.Get_library_version().splitlines()[0].strip(" \0").split()).partition(",")[0]
+
+
+def _share_processors(ranks: Ranks) -> None:
+    """Let the ranks of a host share its processors, unless the user has said how many threads each takes.
+
+    A BLAS takes a thread for each processor. Those of several ranks would wait for each other.
+    """
+    if ranks.host_size > 1 and not any(name in os.environ for name in THREAD_VARIABLES):
+        set_blas_threads(min(blas_threads(), ranks.processors))
 
 
 def _end_all_by_errors() -> None:
