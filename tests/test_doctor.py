@@ -12,12 +12,13 @@ from failing import failing
 
 import minibp
 from minibp import program
-from minibp.cli.doctor import report
+from minibp.cli.doctor import find_mpi, report
 
 
 @pytest.fixture(autouse=True)
 def plain(monkeypatch):
     """Remove the variables that affect NumPy from the environment."""
+    monkeypatch.setattr("minibp.cli.doctor.find_mpi", dict)  # not installed; the real one starts a process
     for name in list(os.environ):
         if name.endswith("_NUM_THREADS") or name.startswith(("OPENBLAS_", "NPY_")):
             monkeypatch.delenv(name)
@@ -34,7 +35,8 @@ def test_it_prints_one_fact_per_line(doctor, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     rows = doctor()
-    assert list(rows) == ["minibp", "Python", "processors", "numpy", "cupy", "BLAS", "kernels", "threads", "numba"]
+    names = ["minibp", "Python", "processors", "numpy", "cupy", "BLAS", "kernels", "threads", "numba", "MPI"]
+    assert list(rows) == names
     assert rows["minibp"] == minibp.__version__
     assert rows["Python"].startswith(sys.version.split()[0])
     assert rows["numpy"] == f"works: NumPy {np.__version__}"
@@ -117,6 +119,83 @@ def test_it_says_why_numba_does_not_work(doctor, monkeypatch, replace_numba, err
     replace_numba(types.ModuleType("numba"))
     monkeypatch.setattr(program, "check", failing(error))
     assert doctor()["numba"].startswith(f"does not work: {type(error).__name__}: {error}; {cure}")
+
+
+# --- MPI -----------------------------------------------------------------------------------------------------------
+
+STARTED = {"mpi4py": "4.1", "library": "Open MPI v5.0.8", "rank": 0, "size": 1, "threads": 2, "alone": ""}
+
+
+@pytest.fixture
+def mpi(doctor, monkeypatch):
+    """A function that runs the doctor where these are the facts about MPI, and returns its rows."""
+
+    def run(**facts):
+        monkeypatch.setattr("minibp.cli.doctor.find_mpi", lambda: {**STARTED, **facts})
+        return doctor()
+
+    return run
+
+
+def test_it_says_how_to_get_mpi(doctor, monkeypatch):
+    monkeypatch.setattr("minibp.cli.doctor.find_spec", lambda name: None)
+    monkeypatch.setattr("minibp.cli.doctor.find_mpi", find_mpi)
+    assert doctor()["MPI"].startswith('not installed; pip install "mpi4py>=4" mpich')
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("import sys; sys.exit('no launcher\\nMPI_Init failed')", "MPI_Init failed"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "it ended with status -9"),
+        ("import time; time.sleep(60)", "TimeoutExpired: "),
+    ],
+)
+def test_it_outlives_an_mpi_that_does_not_start(doctor, monkeypatch, program, reason):
+    monkeypatch.setattr("minibp.cli.doctor.find_spec", lambda name: True)
+    monkeypatch.setattr("minibp.cli.doctor.find_mpi", find_mpi)
+    monkeypatch.setattr("minibp.cli.doctor.PROBE", program)
+    monkeypatch.setattr("minibp.cli.doctor.SECONDS", 1)
+    assert doctor()["MPI"].startswith(f"does not work: {reason}")
+
+
+@pytest.fixture
+def launcher(tmp_path, monkeypatch):
+    """A function that puts an mpiexec with this answer to --version in the place of all others."""
+
+    def put(version):
+        file = tmp_path / "mpiexec"
+        file.write_text(f"#!/bin/sh\necho '{version}'\n")
+        file.chmod(0o755)
+        return file
+
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/bin")
+    return put
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ("mpirun (Open MPI) 5.0.8", "start processes by {}"),
+        ("HYDRA build details:", "but {} is that of MPICH, whose processes would not see each other"),
+        ("something else", "start processes by {}"),
+    ],
+)
+def test_it_says_whose_mpiexec_it_finds(mpi, launcher, version, expected):
+    file = launcher(version)
+    assert mpi()["MPI"] == f"works: mpi4py 4.1, Open MPI v5.0.8; {expected.format(file)}"
+
+
+def test_it_says_if_there_is_no_mpiexec(mpi, launcher, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert mpi()["MPI"].endswith(f"; there is no mpiexec in {tmp_path} or on the PATH")
+
+
+def test_it_counts_the_processes_of_mpiexec_and_only_the_first_says_so(mpi):
+    assert mpi(size=4)["processes"] == "4 of mpiexec; threads of the BLAS in each: 2"
+    assert "processes" not in mpi()
+    assert mpi(size=4, rank=1) == {}
 
 
 # --- warnings ------------------------------------------------------------------------------------------------------

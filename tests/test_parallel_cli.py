@@ -1,4 +1,4 @@
-"""The command line on several processes (-m mpi): --mpi of `train` and of the training scripts."""
+"""The command line on several processes (-m mpi): --mpi of `train` and of the training scripts, and the doctor."""
 
 import os
 import re
@@ -135,7 +135,7 @@ def test_a_signal_to_mpiexec_ends_all_and_the_same_command_continues(tmp_path, s
     process.communicate(timeout=SECONDS)
 
 
-# --- threads ------------------------------------------------------------------------------------------------------
+# --- threads, and the doctor ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.mpi
@@ -151,3 +151,12 @@ def test_processes_share_the_processors_unless_the_user_has_said_how(tmp_path, g
     status, out, error = run(2, *command, environment={"OPENBLAS_NUM_THREADS": given})
     assert status == 0, error
     assert out.startswith(f"threads {threads}\n")
+
+
+@pytest.mark.mpi
+def test_the_doctor_counts_the_processes_and_says_it_once():
+    status, out, error = run(2, "-m minibp doctor")
+    assert status == 0, error
+    assert re.search(r"^MPI +works: mpi4py \d\S*, .*; start processes by ", out, re.MULTILINE)
+    assert re.search(r"^processes +2 of mpiexec; threads of the BLAS in each: 1$", out, re.MULTILINE)
+    assert out.count("Python  ") == 1

@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     page = commands.add_parser("report", help=about, description=f"Write {about}: one HTML file.")
     page.set_defaults(run=run_report)
     about = "what minibp finds on this machine, and what it can use"
-    commands.add_parser("doctor", help=about).set_defaults(run=lambda options: print(report()))
+    commands.add_parser("doctor", help=about).set_defaults(run=run_doctor)
     for command in (predict, evaluate, page):
         command.add_argument("file", metavar="MODEL", help="a network saved by `save` or by --save of a training")
         about = f"{KINDS}; as it was trained on"
@@ -122,6 +122,12 @@ def tell(notes: Sequence[str]) -> None:
     """Print notes beside the output."""
     for note in notes:
         print(f"note: {printable(note)}", file=sys.stderr)
+
+
+def run_doctor(options: argparse.Namespace) -> None:
+    """Print what the doctor finds."""
+    if text := report():
+        print(text)
 
 
 def run_export(options: argparse.Namespace) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import shutil
+import subprocess
+import sys
 from contextlib import suppress
+from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 
@@ -23,17 +29,27 @@ WIDEST_FIRST = (
     ("AVX-512", {"AVX512_SKX", "X86_V4"}, f"{WITHOUT_AVX2} haswell zen"),
     ("AVX2", {"AVX2", "X86_V3"}, WITHOUT_AVX2),
 )
+PROBE = "import json, sys; from minibp.parallel import facts_of_mpi; sys.stdout.write(json.dumps(facts_of_mpi()))"
+SECONDS = 30  # that MPI has to start
+LAUNCHERS = {"Open MPI": ("Open MPI", "OpenRTE"), "MPICH": ("MPICH", "HYDRA")}  # what their --version holds
 Rows = list[tuple[str, str]]
 
 
 def report() -> str:
-    """One fact a line: what is installed and works; if something does not work, why and what to do."""
+    """One fact a line: what is installed and works; if something does not work, why and what to do.
+
+    Of the processes of mpiexec, the first one says it; for the others this is empty.
+    """
+    mpi = find_mpi()
+    if mpi.get("rank"):
+        return ""
     rows: Rows = []
-    for facts in (_machine, _backends, _blas, _numba, _warnings):
+    blocks = {"machine": _machine, "backends": _backends, "blas": _blas, "numba": _numba}
+    for name, facts in {**blocks, "mpi": lambda: _mpi(mpi), "warnings": _warnings}.items():
         try:
             rows += facts()
         except Exception as error:  # one unknown fact must not hide the others
-            rows.append((facts.__name__.strip("_"), f"unknown ({short_message(error)})"))
+            rows.append((name, f"unknown ({short_message(error)})"))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {text}" for name, text in rows)
 
@@ -94,6 +110,53 @@ def _numba() -> Rows:
             cure = f"set NUMBA_CACHE_DIR to an empty folder that can be written; if that does not help, {cure}"
         return [("numba", f"does not work: {short_message(error)}; {cure}")]
     return [("numba", f"works: numba {numba.__version__}, runs the steps of long trainings compiled")]
+
+
+def find_mpi() -> dict[str, Any]:
+    """What `facts_of_mpi` finds, in a process of its own, since MPI ends one in which it cannot start; else "fault"."""
+    if find_spec("mpi4py") is None:
+        return {}
+    try:
+        done = _run(sys.executable, "-c", PROBE)
+        if done.returncode == 0:
+            return dict(json.loads(done.stdout.splitlines()[-1]))
+        said = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        return {"fault": said[-1] if said else f"it ended with status {done.returncode}"}
+    except Exception as error:
+        return {"fault": short_message(error)}
+
+
+def _mpi(found: dict[str, Any]) -> Rows:
+    """Whether several processes can train together, how to start them, and how many there are."""
+    if not found:
+        return [("MPI", 'not installed; pip install "mpi4py>=4" mpich lets several processes train together')]
+    if "fault" in found:
+        return [("MPI", f"does not work: {found['fault']}; pip install mpich installs one that does")]
+    rows = [("MPI", f"works: mpi4py {found['mpi4py']}, {found['library']}; {_launcher(found['library'])}")]
+    if found["size"] > 1:
+        rows.append(("processes", f"{found['size']} of mpiexec; threads of the BLAS in each: {found['threads']}"))
+    return rows + ([("warning", found["alone"])] if found["alone"] else [])
+
+
+def _launcher(library: str) -> str:
+    """Which mpiexec starts processes for this library, as far as is known."""
+    beside = os.path.dirname(sys.executable)
+    path = shutil.which("mpiexec", path=beside) or shutil.which("mpiexec")
+    if path is None:
+        return f"there is no mpiexec in {beside} or on the PATH"
+    version = _run(path, "--version").stdout
+    for name, words in LAUNCHERS.items():
+        others = LAUNCHERS.keys() - {name}
+        if any(word in version for word in words) and any(other in library for other in others):
+            return f"but {path} is that of {name}, whose processes would not see each other"
+    return f"start processes by {path}"
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a program. Files stay open for it, because one of them may lead to mpiexec."""
+    return subprocess.run(
+        command, capture_output=True, text=True, errors="replace", timeout=SECONDS, close_fds=False
+    )
 
 
 def _warnings() -> Rows:

@@ -2,6 +2,6 @@
 
 from .agreement import silent
 from .ranks import Ranks
-from .start import facts_of_start, import_mpi, other_launcher, ranks_of
+from .start import facts_of_mpi, facts_of_start, import_mpi, other_launcher, ranks_of
 
-__all__ = ["Ranks", "facts_of_start", "import_mpi", "other_launcher", "ranks_of", "silent"]
+__all__ = ["Ranks", "facts_of_mpi", "facts_of_start", "import_mpi", "other_launcher", "ranks_of", "silent"]

@@ -83,6 +83,21 @@ def library(mpi: Any) -> str:
     return " ".join(mpi.Get_library_version().splitlines()[0].strip(" \0").split()).partition(",")[0]
 
 
+def facts_of_mpi() -> dict[str, Any]:
+    """What this process finds of MPI, for the doctor, who calls this in a process of its own: MPI may end it."""
+    from mpi4py import MPI, __version__
+
+    ranks = ranks_of(MPI.COMM_WORLD) if MPI.COMM_WORLD.size > 1 else None
+    return {
+        "mpi4py": __version__,
+        "library": library(MPI),
+        "rank": ranks.rank if ranks else 0,
+        "size": ranks.size if ranks else 1,
+        "threads": blas_threads(),
+        "alone": "" if ranks else other_launcher(MPI),
+    }
+
+
 def _share_processors(ranks: Ranks) -> None:
     """Let the ranks of a host share its processors, unless the user has said how many threads each takes.
 
