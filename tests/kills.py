@@ -19,16 +19,14 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from half import HalfWritten
+from half import at_point_of_writing
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))  # so that the script runs from any folder
 
-from minibp.base import disk  # noqa: E402
 from minibp.errors import FileFormatError  # noqa: E402
 from minibp.files import tensorfile  # noqa: E402
 
@@ -132,38 +130,6 @@ def damage(path: Path, rng: random.Random) -> None:
     path.write_bytes(content)
 
 
-def die_in_write(point: int) -> None:
-    """Make this process kill itself at a point of writing files, counted from now.
-
-    Each file has a point when it is half written, and points before and after each call to the system.
-    """
-    left = point
-
-    def reached() -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    class System:
-        """The module `os`, with a chance to die around each call that changes the disk."""
-
-        def __getattr__(self, name: str):
-            function = getattr(os, name)
-            if name not in ("fsync", "replace"):
-                return function
-
-            def call(*arguments):
-                reached()
-                function(*arguments)
-                reached()
-
-            return call
-
-    half_written = partial(HalfWritten, reached)
-    disk.os, disk.open = System(), half_written  # type: ignore[attr-defined, assignment]
-
-
 def main() -> int:
     """Kill, or, with --die-at, be the run that is killed."""
     p = argparse.ArgumentParser(description="Kill trainings, and compare how they end.")
@@ -178,7 +144,7 @@ def main() -> int:
         from minibp import data
 
         if options.die_at:
-            die_in_write(options.die_at)
+            at_point_of_writing(options.die_at, lambda: os.kill(os.getpid(), signal.SIGKILL))
         return train("digits", data.digits, options.training, model="small")
     for mode in options.modes:
         with tempfile.TemporaryDirectory() as folder:

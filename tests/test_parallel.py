@@ -5,20 +5,17 @@ import json
 import re
 import signal
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mpiexec import SECONDS, run, start
+from mpiexec import HERE, SECONDS, run, start
 from networks import samples
 
 from minibp import SGD, CrossEntropy, Dense, Dropout, Network, Softmax, train
 from minibp.data import Batches, Dataset, part_of
 from minibp.errors import BackendError, MissingExtraError
-
-HERE = Path(__file__).parent
 
 
 def network():
