@@ -5,6 +5,7 @@
 Rank 0 prints the weights, if the training comes to its end.
 """
 
+import glob
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import sys
 import time
 
 import numpy as np
+from half import at_point_of_writing
 from mpi4py import MPI
 
 import minibp
@@ -71,6 +73,11 @@ def main():
     data = Dataset(x[:2], t[:2]) if FAULT == "few samples" else Dataset(x, t)
     checkpoint = Checkpoint(sys.argv[2], every="3steps") if len(sys.argv) > 2 else None
     compiled = True if FAULT == "compiled" else None
+    if FAULT == "late" and bad:  # rank 0 begins to write meanwhile
+        find = glob.glob
+        glob.glob = lambda *arguments: time.sleep(0.3) or find(*arguments)
+    if FAULT == "late" and not COMM.rank:
+        at_point_of_writing(1, lambda: time.sleep(0.6))
     if FAULT == "other version" and bad:
         minibp.__version__ = "0.0.1"
     batch_size = 2 if FAULT == "small batches" else 10

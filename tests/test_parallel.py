@@ -177,6 +177,13 @@ def test_after_a_fault_the_same_command_ends_with_the_weights_of_an_undisturbed_
 
 
 @pytest.mark.mpi
+def test_a_rank_that_begins_late_leaves_the_file_that_rank_0_writes(path, undisturbed):
+    status, out, error = run(3, "rank_faults.py", "late", path)
+    assert status == 0, error
+    assert out == undisturbed(3)
+
+
+@pytest.mark.mpi
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_launcher_leaves_a_checkpoint_that_resumes(sent, path, undisturbed):
     process = start(2, "rank_faults.py", "wait", path)

@@ -144,9 +144,10 @@ class Checkpoint:
     ) -> Progress:
         """Resume from the file if there is one, else write the first one. `train` says what is refused."""
         self._ranks = ranks
-        for left in glob.glob(f"{glob.escape(self.path)}.{'[0-9a-f]' * 16}.part"):  # left by a process that was killed
-            with suppress(OSError):
-                os.unlink(left)
+        if ranks is None or not ranks.rank:  # another one, if it is late, would remove what the first one writes
+            for left in glob.glob(f"{glob.escape(self.path)}.{'[0-9a-f]' * 16}.part"):  # by a process that was killed
+                with suppress(OSError):
+                    os.unlink(left)
         if self.stopping is not None and self.stopping.net is not net:
             raise ArgumentError("stopping belongs to another network; create one for this: EarlyStopping(net)")
         self.net, self.optimizer, self.average = net, optimizer, average
