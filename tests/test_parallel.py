@@ -2,12 +2,14 @@
 
 import copy
 import json
+import random
 import re
 import signal
 import sys
 
 import numpy as np
 import pytest
+import rank_kills
 from hypothesis import given
 from hypothesis import strategies as st
 from mpiexec import HERE, SECONDS, run, start
@@ -181,6 +183,13 @@ def test_a_rank_that_begins_late_leaves_the_file_that_rank_0_writes(path, undist
     status, out, error = run(3, "rank_faults.py", "late", path)
     assert status == 0, error
     assert out == undisturbed(3)
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("mode", rank_kills.MODES)
+def test_a_job_whose_ranks_are_killed_again_and_again_ends_with_the_same_weights(tmp_path, mode):
+    tally = rank_kills.survive(tmp_path, 2, mode, 3, random.Random(0), epochs=20)
+    assert tally.victims.total() == 3 and tally.finished
 
 
 @pytest.mark.mpi
