@@ -106,6 +106,14 @@ def test_a_missing_mpi_library_is_told_with_its_cure(monkeypatch):
 # --- by mpiexec ----------------------------------------------------------------------------------------------------
 
 
+def too_far(apart):
+    """The cases whose losses and weights are not those of one process, to rounding."""
+    limits = {"float64": (1e-9, 1e-9, 1e-9), "float32": (1e-3, 1e-3, np.inf)}  # float32 may turn an answer
+    return {
+        case: found for case, found in apart.items() if not np.all(np.array(found) <= limits[case.rpartition(" ")[2]])
+    }
+
+
 @pytest.fixture(scope="module", params=[1, 2, 4])
 def apart(request):
     status, out, error = run(request.param, "ranks.py", limit=300)
@@ -116,11 +124,7 @@ def apart(request):
 @pytest.mark.mpi
 def test_losses_and_weights_are_those_of_one_process(apart):
     assert len(apart) == 27
-    limits = {"float64": (1e-9, 1e-9, 1e-9), "float32": (1e-3, 1e-3, np.inf)}  # float32 may turn an answer
-    wrong = {
-        case: found for case, found in apart.items() if not np.all(np.array(found) <= limits[case.rpartition(" ")[2]])
-    }
-    assert wrong == {}
+    assert too_far(apart) == {}
 
 
 @pytest.fixture(scope="module")
@@ -219,6 +223,44 @@ def test_the_program_of_the_documentation_runs(tmp_path):
     assert status == 0, error
     assert [line.split()[0] for line in out.splitlines()] == ["epoch"] * 10 + ["accuracy"]
     assert float(out.split()[-1]) > 0.9
+
+
+# --- on GPUs -------------------------------------------------------------------------------------------------------
+
+
+def on_gpus(case):
+    """Train on the stand-in for CuPy; returns, for each of two ranks, what rank_sums.py says of it."""
+    status, out, error = run(2, "rank_sums.py", case, limit=60)
+    assert status == 0, error
+    apart, ranks = json.loads(out)
+    assert too_far(apart) == {}
+    return ranks
+
+
+@pytest.mark.mpi
+def test_gpus_of_their_own_sum_by_nccl():
+    # In each of 2 trainings, 20 epochs of 5 steps, and 2 sums in each validation; in the other one, 3 epochs.
+    assert on_gpus("NCCL") == [[2 * 20 * 7, 3 * 7, 0, []]] * 2
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("case, why", [
+    ("one GPU", r"ranks 0 and 1 share the GPU 0000:00:00.0 of .*; choose one for each, cupy.cuda.Device\("),
+    ("no NCCL", "CuPy finds no NCCL on .*; pip install nvidia-nccl-cu12"),
+    ("no NCCL on one", "CuPy finds no NCCL on .*; pip install nvidia-nccl-cu12"),
+    ("failing", r"NCCL fails \(NCCL_ERROR_SYSTEM_ERROR: no network; NCCL_DEBUG=WARN tells more\)"),
+])  # fmt: skip
+def test_what_keeps_gpus_from_nccl_is_told_and_their_sums_go_through_one_buffer_of_the_host(case, why):
+    (*first, told), second = on_gpus(case)
+    assert first == [0, 0, 1] and second == [0, 0, 1, []]
+    assert re.match(rf"ranks.py: the gradients go through the memory of the host: {why}", told[0])
+
+
+@pytest.mark.mpi
+def test_nccl_that_fails_on_one_rank_ends_all():
+    status, _, error = run(2, "rank_sums.py", "failing on one")
+    assert status != 0
+    assert re.search(r"NcclError: NCCL_ERROR_SYSTEM_ERROR: no network\nrank 1 of 2 on ", error), error
 
 
 # --- refused, or told ----------------------------------------------------------------------------------------------

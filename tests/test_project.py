@@ -32,7 +32,7 @@ INSIDE = {
     "data": ["idx", "download", "published", "dataset", "batches", "sets", "cells", "tables", "pictures", "arrays",
              "reading", "origin"],
     "files": ["tensorfile", "saving", "facts", "checkpoint"],
-    "parallel": ["agreement", "ranks", "start"],
+    "parallel": ["agreement", "sums", "ranks", "start"],
     "debug": ["diagnosis", "finite_differences", "watching", "alone", "gradients", "probing"],
     "program": ["table", "rows", "runs", "kernels", "launches", "gpu", "views", "elementary", "products", "layers",
                 "normalization", "augmentation", "batches", "losses", "optimizers", "interpreter", "program", "choice"],

@@ -6,6 +6,7 @@ On a GPU the same tests run on CuPy itself, and show that the stand-in refuses n
 import copy
 import importlib
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import standin
 
 import minibp
+from minibp import backend
 
 
 @pytest.fixture(params=["standin", pytest.param("cupy", marks=pytest.mark.gpu)])
@@ -146,6 +148,44 @@ def test_the_device_tells_its_name_and_memory(xp):
     free, total = xp.cuda.Device().mem_info
     assert 0 < free <= total
     assert isinstance(xp.cuda.runtime.getDeviceProperties(0)["name"], bytes)
+
+
+def test_the_device_says_where_it_is_plugged_in(xp):
+    assert re.fullmatch(r"[0-9a-fA-F]+:[0-9a-fA-F]+:[0-9a-fA-F]+\.0", xp.cuda.Device().pci_bus_id)
+
+
+def test_page_locked_memory_takes_values_and_gives_them_back(xp, device, host):
+    memory = xp.cuda.alloc_pinned_memory(host.nbytes)
+    there = np.ndarray(host.nbytes, "uint8", memory)[: host.nbytes].view("float32").reshape(host.shape)
+    device.get(out=there)
+    there += 1
+    device.set(there)
+    np.testing.assert_array_equal(device.get(), host + 1)
+
+
+@pytest.mark.parametrize("shape, dtype", [((6, 4), "float64"), ((4, 6), "float32")])
+def test_values_do_not_go_into_another_kind_of_array(device, shape, dtype):
+    with pytest.raises((TypeError, ValueError)):
+        device.get(out=np.empty(shape, dtype))
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param("standin", marks=pytest.mark.mpi),  # by which it sums
+    pytest.param("cupy", marks=pytest.mark.gpu),
+])  # fmt: skip
+def test_nccl_of_one_rank_sums_what_is_there(name, host, monkeypatch):
+    xp = importlib.import_module(name)
+    if xp is standin:
+        monkeypatch.setitem(sys.modules, "cupy", standin)
+        monkeypatch.setitem(sys.modules, "cupy.cuda.nccl", importlib.import_module("standin.nccl"))
+    nccl = backend.nccl()
+    if nccl is None:
+        pytest.skip("CuPy finds no NCCL")
+    vector = xp.asarray(host.ravel())
+    communicator = nccl.NcclCommunicator(1, nccl.get_unique_id(), 0)
+    start, stream = vector.data.ptr, xp.cuda.get_current_stream().ptr
+    communicator.allReduce(start, start, vector.size, nccl.NCCL_FLOAT32, nccl.NCCL_SUM, stream)
+    np.testing.assert_array_equal(vector.get(), host.ravel())
 
 
 # --- reads, uploads and calls --------------------------------------------------------------------------------------

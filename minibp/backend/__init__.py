@@ -11,7 +11,7 @@ from .blas import (
     one_blas_thread,
     set_blas_threads,
 )
-from .libraries import INSTALL, NAMES, Backend, available, choose_gpu, resolve, resolve_or_numpy, short_message
+from .libraries import INSTALL, NAMES, Backend, available, choose_gpu, nccl, resolve, resolve_or_numpy, short_message
 
 __all__ = [
     "INSTALL",
@@ -28,6 +28,7 @@ __all__ = [
     "gather",
     "limited_blas",
     "loaded_blas",
+    "nccl",
     "one_blas_thread",
     "resolve",
     "resolve_or_numpy",

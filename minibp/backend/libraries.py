@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import textwrap
 import warnings
@@ -122,6 +123,17 @@ def resolve_or_numpy(name: str) -> Any:
     except BackendError as error:
         warnings.warn(f"what was on a GPU computes on NumPy from now on: {error}", MinibpWarning, stacklevel=3)
         return np
+
+
+def nccl() -> Any:
+    """CuPy's module for NCCL, which sums over GPUs; None if NCCL is not there."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # CuPy warns if it is not; who needs it says so
+            found = importlib.import_module("cupy.cuda.nccl")
+    except ImportError:
+        return None
+    return found if found.available else None
 
 
 def _cupy() -> tuple[Any, Backend]:

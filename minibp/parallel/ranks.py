@@ -23,6 +23,7 @@ from ..network import Network
 from ..optimizer import Optimizer
 from ..progress import Epoch, Progress
 from .agreement import PATIENCE, Agreement, agreed
+from .sums import Sums
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 LATE = 0.2  # seconds after which a signal has reached all ranks
@@ -79,7 +80,7 @@ class Ranks(Agreement):
 
     def __init__(self, comm: Any):
         super().__init__(comm)
-        self.shard = Shard(self.comm)
+        self.shard, self._sums = Shard(self.comm), Sums(self)
         self.checkpoint: Checkpoint | None = None
 
     def check(self, samples: int, batch_size: int, compiled: bool | None) -> None:
@@ -96,13 +97,8 @@ class Ranks(Agreement):
     # ---- a step
 
     def sum(self, array: Array) -> None:
-        """Replace the values of an array by their sums over the ranks. All ranks get the same bits."""
-        if isinstance(array, np.ndarray):
-            self.comm.Allreduce(self.mpi.IN_PLACE, array)
-        else:
-            host = to_host(array)
-            self.comm.Allreduce(self.mpi.IN_PLACE, host)
-            array.set(host)
+        """Replace the values of a vector by their sums over the ranks. All ranks get the same bits."""
+        self._sums.sum(array)
 
     def part(self, n: int) -> slice:
         """Which of n samples are those of this rank."""
@@ -118,6 +114,7 @@ class Ranks(Agreement):
         average: WeightAverage | None,
     ) -> Iterator[None]:
         """Make the steps of an epoch, or the rest of them, and yield after each. All ranks make the same step."""
+        self._sums.prepare(net.grads, net.xp)
         for n, x, t, weights in batches.shards(net.rng, progress.steps, self.rank, self.size):
             part, told = self.shard.cut(n), np.zeros(n + 1)  # the losses, and how many ranks were asked to stop
             if weights.total:  # else no sample of the batch counts

@@ -105,6 +105,7 @@ int cudaDeviceGetAttribute(int *v, int which, int device) { /* a GPU of compute 
     return OK;
 }
 int cudaGetDeviceProperties_v2(char *p, int device) { memset(p, 0, 1032); strcpy(p, "CPU in the place of a GPU"); return OK; }
+int cudaDeviceGetPCIBusId(char *id, int n, int device) { snprintf(id, n, "0000:%02x:00.0", device); return OK; }
 int cudaDeviceSynchronize(void) { fake.syncs++; return OK; }
 int cudaGetLastError(void) { return OK; }
 const char *cudaGetErrorName(int e) {

@@ -11,8 +11,9 @@ It offers the names and parameters of the real wheel (names.json, written by mak
   functions that are called, each of which launches at least one kernel.
 
 It refuses more than CuPy: an assignment of several values to a repeated index, which CuPy leaves undefined; what costs
-CuPy more than it need (`refuse_costly`); and what minibp has no use for (`fuse`, kernels, streams,
-modules but `random` and `linalg`, methods of ufuncs, `.flat`). So none of these can pass unnoticed.
+CuPy more than it need (`refuse_costly`); and what minibp has no use for (`fuse`, kernels, streams but the current one,
+modules but `random` and `linalg`, methods of ufuncs, `.flat`). So none of these can pass unnoticed. nccl.py stands in
+for `cupy.cuda.nccl`, which a test puts in its place.
 
 Much of what it leaves open is shown by CuPy's own code on a CPU (tests/cupy_on_cpu): types, launches, copies, waits.
 
@@ -87,6 +88,8 @@ class ndarray:  # the name is CuPy's
         traffic.reads += 1
         if out is None:
             return self._arrays.copy(order)
+        if self.dtype != out.dtype or self.shape != out.shape:
+            raise TypeError("get: writes to an array of the same dtype and shape")
         out[...] = self._arrays
         return out
 
@@ -405,6 +408,15 @@ class _Device:
     def __repr__(self) -> str:
         return f"<CUDA Device {self.id}>"
 
+    @property
+    def pci_bus_id(self) -> str:
+        """Where it is plugged in."""
+        return f"0000:{self.id:02x}:00.0"
+
+    def use(self) -> None:
+        """Make it the current one."""
+        self.current[-1] = self.id
+
     def synchronize(self) -> None:
         """Nothing runs late here."""
 
@@ -425,6 +437,8 @@ def get_default_memory_pool() -> _Pool:
 
 cuda = types.SimpleNamespace(
     Device=_Device,
+    alloc_pinned_memory=bytearray,
+    get_current_stream=lambda: types.SimpleNamespace(ptr=0),
     runtime=types.SimpleNamespace(
         getDeviceCount=lambda: 1,
         runtimeGetVersion=lambda: 12090,
