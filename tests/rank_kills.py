@@ -29,7 +29,7 @@ from subprocess import Popen, TimeoutExpired
 
 import numpy as np
 from half import at_point_of_writing
-from launching import start
+from mpiexec import start
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))  # so that the script runs from any folder

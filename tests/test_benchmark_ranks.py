@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from test_parallel import ENVIRONMENT
+from mpiexec import ENVIRONMENT
 
 from benchmarks import ranks
 from benchmarks.peers import ROOT

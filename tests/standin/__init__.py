@@ -413,10 +413,6 @@ class _Device:
         """Where it is plugged in."""
         return f"0000:{self.id:02x}:00.0"
 
-    def use(self) -> None:
-        """Make it the current one."""
-        self.current[-1] = self.id
-
     def synchronize(self) -> None:
         """Nothing runs late here."""
 
