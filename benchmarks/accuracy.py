@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 import models
-from minibp import data, evaluate, metrics, train
+from minibp import WeightAverage, data, evaluate, metrics, train
 from minibp.base import at_least_one
 from minibp.data import Splits
 
@@ -92,18 +92,32 @@ def run(name: str, seed: int, options: argparse.Namespace) -> tuple[dict[str, fl
     """Train once; the result, the predictions, and the set they were evaluated on."""
     splits = data.digits(seed) if options.dataset == "digits" else getattr(data, options.dataset)(options.data)
     if options.held_out:
-        splits = Splits(*data.split(splits.train, options.held_out, seed=1))
+        splits = held_out(splits, options.held_out)
     model = models.build(name, n_in=int(np.prod(splits.train.x.shape[1:])))
     model = replace(model, epochs=options.epochs or model.epochs)
+    found, outputs = train_once(f"{name}, seed {seed}", model, seed, splits)
+    return found, outputs, splits.test
+
+
+def held_out(splits: Splits, count: int) -> Splits:
+    """The training set alone, with so many of its samples in place of the test set."""
+    return Splits(*data.split(splits.train, count, seed=1))
+
+
+def train_once(
+    what: str, model: models.Model, seed: int, splits: Splits, decay: float | None = None
+) -> tuple[dict[str, float], np.ndarray]:
+    """Train a model, with averaged weights if there is a decay; the result, and the predictions for the test set."""
     net = model.network(seed=seed)
     optimizer = model.make_optimizer(net, len(splits.train))
+    average = WeightAverage(net, decay) if decay else None
     start = time.perf_counter()
-    for epoch in train(net, optimizer, splits.train, model.epochs, model.batch_size):
-        print(f"{name}, seed {seed}: {epoch}", file=sys.stderr)
+    for epoch in train(net, optimizer, splits.train, model.epochs, model.batch_size, average=average):
+        print(f"{what}: {epoch}", file=sys.stderr)
     seconds = time.perf_counter() - start
     result = evaluate(net, splits.test)
     found = {"seed": seed, "accuracy": result.accuracy, "loss": result.loss, "epochs": model.epochs}
-    return found | {"seconds": round(seconds, 1)}, net.predict(splits.test.x), splits.test
+    return found | {"seconds": round(seconds, 1)}, net.predict(splits.test.x)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,56 @@
+"""benchmarks.recipe and benchmarks.accuracy: what they train and on what, and that they run."""
+
+import json
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import models
+from benchmarks import accuracy, recipe
+from minibp import data
+from minibp.data import Dataset, Splits
+
+
+@pytest.fixture
+def images(monkeypatch):
+    """A small set of images that looks like MNIST to both benchmarks."""
+    rng = np.random.default_rng(0)
+    sets = [Dataset(rng.integers(0, 256, (n, 28, 28), "uint8"), rng.integers(10, size=n)) for n in (64, 10)]
+    monkeypatch.setattr(data, "mnist", lambda directory: Splits(*sets))
+    return Splits(*sets)
+
+
+def test_each_part_but_averaged_weights_is_another_model():
+    built = [build() for name, build in recipe.PARTS.items() if "averaged" not in name]
+    assert len({f"{model.layers} {model.loss}" for model in built}) == len(built) == len(recipe.PARTS) - 1
+    assert {model.batch_size for model in built} == {128}
+
+
+def test_recipe_compares_all_parts_on_held_out_images(images, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(recipe, "HELD_OUT", 20)
+    file = tmp_path / "recipe.json"
+    monkeypatch.setattr(sys, "argv", ["recipe", "--epochs", "1", "--seeds", "0", "--json", str(file)])
+    recipe.main()
+    rows = [line.split("|")[1].strip() for line in capsys.readouterr().out.splitlines()]
+    assert rows[2:] == [*recipe.PARTS]
+    parts = json.loads(file.read_text())["parts"]
+    assert all(np.isclose(20 * part["runs"][0]["accuracy"] % 1, 0) for part in parts.values())  # of 20 images
+    assert ["above *" in part for part in parts.values()] == [False, *[True] * (len(parts) - 1)]
+
+
+def test_held_out_images_leave_the_training_set(images):
+    splits = accuracy.held_out(images, 20)
+    assert len(splits.train) == 44 and len(splits.test) == 20
+    found = np.concatenate([splits.train.x, splits.test.x])
+    assert {image.tobytes() for image in found} == {image.tobytes() for image in images.train.x}
+
+
+def test_averaged_weights_are_those_that_are_evaluated(images):
+    outputs = []
+    for decay in (None, 0.5):
+        model = replace(models.softmax_regression(), epochs=2)
+        outputs.append(accuracy.train_once("", model, 0, images, decay)[1])
+    plain, averaged = outputs
+    assert np.abs(plain - averaged).max() > 1e-6
