@@ -32,6 +32,6 @@ def run(n, script, *arguments, limit=SECONDS, **options):
     try:
         out, error = process.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
-        process.terminate()
+        process.kill()  # ranks that wait for each other do not end by SIGTERM
         pytest.fail(f"{script} {arguments} had not ended after {limit} s:\n{process.communicate()[1]}")
     return process.returncode, out, error
