@@ -83,7 +83,7 @@ def main():
     batch_size = 2 if FAULT == "small batches" else 10
     comm = 7 if FAULT == "no communicator" else COMM
     for epoch in train(net, optimizer, data, EPOCHS, batch_size, data, checkpoint, compiled, comm=comm):
-        if epoch.number == 3 and FAULT == "loop" and bad:
+        if epoch.number == 3 and FAULT.startswith("loop") and bad:
             raise ValueError("what is this?")
         if epoch.number == 3 and FAULT == "break" and bad:
             break
@@ -91,6 +91,8 @@ def main():
             sys.exit(3)
         if epoch.number == 3 and FAULT == "changed weights" and bad:
             net.params[0] += 1e-3
+        if FAULT == "loop, others wait":
+            COMM.barrier()
     if COMM.rank == 0:
         sys.stdout.write(f"{json.dumps([*net.params.tolist(), *net.buffers.tolist()])}\n")
 

@@ -146,6 +146,7 @@ def undisturbed():
     ("error", r"OSError: the disk is gone\nrank 2 of 3 on "),
     ("error on all", "OSError: the disk is gone"),
     ("loop", r"ValueError: what is this\?\nrank 2 of 3 on "),
+    ("loop, others wait", r"ValueError: what is this\?\nrank 2 of 3 on "),
     ("break", "RankError: rank 2 left the loop after epoch 3"),
     ("exit", "RankError: rank 2 left the loop after epoch 3"),
     ("SIGKILL", "(?i)killed"),

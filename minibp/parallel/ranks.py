@@ -77,6 +77,7 @@ class Ranks(Agreement):
     asked = False
     signal: int | None = None
     _signalled = 0.0  # when this one was
+    _left: Any = None  # memory of a message that is still on its way
 
     def __init__(self, comm: Any):
         super().__init__(comm)
@@ -210,13 +211,23 @@ class Ranks(Agreement):
         return everyone[0][1]
 
     def _go_on(self, going: bool, number: int) -> None:
-        """Agree on whether the loop asks for another epoch; a RankError on those that do if others have left it."""
+        """Agree on whether the loop asks for another epoch; a RankError on those that do if others have left it.
+
+        One that leaves does not wait for long: if it does so by an error, others may wait for it in the loop.
+        """
         if self.mpi.Is_finalized():  # a loop that the end of the program closes
             return
-        everyone = self.comm.allgather((going, self._is_asked()))
-        self.asked = any(asked for _, asked in everyone)
-        left = [rank for rank, (goes, _) in enumerate(everyone) if not goes]
-        if going and left:
+        own, everyone = np.array([going, self._is_asked()], "uint8"), np.empty((self.size, 2), "uint8")
+        request, until = self.comm.Iallgather(own, everyone), time.monotonic() + PATIENCE
+        while not going and not request.Test():
+            if time.monotonic() > until:
+                self._left = request, own, everyone  # MPI fills them when the others come
+                return
+            time.sleep(0.001)
+        request.Wait()
+        self.asked = bool(everyone[:, 1].any())
+        left = np.flatnonzero(everyone[:, 0] == 0)
+        if going and left.size:
             time.sleep(PATIENCE)  # if it was by an error, that is the one to print
             ranks = f"rank{'s' * (len(left) > 1)} {', '.join(map(str, left))}"
             what = f"{ranks} left the loop after epoch {number}, but rank {self.rank} has not"
