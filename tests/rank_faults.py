@@ -43,7 +43,7 @@ class Faulty(Layer):
         return x
 
     def go_wrong(self):
-        if FAULT == "error on all" or (FAULT == "error" and COMM.rank == BAD):
+        if FAULT.startswith("error on all") or (FAULT == "error" and COMM.rank == BAD):
             raise OSError("the disk is gone")
         if FAULT in ("SIGKILL", "SIGTERM", "SIGINT") and COMM.rank == BAD:
             os.kill(os.getpid(), getattr(signal, FAULT))
@@ -98,4 +98,8 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    finally:
+        if FAULT == "error on all, others first" and not COMM.rank:
+            time.sleep(0.5)

@@ -170,6 +170,12 @@ def test_an_error_on_all_ranks_is_printed_once():
 
 
 @pytest.mark.mpi
+def test_an_error_on_all_ranks_is_printed_also_if_rank_0_is_the_last_to_end():
+    status, _, error = run(3, "-m mpi4py rank_faults.py", "error on all, others first")
+    assert status != 0 and error.count("OSError: the disk is gone") == 1
+
+
+@pytest.mark.mpi
 def test_an_error_before_train_ends_all_if_started_by_mpi4py():
     status, _, error = run(3, "-m mpi4py rank_faults.py", "NaN in the data")
     assert status != 0 and "InputError: x: NaN or infinity, first in sample 3" in error

@@ -110,13 +110,15 @@ def _share_processors(ranks: Ranks) -> None:
 def _end_all_by_errors() -> None:
     """Let an error that nothing catches end all processes: the others would wait for this one for ever.
 
-    Errors that all ranks agree on are printed by one of them.
+    Errors that all ranks agree on are printed by one of them. Each rank then ends by itself: `python -m mpi4py` would
+    end all with the first, also one that is about to print the error, or to save something.
     """
-    before = sys.excepthook
+    before, mpi = sys.excepthook, _known[0].mpi
 
     def hook(kind: Any, error: BaseException, trace: Any) -> None:
         if not getattr(error, "agreed", False):
             _known[0].abort(error)
+        mpi._set_abort_status(0)  # mpi4py has no public call that takes it back
         if not _known[0].rank:
             before(kind, error, trace)
 
