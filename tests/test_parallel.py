@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from mpiexec import HERE, SECONDS, run, start
 from networks import samples
 
-from minibp import SGD, CrossEntropy, Dense, Dropout, Network, Softmax, train
+from minibp import SGD, Checkpoint, CrossEntropy, Dense, Dropout, Network, Softmax, train
 from minibp.data import Batches, Dataset, part_of
-from minibp.errors import BackendError, MissingExtraError
+from minibp.errors import BackendError, CheckpointError, MissingExtraError
 
 
 def network():
@@ -78,6 +78,26 @@ def test_copies_of_layers_know_no_shard():
     layer = Dropout(0.5, seed=1)
     layer.__dict__["shard"] = Shard(4)
     assert copy.deepcopy(layer).shard is None
+
+
+class OneRank:
+    """The first of several processes, as a checkpoint sees them."""
+
+    rank = 0
+
+    def first(self, function):
+        return function()
+
+
+def test_several_processes_go_on_by_the_formulas_from_a_file_of_compiled_steps(path):
+    def begin(compiled, ranks):
+        net = Network([Dense(4, 3), Softmax()], CrossEntropy(), seed=0)
+        Checkpoint(path).begin(net, SGD(net, lr=0.1), Batches(net, samples(), 10), None, 5, compiled, None, ranks)
+
+    begin(True, None)
+    with pytest.raises(CheckpointError, match="compiled"):
+        begin(False, None)
+    begin(False, OneRank())
 
 
 # --- refused without MPI -------------------------------------------------------------------------------------------

@@ -340,6 +340,7 @@ class Checkpoint:
         return f"choose another file, or remove {self.path} and {self.previous}"
 
     def _refuse_other(self, path: str, contents: dict[str, Any], arrays: dict[str, Any], epochs: int) -> None:
+        """Refuse a file of another training. Several processes go on by the formulas after one with compiled steps."""
         try:
             theirs, begun = contents["training"], len(arrays["progress.history"])
             begun += contents["state"]["progress"]["steps"] > 0
@@ -347,7 +348,7 @@ class Checkpoint:
                 f"  {printable(name)}\n    here         {self.facts.get(name, 'none')}\n"
                 f"    in the file  {printable(theirs.get(name, 'none'))}"
                 for name in {**self.facts, **theirs}
-                if self.facts.get(name) != theirs.get(name)
+                if self.facts.get(name) != theirs.get(name) and not (name == "steps" and self._ranks is not None)
             ]
         except (KeyError, TypeError, AttributeError):
             raise FileFormatError(f"{path} does not say which training it belongs to") from None
