@@ -322,3 +322,10 @@ def test_ranks_without_work_are_told():
 def test_rank_0_alone_warns():
     _, _, error = run(3, "rank_faults.py", "NaN on all")
     assert error.count("TrainingWarning: x holds floats") == 1
+
+
+@pytest.mark.mpi
+def test_rank_0_alone_warns_of_what_a_checkpoint_brings_back(path):
+    status, _, error = run(3, "rank_faults.py", "again", path)
+    assert status == 0, error
+    assert error.count("has trained the network already") == error.count("was written with the BLAS") == 1

@@ -143,8 +143,8 @@ class Checkpoint:
         ranks: Any = None,
     ) -> Progress:
         """Resume from the file if there is one, else write the first one. `train` says what is refused."""
-        self._ranks = ranks
-        if ranks is None or not ranks.rank:  # another one, if it is late, would remove what the first one writes
+        self._ranks, self._is_first = ranks, ranks is None or not ranks.rank
+        if self._is_first:  # another one, if it is late, would remove what the first one writes
             for left in glob.glob(f"{glob.escape(self.path)}.{'[0-9a-f]' * 16}.part"):  # by a process that was killed
                 with suppress(OSError):
                     os.unlink(left)
@@ -176,7 +176,7 @@ class Checkpoint:
         self.facts |= known | STARTS.get(optimizer, {}).get(self.path, {})
         self._refuse_other(path, contents, arrays, epochs)
         self._remember_start()
-        if known:
+        if known and self._is_first:
             what = f"this program has trained the network already: it is set back to what {path} holds"
             warnings.warn(f"{what}, with all its settings. For another training use another file", CheckpointWarning, 3)
         try:
@@ -387,7 +387,7 @@ class Checkpoint:
             raise
         net.rng.bit_generator.state = self.progress.order
         self._resumed = bool(self.history or self.progress.steps)
-        if theirs != self._blas:
+        if theirs != self._blas and self._is_first:
             what = f"the checkpoint was written with the BLAS {theirs}, this program has {self._blas}"
             warnings.warn(f"{what}: the weights may differ in rounding from an undisturbed run", CheckpointWarning, 5)
 
