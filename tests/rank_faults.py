@@ -37,7 +37,7 @@ class Faulty(Layer):
 
     def formula(self, x):
         if self.training:
-            self.steps += 1
+            self.steps += len(x) if FAULT == "counts samples" else 1
             if self.steps == LAST_STEP:
                 self.go_wrong()
         return x

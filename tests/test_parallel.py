@@ -175,6 +175,7 @@ def undisturbed():
     ("other seed", r"(?s)weights at the start\n +rank 0 .*\n +rank 2 .*generator \(seed\)"),
     ("other rate", r"optimizer\n +rank 0  Adam\(net, lr=0.01.*\n +rank 2  Adam\(net, lr=0.02"),
     ("other version", r"minibp\n +rank 0  [\d.]+\n +rank 2  0.0.1"),
+    ("counts samples", "RankError: after epoch 1, the attributes of rank 1 are not those of rank 0"),
     ("changed weights", "RankError: after epoch 4, the weights of rank 2 are not those of rank 0"),
 ])  # fmt: skip
 def test_a_fault_on_one_rank_ends_all_and_says_what_and_where(fault, message):

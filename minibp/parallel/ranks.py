@@ -19,6 +19,7 @@ from ..base import Array, Layer, hash_values
 from ..data import Batches, part_of
 from ..errors import ArgumentError, RankError, TrainingWarning
 from ..files import Checkpoint
+from ..files.tensorfile import checksum, split
 from ..network import Network
 from ..optimizer import Optimizer
 from ..progress import Epoch, Progress
@@ -202,9 +203,11 @@ class Ranks(Agreement):
         """Refuse, by a RankError, networks that are no longer the same to the bit; returns the seconds of rank 0."""
         vectors = {"weights": net.params, "buffers": net.buffers}
         vectors |= {f"moments {i}": moment for i, moment in enumerate(optimizer.moments)}
-        everyone = self.comm.allgather(({name: hash_of(vector) for name, vector in vectors.items()}, seconds))
-        for rank, (hashes, _) in enumerate(everyone):
-            if differ := [name for name, value in hashes.items() if value != everyone[0][0][name]]:
+        hashes = {name: hash_of(vector) for name, vector in vectors.items()}
+        hashes["attributes"] = checksum(*split({"network": net.state_dict()}))  # those that its classes declare
+        everyone = self.comm.allgather((hashes, seconds))
+        for rank, (theirs, _) in enumerate(everyone):
+            if differ := [name for name, value in theirs.items() if value != everyone[0][0][name]]:
                 what = f"after epoch {number}, the {differ[0]} of rank {rank} are not those of rank 0"
                 cause = "a layer of your own computes them from its part of the batch, or the loop changed one network"
                 raise agreed(RankError(f"{what}. Likely cause: {cause}"))
