@@ -171,8 +171,8 @@ def draw(points: list[dict[str, Any]], path: Path) -> None:
     figure.savefig(path, dpi=88)
 
 
-def started(ranks: int, smoke: bool) -> list[dict[str, Any]]:
-    """Measure by this number of ranks, each with one thread and the kernels that the BLAS chooses itself."""
+def started(ranks: int, smoke: bool) -> tuple[list[str], list[dict[str, Any]]]:
+    """Measure by this number of ranks, each with one thread and the kernels that the BLAS chooses; says which."""
     env = {name: value for name, value in os.environ.items() if name not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
     env |= {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     env["PRTE_MCA_rmaps_default_mapping_policy"] = ":oversubscribe"  # else Open MPI starts no more than there are cores
@@ -180,8 +180,8 @@ def started(ranks: int, smoke: bool) -> list[dict[str, Any]]:
     mpiexec = str(beside) if beside.exists() else which("mpiexec") or sys.exit("mpiexec is missing: install mpich")
     worker = [sys.executable, "-m", "mpi4py", "-m", "benchmarks.ranks", "--worker", *["--smoke"] * smoke]
     done = subprocess.run([mpiexec, "-n", str(ranks), *worker], env=env, stdout=subprocess.PIPE, text=True, check=True)
-    found: list[dict[str, Any]] = json.loads(done.stdout)
-    return found
+    library, points = json.loads(done.stdout)
+    return library, points
 
 
 def main() -> None:
@@ -196,11 +196,13 @@ def main() -> None:
 
         points = measure(0.01 if options.smoke else SECONDS, [32] if options.smoke else [*WIDTHS], [*BATCHES])
         if not MPI.COMM_WORLD.rank:
-            print(json.dumps(points))
+            print(json.dumps([blas(), points]))
         return
-    facts = about()
-    print(header(facts, blas()))
-    points = [point for ranks in RANKS for point in started(ranks, options.smoke)]
+    facts, points = about(), []
+    for ranks in RANKS:
+        library, found = started(ranks, options.smoke)
+        points += found
+    print(header(facts, library))
     print_tables(points)
     if options.json:
         Path(options.json).write_text(json.dumps({"about": facts, "points": points}, indent=1) + "\n", encoding="utf-8")
