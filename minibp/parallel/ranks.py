@@ -204,7 +204,10 @@ class Ranks(Agreement):
         vectors = {"weights": net.params, "buffers": net.buffers}
         vectors |= {f"moments {i}": moment for i, moment in enumerate(optimizer.moments)}
         hashes = {name: hash_of(vector) for name, vector in vectors.items()}
-        hashes["attributes"] = checksum(*split({"network": net.state_dict()}))  # those that its classes declare
+        parts = net.named_modules().items()
+        hashed = {f"{place}.{name}" for place, part in parts for name in (*part.params, *part.buffers)}
+        declared = {name: value for name, value in net.state_dict().items() if name not in hashed}  # by the classes
+        hashes["attributes"] = checksum(*split({"network": declared}))
         everyone = self.comm.allgather((hashes, seconds))
         for rank, (theirs, _) in enumerate(everyone):
             if differ := [name for name, value in theirs.items() if value != everyone[0][0][name]]:
