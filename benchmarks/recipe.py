@@ -64,7 +64,7 @@ def distorted(after_dense: Callable[[], Layer] | None = None, dropout: bool = Fa
     return replace(model, layers=layers, **other)
 
 
-STAR = "both, in one interpolation *"
+STAR, AVERAGED = "both, in one interpolation *", "* and averaged weights"
 PARTS: dict[str, Callable[[], Model]] = {
     STAR: distorted,
     "no distortions": plain,
@@ -76,7 +76,7 @@ PARTS: dict[str, Callable[[], Model]] = {
     "* and BatchNorm": lambda: distorted(lambda: BatchNorm(SIZES[1])),
     "* and dropout 0.2": lambda: distorted(dropout=True),
     "* and label smoothing 0.1": lambda: distorted(loss=CrossEntropy(label_smoothing=0.1)),
-    "* and averaged weights": distorted,
+    AVERAGED: distorted,
     "* and 1024 units for 512": lambda: distorted(sizes=(784, 1024, 1024, 10)),
 }
 
@@ -93,7 +93,7 @@ def main() -> None:
     results: dict[str, Any] = {}
     rows, star = [], np.zeros(0)
     for name, build in PARTS.items():
-        decay = DECAY if "averaged" in name else None
+        decay = DECAY if name == AVERAGED else None
         runs, right = [], np.zeros(len(splits.test))  # how often each image was right
         for seed in options.seeds:
             model = replace(build(), epochs=options.epochs)

@@ -23,7 +23,7 @@ def images(monkeypatch):
 
 
 def test_each_part_but_averaged_weights_is_another_model():
-    built = [build() for name, build in recipe.PARTS.items() if "averaged" not in name]
+    built = [build() for name, build in recipe.PARTS.items() if name != recipe.AVERAGED]
     assert len({f"{model.layers} {model.loss}" for model in built}) == len(built) == len(recipe.PARTS) - 1
     assert {model.batch_size for model in built} == {128}
 
