@@ -6,7 +6,8 @@
 
 Prints mean and standard deviation over the seeds, and for each model but the first the difference to the first, with an
 interval of 95 %: twice the standard error of the difference, image by image, each the mean over the seeds. Where there
-are several seeds, also the accuracy of the mean of their predictions. --json FILE writes every run.
+are several seeds, also the accuracy of the mean of their predictions. --json FILE writes every run. --jobs N trains N
+networks at a time; set OPENBLAS_NUM_THREADS=1, so that they do not share cores.
 
 The seeds are given in advance, and nothing is chosen by the accuracy on the test set. To choose, train without some of
 the training images, and compare on these: --held-out 10000.
@@ -17,12 +18,16 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import multiprocessing
 import shlex
 import statistics
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from datetime import date
+from itertools import islice, product, repeat
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +40,8 @@ from minibp.data import Splits
 
 from .machine import machine
 
+Training = tuple[dict[str, float], np.ndarray, np.ndarray]  # the result, the predictions, the targets
+
 QUICK = ["softmax", "nielsen30", "nielsen100", "lecun300", "simard800", "keras512", "mlp"]  # minutes, not hours
 
 
@@ -46,35 +53,44 @@ def main() -> None:
     p.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     p.add_argument("--epochs", type=positive, help="in place of those of the recipes")
     p.add_argument("--held-out", type=positive, metavar="N", help="evaluate on N images held out of the training set")
+    p.add_argument("--jobs", type=positive, default=1, help="networks to train at a time; default: 1")
     p.add_argument("--json", metavar="FILE", help="write every run to this file")
     options = p.parse_args()
 
+    with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
+        names, seeds = zip(*product(options.models, options.seeds), strict=True)
+        results = report(options, pool.map(run, names, seeds, repeat(options)))
+    if options.json:
+        command = shlex.join(["python", "-m", "benchmarks.accuracy", *sys.argv[1:]])
+        about = {"date": date.today().isoformat(), "command": command, "dataset": options.dataset}
+        about |= {"held out": options.held_out, "models": results, **machine()}
+        Path(options.json).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+def report(options: argparse.Namespace, trainings: Iterator[Training]) -> dict[str, Any]:
+    """Print a line for each model when its trainings are done. They come in the order of the models, then the seeds."""
     results: dict[str, Any] = {}
     first: Any = None  # how often each image was right with the first model
     for name in options.models:
-        runs, outputs, tests = zip(*(run(name, seed, options) for seed in options.seeds), strict=True)
+        runs, outputs, targets = zip(*islice(trainings, len(options.seeds)), strict=True)
         accuracies = [100 * result["accuracy"] for result in runs]
         spread, mean = statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0, statistics.mean(accuracies)
         results[name] = {"mean": mean, "deviation": spread, "runs": runs}
         seconds = statistics.median(result["seconds"] for result in runs)
         line = f"{name:<20} {mean:6.2f} ± {spread:.2f} %  {seconds:6.1f} s"
         if options.dataset != "digits":  # whose seeds draw the test set
-            right = np.mean([metrics.classes(each) == tests[0].t for each in outputs], axis=0)
+            right = np.mean([metrics.classes(each) == targets[0] for each in outputs], axis=0)
             first = right if first is None else first
             if right is not first:
                 low, high = interval(right - first)
                 results[name]["above the first"] = [low, high]
                 line += f"  above the first by {low:+.2f} .. {high:+.2f} %"
             if len(runs) > 1:
-                together = 100 * metrics.accuracy(np.mean(outputs, axis=0), t=tests[0].t)
+                together = 100 * metrics.accuracy(np.mean(outputs, axis=0), t=targets[0])
                 results[name]["mean of the predictions"] = together
                 line += f"  together {together:.2f} %"
         print(line, flush=True)
-    if options.json:
-        command = shlex.join(["python", "-m", "benchmarks.accuracy", *sys.argv[1:]])
-        about = {"date": date.today().isoformat(), "command": command, "dataset": options.dataset}
-        about |= {"held out": options.held_out, "models": results, **machine()}
-        Path(options.json).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    return results
 
 
 def positive(text: str) -> int:
@@ -88,15 +104,15 @@ def interval(differences: np.ndarray) -> tuple[float, float]:
     return 100 * (differences.mean() - half), 100 * (differences.mean() + half)
 
 
-def run(name: str, seed: int, options: argparse.Namespace) -> tuple[dict[str, float], np.ndarray, Any]:
-    """Train once; the result, the predictions, and the set they were evaluated on."""
+def run(name: str, seed: int, options: argparse.Namespace) -> Training:
+    """Train once; the result, the predictions, and the targets they were compared with."""
     splits = data.digits(seed) if options.dataset == "digits" else getattr(data, options.dataset)(options.data)
     if options.held_out:
         splits = held_out(splits, options.held_out)
     model = models.build(name, n_in=int(np.prod(splits.train.x.shape[1:])))
     model = replace(model, epochs=options.epochs or model.epochs)
     found, outputs = train_once(f"{name}, seed {seed}", model, seed, splits)
-    return found, outputs, splits.test
+    return found, outputs, splits.test.t
 
 
 def held_out(splits: Splits, count: int) -> Splits:

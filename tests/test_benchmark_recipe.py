@@ -54,3 +54,18 @@ def test_averaged_weights_are_those_that_are_evaluated(images):
         outputs.append(accuracy.train_once("", model, 0, images, decay)[1])
     plain, averaged = outputs
     assert np.abs(plain - averaged).max() > 1e-6
+
+
+def test_accuracy_trains_several_networks_at_a_time_and_reports_them_in_order(monkeypatch, capsys, tmp_path):
+    file, names, seeds = tmp_path / "accuracy.json", ["softmax", "small"], [3, 1]
+    line = ["--dataset", "digits", "--models", *names, "--seeds", *map(str, seeds), "--epochs", "1", "--jobs", "2"]
+    monkeypatch.setattr(sys, "argv", ["accuracy", *line, "--json", str(file)])
+    accuracy.main()
+    assert [row.split()[0] for row in capsys.readouterr().out.splitlines()] == names
+    found = json.loads(file.read_text())["models"]
+    for name in names:
+        assert [run["seed"] for run in found[name]["runs"]] == seeds
+        for run in found[name]["runs"]:
+            model, splits = replace(models.build(name, n_in=64), epochs=1), data.digits(run["seed"])
+            alone = accuracy.train_once("", model, run["seed"], splits)[0]
+            assert (run["accuracy"], run["loss"]) == pytest.approx((alone["accuracy"], alone["loss"]), rel=1e-4)
