@@ -2,7 +2,7 @@
 
     python -m benchmarks.accuracy --dataset mnist --data DIR --models mlp nielsen100 --seeds 0 1 2
     python -m benchmarks.accuracy --dataset digits --models small --seeds $(seq 0 19)
-    python -m benchmarks.accuracy --data DIR --models mlp mlp_distorted --held-out 10000
+    python -m benchmarks.accuracy --data DIR --models mlp_distorted --hidden 512 512 --held-out 10000
 
 Prints mean and standard deviation over the seeds, and for each model but the first the difference to the first, with an
 interval of 95 %: twice the standard error of the difference, image by image, each the mean over the seeds. Where there
@@ -51,11 +51,14 @@ def main() -> None:
     p.add_argument("--data", metavar="DIR", help="folder with the files of the data set")
     p.add_argument("--models", nargs="+", default=QUICK, choices=list(models.MODELS))
     p.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    p.add_argument("--hidden", nargs="*", type=positive, metavar="N", help="units of the hidden layers, for all models")
     p.add_argument("--epochs", type=positive, help="in place of those of the recipes")
     p.add_argument("--held-out", type=positive, metavar="N", help="evaluate on N images held out of the training set")
     p.add_argument("--jobs", type=positive, default=1, help="networks to train at a time; default: 1")
     p.add_argument("--json", metavar="FILE", help="write every run to this file")
     options = p.parse_args()
+    if options.hidden is not None and not set(options.models) <= set(models.SIZED):
+        p.error(f"--hidden needs models of {', '.join(models.SIZED)}, received {', '.join(options.models)}")
 
     with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
         names, seeds = zip(*product(options.models, options.seeds), strict=True)
@@ -109,7 +112,8 @@ def run(name: str, seed: int, options: argparse.Namespace) -> Training:
     splits = data.digits(seed) if options.dataset == "digits" else getattr(data, options.dataset)(options.data)
     if options.held_out:
         splits = held_out(splits, options.held_out)
-    model = models.build(name, n_in=int(np.prod(splits.train.x.shape[1:])))
+    chosen = {} if options.hidden is None else {"hidden": options.hidden}
+    model = models.build(name, n_in=int(np.prod(splits.train.x.shape[1:])), **chosen)
     model = replace(model, epochs=options.epochs or model.epochs)
     found, outputs = train_once(f"{name}, seed {seed}", model, seed, splits)
     return found, outputs, splits.test.t

@@ -1,5 +1,6 @@
 """benchmarks.recipe and benchmarks.accuracy: what they train and on what, and that they run."""
 
+import argparse
 import json
 import sys
 from dataclasses import replace
@@ -69,3 +70,12 @@ def test_accuracy_trains_several_networks_at_a_time_and_reports_them_in_order(mo
             model, splits = replace(models.build(name, n_in=64), epochs=1), data.digits(run["seed"])
             alone = accuracy.train_once("", model, run["seed"], splits)[0]
             assert (run["accuracy"], run["loss"]) == pytest.approx((alone["accuracy"], alone["loss"]), rel=1e-4)
+
+
+def test_accuracy_takes_hidden_layers_for_models_that_have_a_choice(monkeypatch, capsys):
+    options = argparse.Namespace(dataset="digits", data=None, held_out=None, epochs=1, hidden=[5])
+    assert accuracy.run("small", 0, options)[1].shape == (360, 10)
+    monkeypatch.setattr(sys, "argv", ["accuracy", "--models", "small", "softmax", "--hidden", "5"])
+    with pytest.raises(SystemExit):
+        accuracy.main()
+    assert "--hidden needs models of mlp, mlp_distorted, small, received small, softmax" in capsys.readouterr().err
