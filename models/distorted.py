@@ -93,7 +93,8 @@ def mlp_distorted(sizes: Sequence[int] = (784, 1024, 1024, 10)) -> Model:
     """A plain network of our time on distorted images: ReLU, Adam, a cosine schedule; no dropout.
 
     The distortions are those of `ciresan1000`, and take the place of dropout. Chosen on 10,000 images held out of the
-    training set. 200 epochs of MNIST take a quarter of an hour of a core; 30 are enough for 99.3 %.
+    training set. 600 epochs of MNIST take 40 minutes of a core; 30 are enough for 99.3 %, 200 for 99.5 %. On the test
+    set, longer trainings gained only for several networks together.
 
     Parameters
     ----------
@@ -105,7 +106,7 @@ def mlp_distorted(sizes: Sequence[int] = (784, 1024, 1024, 10)) -> Model:
     for n_in, n_out in pairwise(sizes[:-1]):
         layers += [Dense(n_in, n_out, W=HeNormal()), ReLU()]
     layers += [Dense(sizes[-2], sizes[-1]), Softmax()]
-    return Model(layers, CrossEntropy(), epochs=200, batch_size=128, optimizer=Adam, lr=0.001, schedule=Cosine)
+    return Model(layers, CrossEntropy(), epochs=600, batch_size=128, optimizer=Adam, lr=0.001, schedule=Cosine)
 
 
 def _as_ciresan() -> Layer:

@@ -161,8 +161,11 @@ def srivastava_relu(n_in: int = 784, n_out: int = 10) -> Model:
 
 
 def srivastava_max_norm(n_in: int = 784, n_out: int = 10) -> Model:
-    """`srivastava_relu` with a largest norm of 2 for the weights into a unit: 98.94 % (Srivastava et al., 2014)."""
-    return _srivastava(n_in, n_out, ReLU, HeNormal(), accuracy=98.94, options={"max_norm": 2.0})
+    """`srivastava_relu` with a largest norm of 2 for the weights into a unit: 98.94 % (Srivastava et al., 2014).
+
+    150 epochs, chosen on held-out images; 60 gave less there.
+    """
+    return replace(_srivastava(n_in, n_out, ReLU, HeNormal(), accuracy=98.94, options={"max_norm": 2.0}), epochs=150)
 
 
 def _srivastava(n_in: int, n_out: int, activation: type[Layer], W: Any, **recipe: Any) -> Model:
