@@ -41,11 +41,16 @@ def test_recipe_compares_all_parts_on_held_out_images(images, monkeypatch, capsy
     assert ["above *" in part for part in parts.values()] == [False, *[True] * (len(parts) - 1)]
 
 
-def test_held_out_images_leave_the_training_set(images):
+def test_held_out_images_are_the_last_of_the_training_set(images):
     splits = accuracy.held_out(images, 20)
-    assert len(splits.train) == 44 and len(splits.test) == 20
-    found = np.concatenate([splits.train.x, splits.test.x])
-    assert {image.tobytes() for image in found} == {image.tobytes() for image in images.train.x}
+    for held, expected in zip(splits, (images.train[:44], images.train[44:]), strict=True):
+        assert np.array_equal(held.x, expected.x) and np.array_equal(held.t, expected.t)
+
+
+@pytest.mark.parametrize("count", [64, 100])
+def test_held_out_images_are_not_all_of_the_training_set(images, count):
+    with pytest.raises(ValueError, match="the training set has 64 samples"):
+        accuracy.held_out(images, count)
 
 
 def test_averaged_weights_are_those_that_are_evaluated(images):
