@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from minibp.errors import UnknownNameError
 
-from .distorted import ciresan1000, meier800, mlp_distorted, simard800_affine, simard800_elastic
+from .distorted import ciresan1000, meier800, mlp_distorted, mlp_distorted_long, simard800_affine, simard800_elastic
 from .model import Model
 from .zoo import (
     keras512,
@@ -39,9 +39,10 @@ MODELS: dict[str, Callable[..., Model]] = {  # functions of n_in and n_out; the 
     "keras512": keras512,
     "mlp": lambda n_in=784, n_out=10, hidden=(512, 512): mlp((n_in, *hidden, n_out)),
     "mlp_distorted": lambda n_in=784, n_out=10, hidden=(1024, 1024): mlp_distorted((n_in, *hidden, n_out)),
+    "mlp_distorted_long": lambda n_in=784, n_out=10, hidden=(1024, 1024): mlp_distorted_long((n_in, *hidden, n_out)),
     "small": lambda n_in=64, n_out=10, hidden=(128, 128): small((n_in, *hidden, n_out)),
 }
-SIZED = ("mlp", "mlp_distorted", "small")  # models whose hidden layers can be chosen
+SIZED = ("mlp", "mlp_distorted", "mlp_distorted_long", "small")  # models whose hidden layers can be chosen
 
 
 def by_name(name: str) -> Callable[..., Model]:
@@ -68,6 +69,7 @@ __all__ = [
     "meier800",
     "mlp",
     "mlp_distorted",
+    "mlp_distorted_long",
     "nielsen30",
     "nielsen100",
     "simard800",

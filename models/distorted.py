@@ -92,9 +92,8 @@ def meier800(n_in: int = 784, n_out: int = 10) -> Model:
 def mlp_distorted(sizes: Sequence[int] = (784, 1024, 1024, 10)) -> Model:
     """A plain network of our time on distorted images: ReLU, Adam, a cosine schedule; no dropout.
 
-    The distortions are those of `ciresan1000`, and take the place of dropout. Chosen on 10,000 images held out of the
-    training set. 600 epochs of MNIST take 40 minutes of a core; 30 are enough for 99.3 %, 200 for 99.5 %. On the test
-    set, longer trainings gained only for several networks together.
+    The distortions are those of `ciresan1000`, and take the place of dropout. Chosen on images held out of the training
+    set. 200 epochs of MNIST take 13 minutes of a core; 30 are enough for 99.3 %.
 
     Parameters
     ----------
@@ -106,7 +105,23 @@ def mlp_distorted(sizes: Sequence[int] = (784, 1024, 1024, 10)) -> Model:
     for n_in, n_out in pairwise(sizes[:-1]):
         layers += [Dense(n_in, n_out, W=HeNormal()), ReLU()]
     layers += [Dense(sizes[-2], sizes[-1]), Softmax()]
-    return Model(layers, CrossEntropy(), epochs=600, batch_size=128, optimizer=Adam, lr=0.001, schedule=Cosine)
+    return Model(layers, CrossEntropy(), epochs=200, batch_size=128, optimizer=Adam, lr=0.001, schedule=Cosine)
+
+
+def mlp_distorted_long(sizes: Sequence[int] = (784, 1024, 1024, 10)) -> Model:
+    """`mlp_distorted` for 600 epochs, 40 minutes of a core: with larger distortions, which pay in long trainings alone.
+
+    They were chosen on the last 10,000 training images, by trainings of 200 epochs.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Inputs, units of each hidden layer, classes: at least two numbers.
+    """
+    check_sizes("mlp_distorted_long", sizes)
+    larger = ElasticDistortion(alpha=37, sigma=5.5, rotation=20, scale=0.2, shear=15, translation=0.05)
+    model = mlp_distorted(sizes)
+    return replace(model, layers=[larger, *model.layers[1:]], epochs=600)
 
 
 def _as_ciresan() -> Layer:

@@ -83,4 +83,4 @@ def test_accuracy_takes_hidden_layers_for_models_that_have_a_choice(monkeypatch,
     monkeypatch.setattr(sys, "argv", ["accuracy", "--models", "small", "softmax", "--hidden", "5"])
     with pytest.raises(SystemExit):
         accuracy.main()
-    assert "--hidden needs models of mlp, mlp_distorted, small, received small, softmax" in capsys.readouterr().err
+    assert f"--hidden needs models of {', '.join(models.SIZED)}, received small, softmax" in capsys.readouterr().err

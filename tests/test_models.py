@@ -53,7 +53,7 @@ def test_mlp_has_the_given_hidden_layers(hidden, sizes):
     assert [W.shape for W in net.weights] == sizes
 
 
-@pytest.mark.parametrize("build", [models.mlp, models.mlp_distorted])
+@pytest.mark.parametrize("build", [models.mlp, models.mlp_distorted, models.mlp_distorted_long])
 def test_a_model_without_inputs_and_classes_is_refused(build):
     message = rf"{build.__name__} needs the numbers of inputs and of classes, .* received \(784,\)"
     with pytest.raises(ArgumentError, match=message):
