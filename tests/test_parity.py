@@ -60,9 +60,11 @@ TOLERANCE = {"float32": 1e-5, "float64": 1e-13}  # of a forward and a backward, 
 TRAINED = {"float32": 1e-3, "float64": 1e-9}  # of the weights after 100 steps, in which rounding errors grow
 # RMSProp's first step is as long for a gradient of 1e-9 as for one of 1. On NumPy alone, initial weights that differ
 # in their last bit end in losses 5e-3 apart, and in other weights. So are Adam's, where a gradient is all but 0, as of
-# units that almost never get through dropout and ReLU: with some kernels of a BLAS a few weights move otherwise.
+# units that almost never get through dropout and ReLU: with some kernels of a BLAS a few weights move otherwise. In
+# mlp_distorted_long, on NumPy alone, 7 % of the weights then end more than 1e-3 apart, the losses 2e-4.
 SENSITIVE = {
     ("keras512", "float32"): 2e-2,
+    ("mlp_distorted_long", "float32"): 1e-2,
     ("srivastava_relu", "float32"): 1e-2,
     ("srivastava_max_norm", "float32"): 1e-2,
 }
