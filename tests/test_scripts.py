@@ -213,7 +213,10 @@ def refusal(error_line):
     (["--lr", "nan"], "lr must be a finite number"),
     (["--weight-decay", -1], "weight_decay must be a finite number"),
     (["--seed", -1], "--seed must be at least 0, received -1"),
-    (["--model", "softmax", "--hidden", 5], "or mlp_distorted_long or small, received softmax"),
+    (
+        ["--model", "softmax", "--hidden", 5],
+        "--hidden needs --model mlp or mlp_distorted or mlp_distorted_long or small, received softmax",
+    ),
     (["--data", "."], "the digits are part of minibp"),
     (["--save", "nowhere/net.safetensors"], "the folder nowhere does not exist; create it first"),
     (["--log", "nowhere/log.csv"], "the folder nowhere does not exist; create it first"),
